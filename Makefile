@@ -1,0 +1,40 @@
+# The commands of the project. Each sets up what it needs in .venv and .demo-model, once.
+
+PYTHON := .venv/bin/python
+SYSTEM_PYTHON := python3.11
+export MODEL ?= demo
+
+.PHONY: setup run test lint types unit serve emulator bench lock clean
+
+setup:
+	@$(SYSTEM_PYTHON) builder/setup.py
+
+run: setup
+	@$(PYTHON) handler.py
+
+test: lint types unit
+
+lint: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types: setup
+	$(PYTHON) -m pyright
+
+unit: setup
+	$(PYTHON) -m pytest --cov --cov-report=term
+
+bench: setup
+	$(PYTHON) -m benchmarks.added_cost
+
+serve emulator:
+	@echo "make $@: not built yet" >&2; exit 1
+
+# Pins the CPU environment anew, from pyproject.toml and builder/cpu/uv.toml.
+lock:
+	.venv/bin/uv pip compile --quiet --config-file builder/cpu/uv.toml --python-version 3.11 \
+		--no-header --no-annotate --no-emit-find-links --group cpu --group dev pyproject.toml \
+		--output-file builder/cpu/requirements.txt
+
+clean:
+	rm -rf .venv .demo-model

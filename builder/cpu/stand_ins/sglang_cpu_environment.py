@@ -1,0 +1,14 @@
+"""Imported at every start of this environment's Python (by a .pth file that `make` writes).
+
+Sets what SGLang needs to run on a CPU, in the worker and in every process that it spawns. A value
+that is set already wins.
+"""
+
+import os
+
+for _name, _value in {
+    "SGLANG_USE_CPU_ENGINE": "1",  # SGLang's CPU platform; without it there is none here
+    "TORCHDYNAMO_DISABLE": "1",  # else the first request waits some 20 s for a C++ compiler
+    "HF_HUB_OFFLINE": "1",  # the demo model is a folder; nothing is ever fetched
+}.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,53 @@
+"""The worker's entry on RunPod's queue, and its local run.
+
+With RUNPOD_WEBHOOK_GET_JOB set: a queue worker. Without: answers `./test_input.json`, or
+`--test_input '{…}'`, and exits 0 only if the job completed. `--rp_serve_api` serves the SDK's own
+test API. Everything is behind the guard below: the engine's processes import this file again.
+"""
+
+import argparse
+import logging
+import os
+import sys
+
+# The SDK reads these at its import: it logs every yield at its default level, and its checks of
+# the GPU would compete with the booted engine for memory.
+os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
+os.environ.setdefault("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "true")
+os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
+
+
+def main() -> int:
+    """The process's exit status."""
+    from worker import settings
+    from worker.engine import SglangEngine, server_args
+    from worker.models import resolve
+    from worker.service import Service
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--test_input", help="a job as JSON")
+    parser.add_argument("--rp_serve_api", action="store_true", help="serve the SDK's test API")
+    arguments, _ = parser.parse_known_args()
+    try:
+        chosen = settings.load()
+        model = resolve(chosen)
+    except settings.SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        level=chosen.log_number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
+    on_queue = chosen.runpod_webhook_get_job and arguments.test_input is None
+    if on_queue or arguments.rp_serve_api:
+        from worker.entrypoints import queue
+
+        queue.run(service, chosen.max_running_requests)
+        return 0
+    from worker.entrypoints import local
+
+    return 0 if local.run(service, arguments.test_input) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""One choice of a chat completion: an engine's steps in, deltas out.
+
+Rule: what a delta shows has passed the stop strings, and a token's log probability goes out with
+the text that the token is part of. Reasoning and arguments are never searched for stop strings.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from worker.api.chat import ChatRequest
+from worker.api.stop import StopStrings
+from worker.api.usage import ChoiceUsage
+from worker.generation import Step, TokenLogprob
+from worker.harmony import Delta, Event, Parser, Text, delta_of
+from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+
+
+class Part(NamedTuple):
+    """What a choice has to say after a step."""
+
+    delta: Delta
+    logprobs: list[dict[str, Any]]
+
+
+class Choice:
+    """`take` steps until `finish_reason` is set; then nothing more comes of this choice."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        tools = [tool.model_dump() for tool in request.tools or ()]
+        self.usage = ChoiceUsage()
+        self.finish_reason: FinishReason | None = None
+        self._parser = Parser(tools)
+        self._stop = StopStrings(request.stop or ())
+        self._logprobs = bool(request.logprobs)
+        self._pending: list[dict[str, Any]] = []  # log probabilities of text not sent yet
+
+    def take(self, step: Step) -> Part:
+        """What this step adds to the answer; `finish_reason` is set with the last one."""
+        self.usage.count(step)
+        events = self._feed_one_by_one(step) if self._logprobs else self._parser.feed(step.ids)
+        if step.finish_reason is not None:
+            events += self._parser.finish()
+        self.usage.reasoning = self._parser.reasoning_tokens
+        visible = self._visible(events)
+        if self._stop.hit:
+            self.finish_reason = "stop"
+        elif step.finish_reason is not None:
+            visible.append(Text(self._stop.flush()))
+            self.finish_reason = self._reason(step)
+        return self._part(visible)
+
+    def _reason(self, step: Step) -> FinishReason:
+        if step.finish_reason == "length":
+            return "length"
+        return "tool_calls" if self._parser.calls else "stop"
+
+    def _visible(self, events: Iterable[Event]) -> list[Event]:
+        """The events as far as the stop strings let them pass."""
+        visible: list[Event] = []
+        for event in events:
+            if isinstance(event, Text):
+                visible.append(Text(self._stop.feed(event.text)))
+            else:
+                visible += [Text(self._stop.flush()), event]
+            if self._stop.hit:
+                break
+        return visible
+
+    def _feed_one_by_one(self, step: Step) -> list[Event]:
+        """Feeds token by token, to know which tokens the visible text is made of."""
+        events: list[Event] = []
+        for token, entry in zip(step.ids, step.logprobs, strict=True):
+            if self._parser.in_text and token < FIRST_SPECIAL:
+                self._pending.append(_logprob(entry))
+            events += self._parser.feed([token])
+        return events
+
+    def _part(self, events: list[Event]) -> Part:
+        delta = delta_of(event for event in events if event != Text(""))
+        if not delta.get("content"):
+            return Part(delta, [])
+        logprobs, self._pending = self._pending, []
+        return Part(delta, logprobs)
+
+
+def _logprob(entry: TokenLogprob) -> dict[str, Any]:
+    top = [_token(token, logprob) for token, logprob in entry.top]
+    return {**_token(entry.id, entry.logprob), "top_logprobs": top}
+
+
+def _token(token: int, logprob: float) -> dict[str, Any]:
+    """A token as OpenAI shows it: its text, its log probability, its bytes."""
+    data = token_bytes()[token] if token < FIRST_SPECIAL else b""
+    return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}

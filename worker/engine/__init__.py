@@ -1,0 +1,11 @@
+"""Engines: the port that the worker knows, and the SGLang Engine that ships.
+
+Rule: only `sglang_engine.py` imports sglang; the worker gets tokens from it and nothing else.
+"""
+
+from worker.engine.arguments import server_args
+from worker.engine.port import Engine, Health
+from worker.engine.sglang_engine import SglangEngine
+from worker.generation import Sampling, Step, TokenLogprob
+
+__all__ = ["Engine", "Health", "Sampling", "SglangEngine", "Step", "TokenLogprob", "server_args"]

@@ -1,0 +1,76 @@
+"""What SGLang is told: its server arguments from our settings, its sampling parameters from ours.
+
+Rule: plain translation, without SGLang itself. What SGLang has no word for is not asked of it.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from worker.generation import Sampling, TokenLogprob
+from worker.models import Model
+from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def server_args(settings: Settings, model: Model) -> dict[str, Any]:
+    """SGLang's arguments for `model`. ENGINE_ARGS wins over all of them."""
+    ours: dict[str, Any] = {
+        "model_path": model.path,
+        "revision": settings.model_revision,
+        "served_model_name": model.names[0],
+        "context_length": model.context_length,
+        "mem_fraction_static": settings.mem_fraction_static,
+        "max_running_requests": settings.max_running_requests,
+        "max_queued_requests": settings.max_queued_requests,
+        "tp_size": settings.tensor_parallel_size or _visible_gpus(),
+        "incremental_streaming_output": True,
+        "enable_cache_report": True,
+        "log_level": "warning" if settings.log_level == "info" else settings.log_level,
+        "custom_sigquit_handler": ignore_sigquit,
+        **model.engine_args,
+    }
+    if not settings.chunked_prefill:
+        ours["chunked_prefill_size"] = -1
+    return {key: value for key, value in ours.items() if value is not None} | settings.engine_args
+
+
+def _visible_gpus() -> int:
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def ignore_sigquit(signum: int, _frame: object) -> None:
+    """A crashing child sends SIGQUIT to its parent, which by default ends without a word.
+
+    The death itself is seen through the child's sentinel, or as an error of the boot.
+    """
+    log.error("an engine process has crashed and sent signal %d", signum)
+
+
+def sampling_params(sampling: Sampling) -> dict[str, Any]:
+    return {
+        "max_new_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "repetition_penalty": sampling.repetition_penalty,
+        "sampling_seed": sampling.seed,
+        "logit_bias": {str(k): v for k, v in sampling.logit_bias.items()} or None,
+        "stop_token_ids": list(sampling.stop_ids) or None,
+    }
+
+
+def logprobs(meta: Mapping[str, Any]) -> list[TokenLogprob]:
+    chosen = meta["output_token_logprobs"]
+    tops = meta.get("output_top_logprobs") or [None] * len(chosen)
+    none: list[tuple[float, int, None]] = []
+    return [
+        TokenLogprob(token, logprob, [(t, p) for p, t, _ in top or none])
+        for (logprob, token, _), top in zip(chosen, tops, strict=True)
+    ]

@@ -1,0 +1,45 @@
+"""The engine port: what the worker asks of whatever generates tokens.
+
+Rule: every engine keeps the contract suite, tests/test_engine_contract.py; the one that ships is
+`SglangEngine`, and tests bring another.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from enum import Enum
+from typing import Protocol
+
+from worker.generation import Sampling, Step
+
+
+class Health(Enum):
+    STARTING = "starting"
+    READY = "ready"
+    DEAD = "dead"
+
+
+class Engine(Protocol):
+    """What the worker asks of an engine. tests/test_engine_contract.py says it in full."""
+
+    async def start(self) -> None:
+        """Boots; returns when requests can be served. Raises ServerError if that fails."""
+        ...
+
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
+    ) -> AsyncGenerator[Step]:
+        """Generates after `prompt_ids`, at least one step, the last with a finish reason.
+
+        `rid` names the request and must be unique. Raises BadRequest, EngineOverloaded,
+        EngineDead or ServerError. Closing the generator aborts the generation.
+        """
+        ...
+
+    def abort(self, rid: str) -> None:
+        """Ends a request early; nothing happens if it is not running."""
+        ...
+
+    def health(self) -> Health: ...
+
+    async def close(self) -> None:
+        """Ends the engine and every process that it started."""
+        ...

@@ -1,0 +1,228 @@
+"""The engine that ships: an SGLang Engine in this process.
+
+Rules: this is the only file that imports sglang, and everything that is typed `Any` here is
+SGLang's. All requests of an engine run on one event loop at a time. Whoever leaves `generate`
+early, by any way, has aborted the generation. An engine whose child process died says so at once,
+fails what is running and takes nothing more.
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from worker.engine.arguments import ignore_sigquit, logprobs, sampling_params
+from worker.engine.port import Health
+from worker.errors import BadRequest, EngineDead, EngineOverloaded, ServerError
+from worker.generation import FinishReason, Sampling, Step
+from worker.harmony.vocabulary import STOP_IDS
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class SglangEngine:
+    """SGLang 0.5.23, driven through `Engine.async_generate` on token ids."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._arguments = dict(arguments)
+        self._engine: Any = None
+        self._processes: list[Any] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._receiver: asyncio.Task[None] | None = None
+        self._death: str | None = None
+
+    async def start(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGQUIT, ignore_sigquit)
+        try:
+            self._engine = await _in_lasting_thread(_boot, self._arguments)
+        except Exception as error:
+            self._death = "the engine did not start"
+            log.exception("the engine did not start")
+            raise ServerError("The engine did not start; its log says why.") from error
+        manager = self._engine.tokenizer_manager
+        watchdog = manager._subprocess_watchdog
+        self._processes = list(watchdog._processes)
+        watchdog.stop()  # It would answer a death with SIGQUIT to us; `_attach` watches instead.
+        warm_up = Sampling(max_tokens=1, temperature=0.0)
+        async with aclosing(self.generate([STOP_IDS[0]], warm_up, "warm-up")) as steps:
+            async for _ in steps:
+                pass
+
+    def _attach(self) -> None:
+        """Has the running loop receive the engine's output and watch its processes.
+
+        SGLang would do this at the first request, and then take SIGTERM and SIGQUIT for itself,
+        stay with that loop for ever, and end the whole process on an error of its receiver.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        manager = self._engine.tokenizer_manager
+        manager.event_loop = self._loop = loop
+        self._receiver = loop.create_task(manager.handle_loop())
+        self._receiver.add_done_callback(self._on_receiver_done)
+        for process in self._processes:
+            loop.add_reader(process.sentinel, self._on_death, process)
+
+    def _on_receiver_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("the engine's receiver failed", exc_info=error)
+            self._die("the engine's receiver failed")
+
+    def _on_death(self, process: Any) -> None:
+        self._unwatch()
+        process.join(1)  # its sentinel is readable a moment before its exit code
+        self._die(f"an engine process died (exit code {process.exitcode})")
+
+    def _die(self, reason: str) -> None:
+        """Fails every running request; each finds `_death` when it wakes up."""
+        if self._death is None:
+            log.error("%s", reason)
+        self._death = reason
+        for state in list(self._engine.tokenizer_manager.rid_to_state.values()):
+            reason_dict = {"type": "abort", "message": reason, "status_code": 503}
+            meta = {"finish_reason": reason_dict, "id": state.obj.rid}
+            state.out_list.append({"text": "", "output_ids": [], "meta_info": meta})
+            state.finished = True
+            state.event.set()
+
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
+    ) -> AsyncGenerator[Step]:
+        if self._death is not None:
+            raise EngineDead("The engine has died; this worker is ending.")
+        self._attach()
+        finished = False
+        try:
+            stream = await self._engine.async_generate(
+                rid=rid, stream=True, **self._request(prompt_ids, sampling)
+            )
+            async with aclosing(stream) as chunks:
+                async for chunk in chunks:
+                    step = self._step(chunk)
+                    finished = step.finish_reason is not None
+                    yield step
+        except ValueError as error:  # SGLang's own checks of a request
+            raise BadRequest(str(error)) from error
+        finally:
+            if not finished:
+                self.abort(rid)
+
+    def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+        """SGLang's arguments for one request; a subclass may add its own."""
+        seeded = sampling.seed is not None and sampling.temperature > 0
+        if seeded and not self._arguments.get("enable_deterministic_inference"):
+            raise BadRequest(
+                "seed has an effect only where the worker runs with ENGINE_ARGS="
+                """'{"enable_deterministic_inference": true}', or at temperature 0.""",
+                param="seed",
+            )
+        return {
+            "input_ids": list(prompt_ids),
+            "sampling_params": sampling_params(sampling),
+            "return_logprob": sampling.top_logprobs is not None,
+            "top_logprobs_num": sampling.top_logprobs or 0,
+        }
+
+    def _step(self, chunk: Mapping[str, Any]) -> Step:
+        meta = chunk["meta_info"]
+        finish = meta["finish_reason"]
+        reason: FinishReason | None = finish["type"] if finish else None
+        if finish and reason == "abort":
+            self._raise_for_abort(finish)
+            return Step((), "abort")  # SGLang repeats the last id here.
+        return Step(
+            chunk["output_ids"],
+            reason,
+            meta["prompt_tokens"],
+            meta["cached_tokens"],
+            meta["completion_tokens"],
+            logprobs(meta) if "output_token_logprobs" in meta else (),
+        )
+
+    def _raise_for_abort(self, finish: Mapping[str, Any]) -> None:
+        """Raises for what SGLang reports as an abort but no one asked for."""
+        if self._death is not None:
+            raise EngineDead("The engine has died; this worker is ending.")
+        status, message = finish.get("status_code"), str(finish.get("message"))
+        if status is None:
+            return
+        if status == 400:
+            raise BadRequest(message)
+        if status in (429, 503):
+            raise EngineOverloaded("The engine's queue is full; try again later.")
+        log.error("the engine failed a request: %s", message)
+        raise ServerError("The engine failed this request.")
+
+    def abort(self, rid: str) -> None:
+        if self._engine is not None and self._death is None:
+            self._engine.tokenizer_manager.abort_request(rid)
+
+    def health(self) -> Health:
+        if self._death is not None:
+            return Health.DEAD
+        return Health.STARTING if self._loop is None else Health.READY
+
+    async def close(self) -> None:
+        self._unwatch()
+        if self._receiver is not None:
+            self._receiver.cancel()
+            self._receiver = None
+        if self._engine is not None:
+            engine, self._engine = self._engine, None
+            self._death = self._death or "the engine was closed"
+            await asyncio.to_thread(_shut_down, engine, self._processes)
+
+    def _unwatch(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            for process in self._processes:
+                self._loop.remove_reader(process.sentinel)
+
+
+def _boot(arguments: Mapping[str, Any]) -> Any:
+    """The booted `sglang.Engine`. Imported here, since that alone takes seconds."""
+    from sglang.srt.entrypoints.engine import Engine as BareEngine
+
+    return BareEngine(**arguments)
+
+
+async def _in_lasting_thread(function: Callable[[T], R], argument: T) -> R:
+    """`function(argument)`, run in a thread that lasts as long as this process.
+
+    SGLang's processes ask the kernel to kill them when the thread that started them ends.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[R] = loop.create_future()
+
+    def work() -> None:
+        try:
+            result = function(argument)
+        except BaseException as error:  # noqa: BLE001 - handed on to who waits for it
+            loop.call_soon_threadsafe(done.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(done.set_result, result)
+            threading.Event().wait()
+
+    threading.Thread(target=work, daemon=True, name="engine-parent").start()
+    return await done
+
+
+def _shut_down(engine: Any, processes: Sequence[Any]) -> None:
+    """Ends the engine's own processes. `Engine.shutdown` would end every child of ours."""
+    import atexit
+
+    from sglang.srt.utils import kill_process_tree
+
+    atexit.unregister(engine.shutdown)
+    for pid in engine.get_all_child_pids():
+        kill_process_tree(pid)
+    for process in processes:
+        process.join()
+    engine.send_to_rpc.close(linger=0)

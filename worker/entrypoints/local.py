@@ -1,0 +1,90 @@
+"""A local run: one job from `test_input.json` or `--test_input`, answered as on the platform.
+
+Rules: standard output has each streamed chunk and then the result, one JSON line each; logs go to
+standard error. The job goes through the very handler that the queue's SDK would call, which this
+module iterates itself: the SDK's own local run never iterates a generator and reports success.
+A job that cannot be answered fails before the engine is booted.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from worker.entrypoints.job import Output, error_of, outputs, read
+from worker.errors import BadRequest, WorkerError
+from worker.metrics import JobMetrics
+from worker.service import Service
+
+log = logging.getLogger(__name__)
+
+TEST_INPUT = Path("test_input.json")
+
+
+def run(service: Service, test_input: str | None) -> bool:
+    """Answers the job; whether it completed. `test_input` is JSON text, or None for the file."""
+    job_id, metrics = "local_test", JobMetrics()
+    try:
+        job = _load(test_input)
+        job_id = str(job.get("id", job_id))
+        asked = read(job.get("input"))
+        service.check(asked.route, asked.body)
+    except WorkerError as error:
+        _print(_failed(job_id, error.to_json(), metrics))
+        return False
+    return asyncio.run(_boot_and_answer(service, job_id, job["input"]))
+
+
+def _load(test_input: str | None) -> Mapping[str, Any]:
+    try:
+        job = json.loads(TEST_INPUT.read_text() if test_input is None else test_input)
+    except (OSError, ValueError, RecursionError) as error:
+        source = TEST_INPUT.name if test_input is None else "--test_input"
+        raise BadRequest(f"{source} cannot be read as JSON ({type(error).__name__}).") from error
+    if not isinstance(job, dict) or "input" not in job:
+        raise BadRequest("A job must be a JSON object with an input.", param="input")
+    return job
+
+
+async def _boot_and_answer(service: Service, job_id: str, job_input: object) -> bool:
+    log.info("booting the engine")
+    started = time.monotonic()
+    try:
+        await service.engine.start()
+        log.info("engine ready after %.1f s", time.monotonic() - started)
+        return await _answer(service, job_id, job_input)
+    except WorkerError as error:
+        _print(_failed(job_id, error.to_json(), JobMetrics()))
+        return False
+    finally:
+        await service.engine.close()
+
+
+async def _answer(service: Service, job_id: str, job_input: object) -> bool:
+    metrics = JobMetrics()
+    collected: list[Output] = []
+    async with aclosing(outputs(service, job_input, metrics)) as items:
+        async for item in items:
+            if (error := error_of(item)) is not None:
+                _print(_failed(job_id, error, metrics))
+                return False
+            if isinstance(item, str) or item.get("object") == "chat.completion.chunk":
+                _print(item)
+            collected.append(item)
+    result = {"id": job_id, "status": "COMPLETED", "output": collected}
+    _print({**result, "metrics": metrics.to_object()})
+    return True
+
+
+def _failed(job_id: str, error: str, metrics: JobMetrics) -> dict[str, Any]:
+    """The result of a failed job; `error` is the error object as JSON text, as on the platform."""
+    return {"id": job_id, "status": "FAILED", "error": error, "metrics": metrics.to_object()}
+
+
+def _print(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False), file=sys.stdout, flush=True)

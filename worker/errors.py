@@ -1,0 +1,82 @@
+"""The one tree of errors, and its translation to OpenAI error objects and HTTP statuses.
+
+Rule: what a client may read is in `message`; nothing else of an exception ever leaves the worker.
+Each entrypoint has one boundary that catches `WorkerError`, and turns anything else into
+`ServerError` after logging it.
+Source: https://platform.openai.com/docs/guides/error-codes and the bodies that OpenAI's API sends.
+"""
+
+import json
+from typing import ClassVar, TypedDict
+
+
+class ErrorObject(TypedDict):
+    """OpenAI's error object, as it stands under `error`."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class WorkerError(Exception):
+    """An error that a client may see. `param` names the field that caused it."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or type(self).code
+
+    def to_object(self) -> ErrorObject:
+        return {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_object(), ensure_ascii=False)
+
+
+class BadRequest(WorkerError):
+    """The request itself is wrong; sending it again cannot help."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class ContextLengthExceeded(BadRequest):
+    """The prompt, or the prompt with the tokens asked for, does not fit the context."""
+
+    code = "context_length_exceeded"
+
+
+class NotFound(BadRequest):
+    """An unknown route or model."""
+
+    status = 404
+
+
+class ServerError(WorkerError):
+    """Something failed that is not the request's fault."""
+
+
+class EngineDead(ServerError):
+    """The engine's processes have died: this worker can serve nothing more."""
+
+    status = 503
+    code = "engine_dead"
+
+
+class EngineOverloaded(WorkerError):
+    """The engine's queue is full; the same request may succeed later."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "engine_overloaded"

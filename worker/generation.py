@@ -1,0 +1,51 @@
+"""What is asked of an engine (`Sampling`) and what it gives back, step by step (`Step`).
+
+Rule: plain values that any engine can take and give; nothing of SGLang and nothing of OpenAI.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+FinishReason = Literal["stop", "length", "abort"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to generate. Units and ranges are OpenAI's, or SGLang's where OpenAI has none."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = -1
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict[int, float])
+    top_logprobs: int | None = None
+    """How many alternatives to report for each token; None reports no logprobs at all."""
+    stop_ids: tuple[int, ...] = ()
+
+
+class TokenLogprob(NamedTuple):
+    """A generated token's natural log probability, and those of its likeliest alternatives."""
+
+    id: int
+    logprob: float
+    top: Sequence[tuple[int, float]] = ()
+
+
+class Step(NamedTuple):
+    """What was generated since the last step. The counts are totals of the request so far.
+
+    `ids` include the stop token. `finish_reason` is set on the last step alone.
+    """
+
+    ids: Sequence[int]
+    finish_reason: FinishReason | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    logprobs: Sequence[TokenLogprob] = ()

@@ -1,0 +1,210 @@
+"""A chat completion request, rendered as the token ids that gpt-oss was trained on.
+
+Rules:
+- Text from outside is encoded as ordinary text, headers included: no marker can be injected.
+- Calls are written as the model writes them (`<|channel|>commentary to=functions.NAME
+  <|constrain|>json`), so that a history that grew by a turn begins with the ids of the last one.
+- Reasoning since the last final answer is kept, older reasoning is dropped.
+Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementations.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from openai_harmony import (
+    Message,
+    ReasoningEffort,
+    RenderOptions,
+    Role,
+    SystemContent,
+)
+
+from worker.errors import BadRequest
+from worker.harmony.tools import developer_content
+from worker.harmony.vocabulary import (
+    CALL,
+    CHANNEL,
+    CONSTRAIN,
+    END,
+    MESSAGE,
+    START,
+    encode,
+    encoding,
+)
+
+Json = Any  # A JSON value of the request, validated by worker.api before it comes here.
+
+EFFORTS = {
+    "none": ReasoningEffort.LOW,
+    "minimal": ReasoningEffort.LOW,
+    "low": ReasoningEffort.LOW,
+    "medium": ReasoningEffort.MEDIUM,
+    "high": ReasoningEffort.HIGH,
+    "xhigh": ReasoningEffort.HIGH,
+}
+"""OpenAI's efforts as gpt-oss knows them: it always reasons, on three levels."""
+
+
+def render_prompt(
+    request: Mapping[str, Json], *, effort: str = "medium", date: str | None = None
+) -> list[int]:
+    """Token ids of the prompt for `request`, a chat completion request as a dict.
+
+    `effort` is taken where the request has no `reasoning_effort`; `date` (YYYY-MM-DD) is shown to
+    the model only when given, since a date in the prompt's head empties the prefix cache daily.
+    Raises BadRequest for a role that Harmony cannot place or a result without its call.
+    """
+    messages: Sequence[Mapping[str, Json]] = request["messages"]
+    tools = [] if request.get("tool_choice") == "none" else request.get("tools") or []
+    first = next((i for i, m in enumerate(messages) if not _instructs(m)), len(messages))
+    ids = list(_system(request.get("reasoning_effort") or effort, bool(tools), date))
+    ids += _developer(_joined(messages[:first]), json.dumps(tools))
+    ids += _History(messages[first:]).render()
+    return [*ids, START, *_word("assistant")]
+
+
+def text_of(content: Json) -> str:
+    """The text of a message's `content`: null, a string, or text parts (joined by newlines)."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text") or part.get("refusal") or "" for part in content)
+
+
+class _History:
+    """The messages after the leading instructions, one by one."""
+
+    def __init__(self, messages: Sequence[Mapping[str, Json]]) -> None:
+        self._messages = messages
+        self._calls: dict[str, tuple[int, str]] = {}  # call id → (order, tool name)
+        finals = [i for i, m in enumerate(messages) if _is_final(m)]
+        self._reasoning_from = finals[-1] + 1 if finals else 0
+
+    def render(self) -> list[int]:
+        ids: list[int] = []
+        results: list[tuple[int, list[int]]] = []
+        for i, message in enumerate(self._messages):
+            if message["role"] in ("tool", "function"):
+                results.append(self._result(message))
+                continue
+            ids += _in_order(results)
+            results = []
+            ids += self._message(i, message)
+        return ids + _in_order(results)
+
+    def _message(self, i: int, message: Mapping[str, Json]) -> list[int]:
+        match message["role"]:
+            case "user":
+                name = message.get("name")
+                author = f"user:{name}" if name else "user"
+                return _plain(author, None, text_of(message.get("content")))
+            case "assistant":
+                return self._assistant(message, keep_reasoning=i >= self._reasoning_from)
+            case "system" | "developer":
+                return list(_developer(text_of(message.get("content")), "[]"))
+            case role:
+                raise BadRequest(f"Unknown role: {role!r}.", param=f"messages[{i}].role")
+
+    def _assistant(self, message: Mapping[str, Json], *, keep_reasoning: bool) -> list[int]:
+        ids: list[int] = []
+        reasoning = message.get("reasoning") or message.get("reasoning_content")
+        if reasoning and keep_reasoning:
+            ids += _plain("assistant", "analysis", reasoning)
+        if content := text_of(message.get("content")) or message.get("refusal"):
+            ids += _plain("assistant", "final" if _is_final(message) else "commentary", content)
+        for call in _calls(message):
+            ids += self._call(call)
+        return ids
+
+    def _call(self, call: Mapping[str, Json]) -> list[int]:
+        function = call["function"]
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str):
+            arguments = json.dumps({} if arguments is None else arguments, ensure_ascii=False)
+        self._calls[call["id"]] = (len(self._calls), function["name"])
+        header = [START, *_word("assistant"), CHANNEL]
+        header += encode(f"commentary to={recipient(function['name'])} ")
+        return [*header, CONSTRAIN, *_word("json"), MESSAGE, *encode(arguments), CALL]
+
+    def _result(self, message: Mapping[str, Json]) -> tuple[int, list[int]]:
+        call_id = message.get("tool_call_id") or message.get("name") or ""
+        order, name = self._calls.get(call_id, (len(self._calls), message.get("name")))
+        if not name:
+            raise BadRequest(
+                f"No earlier assistant message has a tool call with the id {call_id!r}.",
+                param="messages",
+            )
+        author = f"{recipient(name)} to=assistant"
+        return order, _plain(author, "commentary", text_of(message.get("content")))
+
+
+def recipient(name: str) -> str:
+    """A tool's name as Harmony addresses it; gpt-oss's built-in tools have no namespace."""
+    built_in = name == "python" or name.startswith("browser.")
+    return name if built_in else f"functions.{name}"
+
+
+def _calls(message: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    """The calls of an assistant message, the deprecated `function_call` among them."""
+    if function := message.get("function_call"):
+        return [{"id": function["name"], "function": function}]
+    return message.get("tool_calls") or []
+
+
+def _is_final(message: Mapping[str, Json]) -> bool:
+    answers = message["role"] == "assistant" and not _calls(message)
+    return answers and bool(text_of(message.get("content")) or message.get("refusal"))
+
+
+def _instructs(message: Mapping[str, Json]) -> bool:
+    return message["role"] in ("system", "developer")
+
+
+def _joined(messages: Sequence[Mapping[str, Json]]) -> str:
+    return "\n\n".join(filter(None, (text_of(m.get("content")) for m in messages)))
+
+
+def _in_order(results: list[tuple[int, list[int]]]) -> list[int]:
+    """The results of one turn, in the order of their calls."""
+    ordered = sorted(results, key=lambda result: result[0])
+    return [token for _, ids in ordered for token in ids]
+
+
+def _plain(author: str, channel: str | None, text: str) -> list[int]:
+    header = [START, *encode(author)]
+    if channel:
+        header += [CHANNEL, *_word(channel)]
+    return [*header, MESSAGE, *encode(text), END]
+
+
+@lru_cache(maxsize=64)
+def _word(text: str) -> tuple[int, ...]:
+    return tuple(encode(text))
+
+
+@lru_cache(maxsize=64)
+def _system(effort: str, tools: bool, date: str | None) -> tuple[int, ...]:
+    """Harmony's standard system block: without it gpt-oss writes malformed headers."""
+    if effort not in EFFORTS:
+        raise BadRequest(
+            f"reasoning_effort {effort!r} is not one of {', '.join(EFFORTS)}.",
+            param="reasoning_effort",
+        )
+    content = SystemContent.new().with_reasoning_effort(EFFORTS[effort])
+    if date:
+        content = content.with_conversation_start_date(date)
+    message = Message.from_role_and_content(Role.SYSTEM, content)
+    options = RenderOptions(conversation_has_function_tools=tools)
+    return tuple(encoding().render(message, options))
+
+
+@lru_cache(maxsize=64)
+def _developer(instructions: str, tools: str) -> tuple[int, ...]:
+    """The developer message; `tools` as JSON, since an agent sends the same ones every turn."""
+    content = developer_content(instructions, json.loads(tools))
+    if content is None:
+        return ()
+    return tuple(encoding().render(Message.from_role_and_content(Role.DEVELOPER, content)))

@@ -1,0 +1,70 @@
+"""OpenAI tool definitions as Harmony shows them to the model: a TypeScript namespace.
+
+Rule: `openai_harmony` writes the TypeScript; this module only brings a JSON schema into the forms
+that it knows (`oneOf`, `enum` on strings, no `$ref`), so that nothing of the schema is lost.
+Source: openai/harmony, `json_schema_to_typescript`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from openai_harmony import DeveloperContent, ToolDescription
+
+from worker.harmony.json_schema import inlined
+
+Json = Any  # A JSON value from outside: validated where it enters, walked here.
+
+
+def describe(tools: Sequence[Mapping[str, Json]]) -> list[ToolDescription]:
+    """Harmony's descriptions of OpenAI function tools (`{"type": "function", "function": …}`)."""
+    return [_describe(tool["function"]) for tool in tools]
+
+
+def _describe(function: Mapping[str, Json]) -> ToolDescription:
+    parameters = function.get("parameters")
+    return ToolDescription.new(
+        function["name"],
+        function.get("description") or "",
+        _adapted(inlined(parameters)) if parameters else None,
+    )
+
+
+def developer_content(
+    instructions: str, tools: Sequence[Mapping[str, Json]]
+) -> DeveloperContent | None:
+    """The developer message's content, or None when there is nothing to say."""
+    content = DeveloperContent.new()
+    if instructions:
+        content = content.with_instructions(instructions)
+    if tools:
+        content = content.with_function_tools(describe(tools))
+    return content if instructions or tools else None
+
+
+def _adapted(schema: Json) -> Json:
+    """`schema` (without `$ref`) in the keywords that Harmony's TypeScript knows."""
+    if isinstance(schema, list):
+        return [_adapted(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: _adapted(value) for key, value in schema.items()}
+    if len(schema.get("allOf") or ()) == 1:
+        schema = {**schema.pop("allOf")[0], **schema}
+    if "anyOf" in schema and "oneOf" not in schema:
+        schema["oneOf"] = schema.pop("anyOf")
+    if "const" in schema and "enum" not in schema:
+        schema["enum"] = [schema.pop("const")]
+    return _with_visible_enum(schema)
+
+
+def _with_visible_enum(schema: dict[str, Json]) -> dict[str, Json]:
+    """Harmony shows an `enum` on strings alone: other values go into the description."""
+    values = schema.get("enum")
+    if not isinstance(values, list) or not values:
+        return schema
+    if all(isinstance(value, str) for value in values):
+        return {**schema, "type": "string"}
+    shown = "One of: " + ", ".join(json.dumps(value) for value in values)
+    description = schema.get("description")
+    return {**schema, "description": f"{description} {shown}" if description else shown}

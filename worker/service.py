@@ -1,0 +1,180 @@
+"""One request through all the hops: the only place where the engine and Harmony meet.
+
+Rule: one way for streaming and not. `answer` yields OpenAI objects: the chunks of a streamed
+answer as they are made, or one object, which is the fold of the same chunks.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from worker.api import models
+from worker.api.chat import ChatRequest
+from worker.api.chat_answer import ChatAnswer, ChatFold
+from worker.api.fields import read
+from worker.engine import Engine
+from worker.errors import ContextLengthExceeded, NotFound
+from worker.generation import Sampling, Step
+from worker.harmony import render_prompt
+from worker.metrics import JobMetrics
+from worker.models import Model
+from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Json = Any  # A JSON value from outside.
+Object = dict[str, Any]
+
+
+class Service:
+    """Answers OpenAI requests with one engine and one model."""
+
+    def __init__(self, engine: Engine, model: Model, settings: Settings) -> None:
+        self.engine = engine
+        self.model = model
+        self._settings = settings
+        self._created = int(time.time())
+
+    async def answer(self, route: str, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
+        """The objects that answer `body` at `route` (`/v1/…`), noting figures in `metrics`.
+
+        Raises WorkerError; closing the generator aborts what is being generated.
+        """
+        match _parts(route):
+            case ["v1", "chat", "completions"]:
+                async with aclosing(self._chat(body, metrics)) as objects:
+                    async for item in objects:
+                        yield item
+            case ["v1", "models"]:
+                data = [self._model_object(name) for name in self.model.names]
+                yield {"object": "list", "data": data}
+            case ["v1", "models", *name] if name:
+                yield self._model_object(models.check("/".join(name), self.model.names))
+            case ["v1", "responses" | "completions" as later]:
+                raise NotFound(f"/v1/{later} is not supported yet.", code="unknown_url")
+            case _:
+                raise NotFound(f"Unknown route: {route[:200]!r}.", code="unknown_url")
+
+    def check(self, route: str, body: Json) -> None:
+        """Raises what `answer` would raise before it needs the engine."""
+        if _parts(route) == ["v1", "chat", "completions"]:
+            self._read_chat(body)
+
+    def _model_object(self, name: str) -> Object:
+        length = self.model.context_length
+        return models.model_object(name, created=self._created, max_model_len=length)
+
+    def _read_chat(self, body: Json) -> tuple[ChatRequest, str, list[int]]:
+        """The request, the model's name that it asks for, and its prompt."""
+        request = read(ChatRequest, body)
+        name = models.check(request.model, self.model.names)
+        settings = self._settings
+        prompt = render_prompt(body, effort=settings.reasoning_effort, date=settings.system_date)
+        longest = self.model.context_length
+        if len(prompt) + 1 >= longest:  # SGLang keeps one place for itself
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {longest} tokens. However, your "
+                f"messages resulted in {len(prompt)} tokens. Please shorten them.",
+                param="messages",
+            )
+        return request, name, prompt
+
+    async def _chat(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
+        request, name, prompt = self._read_chat(body)
+        rid = uuid.uuid4().hex
+        answer = ChatAnswer(request, id=f"chatcmpl-{rid}", model=name, created=int(time.time()))
+        fold = None if request.stream else ChatFold()
+        room = self.model.context_length - len(prompt) - 1
+        samplings = [request.sampling(room, choice) for choice in range(request.choices)]
+        async with aclosing(self._chat_chunks(prompt, samplings, rid, answer, metrics)) as chunks:
+            async for chunk in chunks:
+                if fold is None:
+                    yield chunk
+                else:
+                    fold.add(chunk)
+        if fold is not None:
+            yield fold.completion()
+
+    async def _chat_chunks(
+        self,
+        prompt: Sequence[int],
+        samplings: Sequence[Sampling],
+        rid: str,
+        answer: ChatAnswer,
+        metrics: JobMetrics,
+    ) -> AsyncGenerator[Object]:
+        async with aclosing(self._steps(prompt, samplings, rid)) as steps:
+            async for index, step in steps:
+                metrics.note_step()
+                for chunk in answer.take(index, step):
+                    yield chunk
+                if answer.done:
+                    break
+                if step.finish_reason is None and answer.finished(index):
+                    self.engine.abort(_choice_rid(rid, index))  # a stop string was found
+        metrics.note_usage(answer.usage())
+        for chunk in answer.close():
+            yield chunk
+
+    async def _steps(
+        self, prompt: Sequence[int], samplings: Sequence[Sampling], rid: str
+    ) -> AsyncGenerator[tuple[int, Step]]:
+        """The steps of every choice, each with its choice's index, as they come."""
+        generations = [
+            self.engine.generate(prompt, sampling, _choice_rid(rid, index))
+            for index, sampling in enumerate(samplings)
+        ]
+        if len(generations) == 1:
+            async with aclosing(generations[0]) as steps:
+                async for step in steps:
+                    yield 0, step
+            return
+        async with aclosing(_merged(generations)) as merged:
+            async for item in merged:
+                yield item
+
+
+def _choice_rid(rid: str, index: int) -> str:
+    return f"{rid}-{index}"
+
+
+def _parts(route: str) -> list[str]:
+    return [p for p in route.partition("?")[0].removeprefix("/openai").split("/") if p]
+
+
+async def _merged(
+    generations: Sequence[AsyncGenerator[Step]],
+) -> AsyncGenerator[tuple[int, Step]]:
+    """The items of several generators as they come, each with its generator's index."""
+    waiting: dict[asyncio.Task[Step], int] = {}
+
+    def wait_for(index: int) -> None:
+        waiting[asyncio.create_task(_next(generations[index]))] = index
+
+    try:
+        for index in range(len(generations)):
+            wait_for(index)
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                index = waiting.pop(task)
+                try:
+                    step = task.result()
+                except StopAsyncIteration:
+                    continue
+                wait_for(index)
+                yield index, step
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for generation in generations:
+            await generation.aclose()
+
+
+async def _next(items: AsyncIterator[Step]) -> Step:
+    return await anext(items)
