@@ -20,11 +20,12 @@ class StopStrings:
         if not self._strings:
             return text
         text = self._held + text
-        found = [at for at in (text.find(string) for string in self._strings) if at >= 0]
+        found = [(text.find(s) + len(s), text.find(s)) for s in self._strings if s in text]
         if found:
+            _, start = min(found)  # the first to be complete, as if characters came one by one
             self.hit = True
             self._held = ""
-            return text[: min(found)]
+            return text[:start]
         keep = max(_overlap(text, string) for string in self._strings)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

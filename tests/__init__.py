@@ -1,0 +1,1 @@
+"""The specification of the worker, as tests."""

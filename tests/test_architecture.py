@@ -1,0 +1,97 @@
+"""Who may import whom: the import rule of docs/ARCHITECTURE.md."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted([*(ROOT / "worker").rglob("*.py"), ROOT / "handler.py"])
+
+
+def imports(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def place(module: Path) -> str:
+    return str(module.relative_to(ROOT))
+
+
+def importers(package: str) -> set[str]:
+    """Every module of the worker that imports `package` or something in it."""
+    return {
+        place(module)
+        for module in MODULES
+        if any(name == package or name.startswith(f"{package}.") for name in imports(module))
+    }
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("sglang", {"worker/engine/sglang_engine.py"}),
+        ("torch", {"worker/engine/arguments.py"}),
+        ("runpod", {"worker/entrypoints/queue.py"}),
+        ("emulator", set[str]()),
+        ("benchmarks", set[str]()),
+        ("builder", set[str]()),
+    ],
+)
+def test_an_outside_package_is_imported_in_one_place(package: str, allowed: set[str]) -> None:
+    """SGLang and the SDK change with each release: each has one door."""
+    assert importers(package) == allowed
+
+
+def test_openai_harmony_is_known_to_the_harmony_package_alone() -> None:
+    """The rest of the worker sees ids and events."""
+    assert all(name.startswith("worker/harmony/") for name in importers("openai_harmony"))
+
+
+@pytest.mark.parametrize("inner", ["worker/errors.py", "worker/harmony/", "worker/api/"])
+@pytest.mark.parametrize(
+    "outer",
+    ["worker.entrypoints", "worker.engine", "worker.settings", "worker.service", "worker.models"],
+)
+def test_the_pure_parts_know_nothing_of_the_rest(inner: str, outer: str) -> None:
+    """Errors, Harmony and the API can be read, and tested, alone."""
+    assert not {name for name in importers(outer) if name.startswith(inner)}
+
+
+def test_harmony_does_not_know_the_api() -> None:
+    """Harmony is a format; OpenAI's HTTP API is one user of it."""
+    assert not {name for name in importers("worker.api") if name.startswith("worker/harmony/")}
+
+
+def test_the_engine_and_harmony_meet_only_in_the_service() -> None:
+    """The parser never sees an engine. (The engine borrows two ids of the vocabulary.)"""
+    both = importers("worker.harmony") & importers("worker.engine")
+    assert {name for name in both if not name.startswith("worker/engine/")} == {"worker/service.py"}
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    """os.environ stands in handler.py's first lines, and where openai_harmony needs it set."""
+    users = {place(m) for m in MODULES if "environ" in m.read_text() and "os" in set(imports(m))}
+    assert users == {"handler.py", "worker/harmony/vocabulary.py"}
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    """A docstring at the head of each module."""
+    assert [place(m) for m in MODULES if not ast.get_docstring(ast.parse(m.read_text()))] == []
+
+
+def test_no_function_is_longer_than_fifty_lines() -> None:
+    """A function fits on a screen."""
+    long = [
+        f"{place(module)}:{node.name}"
+        for module in MODULES
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= 50
+    ]
+    assert long == []

@@ -1,0 +1,191 @@
+"""Chat completion requests: validated, with errors that a client can act on."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from worker.api.chat import ChatRequest
+from worker.api.fields import read
+from worker.errors import BadRequest
+from worker.harmony.vocabulary import CALL, RETURN
+
+HELLO = [{"role": "user", "content": "Hello"}]
+TOOL = {"type": "function", "function": {"name": "get_weather", "description": None}}
+
+
+def request(**fields: Any) -> ChatRequest:
+    return read(ChatRequest, {"messages": HELLO, **fields})
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "message"),
+    [
+        (None, None, "The request must be a JSON object, not null."),
+        ([1], None, "The request must be a JSON object, not an array."),
+        ({}, "messages", "messages: Field required."),
+        ({"messages": "no"}, "messages", "messages: Input should be a valid list, got a string."),
+        (
+            {"messages": []},
+            "messages",
+            "messages: List should have at least 1 item after validation, not 0, got an array.",
+        ),
+        (
+            {"messages": [{"role": "user", "content": 5}]},
+            "messages[0].content",
+            "messages[0].content: must be a string, an array of parts or null, got a number.",
+        ),
+        (
+            {"messages": [{"role": "robot", "content": "x"}]},
+            "messages[0].role",
+            "messages[0].role: Input should be 'system', 'developer', 'user', 'assistant', "
+            "'tool' or 'function', got a string.",
+        ),
+        (
+            {"messages": HELLO, "temperature": "hot"},
+            "temperature",
+            "temperature: Input should be a valid number, got a string.",
+        ),
+        (
+            {"messages": HELLO, "temperature": 3},
+            "temperature",
+            "temperature: Input should be less than or equal to 2, got a number.",
+        ),
+        (
+            {"messages": HELLO, "max_tokens": 0},
+            "max_tokens",
+            "max_tokens: Input should be greater than or equal to 1, got a number.",
+        ),
+        (
+            {"messages": HELLO, "n": True},
+            "n",
+            "n: Input should be a valid integer, got a boolean.",
+        ),
+        (
+            {"messages": HELLO, "tools": [{"type": "web_search"}]},
+            "tools[0].type",
+            "tools[0].type: Input should be 'function', got a string.",
+        ),
+        (
+            {"messages": HELLO, "logit_bias": {"Paris": 1}},
+            "logit_bias",
+            "logit_bias: keys must be token ids below 201088, not 'Paris', got an object.",
+        ),
+        (
+            {"messages": HELLO, "reasoning_effort": "extreme"},
+            "reasoning_effort",
+            "reasoning_effort: must be one of none, minimal, low, medium, high, xhigh, "
+            "got a string.",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_it_takes(body: Any, param: str, message: str) -> None:
+    """The error says which field, what it takes, and which type it got."""
+    with pytest.raises(BadRequest) as caught:
+        read(ChatRequest, body)
+    assert caught.value.message == message
+    assert caught.value.param == param
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
+def test_parts_that_are_not_text_are_refused(kind: str) -> None:
+    """gpt-oss reads text alone."""
+    with pytest.raises(BadRequest, match=f"'{kind}' parts are not supported: gpt-oss reads text"):
+        request(messages=[{"role": "user", "content": [{"type": kind, kind: {}}]}])
+
+
+@pytest.mark.parametrize(
+    "part", [{"type": "text", "text": 1}, {"text": "no type"}, "a string", None, {"type": 1}]
+)
+def test_a_part_must_have_a_type_and_a_text(part: Any) -> None:
+    """What is no part is refused, not guessed at."""
+    with pytest.raises(BadRequest) as caught:
+        request(messages=[{"role": "user", "content": [part]}])
+    assert caught.value.param == "messages[0].content"
+
+
+@pytest.mark.parametrize("name", ["functions", "best_of", "guided_json", "prediction", "ebnf"])
+def test_a_field_that_would_change_the_answer_is_refused(name: str) -> None:
+    """Nothing is silently ignored that the answer would depend on."""
+    with pytest.raises(BadRequest) as caught:
+        request(**{name: 1})
+    assert caught.value.message == f"{name} is not supported."
+    assert caught.value.code == "unsupported_parameter"
+
+
+def test_a_refused_field_that_asks_for_nothing_passes() -> None:
+    """Null, or what happens anyway, is no reason for an error."""
+    request(functions=None, modalities=["text"])
+
+
+def test_an_unknown_field_is_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Clients add fields of their own."""
+    with caplog.at_level(logging.WARNING):
+        request(x_trace_id="abc", user="someone", store=False)
+    assert caplog.messages == ["ignored an unknown field of a request: 'x_trace_id'"]
+
+
+def test_a_field_that_needs_another_is_refused_without_it() -> None:
+    """OpenAI refuses these pairs as well."""
+    with pytest.raises(BadRequest, match="top_logprobs takes logprobs to be true"):
+        request(top_logprobs=2)
+    with pytest.raises(BadRequest, match="stream_options takes stream to be true"):
+        request(stream_options={"include_usage": True})
+    with pytest.raises(BadRequest, match="top_k must be -1"):
+        request(top_k=0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [], "audio": None, "refusal": None},
+        {"role": "assistant", "content": "", "reasoning": "r", "reasoning_content": "r"},
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "18"}]},
+        {"role": "developer", "content": "Be brief.", "name": "boss"},
+    ],
+)
+def test_what_clients_send_back_passes(message: dict[str, Any]) -> None:
+    """Histories come from many clients, each with its own extras."""
+    request(messages=[*HELLO, message], tools=[TOOL])
+
+
+def test_sampling_has_what_was_asked_for() -> None:
+    """Every parameter reaches the engine."""
+    sampling = request(
+        max_completion_tokens=5,
+        temperature=0,
+        top_p=0.5,
+        top_k=40,
+        min_p=0.1,
+        frequency_penalty=0.2,
+        presence_penalty=-0.3,
+        repetition_penalty=1.1,
+        seed=7,
+        logit_bias={"42": -100},
+        logprobs=True,
+        top_logprobs=3,
+    ).sampling(1000, 2)
+    assert sampling.max_tokens == 5
+    assert sampling.temperature == 0
+    assert (sampling.top_p, sampling.top_k, sampling.min_p) == (0.5, 40, 0.1)
+    assert (sampling.frequency_penalty, sampling.presence_penalty) == (0.2, -0.3)
+    assert sampling.repetition_penalty == 1.1
+    assert sampling.seed == 9
+    assert sampling.logit_bias == {42: -100}
+    assert sampling.top_logprobs == 3
+    assert set(sampling.stop_ids) == {RETURN, CALL}
+
+
+def test_sampling_defaults_are_openais() -> None:
+    """Temperature 1 and no limit but the context."""
+    sampling = request().sampling(1000, 0)
+    assert sampling.max_tokens == 1000
+    assert (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 1.0, -1)
+    assert sampling.top_logprobs is None
+
+
+def test_more_tokens_than_fit_are_not_an_error() -> None:
+    """Agents ask for the model's maximum."""
+    assert request(max_tokens=10**9).sampling(1000, 0).max_tokens == 1000

@@ -1,0 +1,127 @@
+"""Settings: read once from the environment, or refused in one line."""
+
+import pytest
+
+from worker.settings import Settings, SettingsError, load
+
+
+@pytest.fixture(autouse=True)
+def only_what_a_test_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """With nothing set, the worker serves gpt-oss-20b with its whole context."""
+    settings = load()
+    assert settings.model == "openai/gpt-oss-20b"
+    assert settings.max_model_len == 131072
+    assert settings.mem_fraction_static == 0.90
+    assert settings.max_running_requests == 64
+    assert settings.port == 8000
+    assert settings.chunked_prefill is True
+    assert settings.reasoning_effort == "medium"
+    assert settings.system_date is None
+    assert settings.tensor_parallel_size is None
+
+
+def test_an_empty_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A console that leaves a field empty changes nothing."""
+    monkeypatch.setenv("MAX_MODEL_LEN", "")
+    monkeypatch.setenv("API_KEY", "")
+    assert load().max_model_len == 131072
+    assert load().api_key == ()
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SERVED_MODEL_NAME and API_KEY take several values."""
+    monkeypatch.setenv("SERVED_MODEL_NAME", "gpt-oss, mine ,")
+    monkeypatch.setenv("API_KEY", "one,two")
+    assert load().served_model_name == ("gpt-oss", "mine")
+    assert [key.get_secret_value() for key in load().api_key] == ["one", "two"]
+
+
+def test_either_token_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HUGGING_FACE_HUB_TOKEN and HF_TOKEN mean the same."""
+    monkeypatch.setenv("HF_TOKEN", "hf_abc")
+    token = load().hf_token
+    assert token is not None
+    assert token.get_secret_value() == "hf_abc"
+
+
+def test_engine_args_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any SGLang argument can be given."""
+    monkeypatch.setenv("ENGINE_ARGS", '{"max_total_tokens": 1000}')
+    assert load().engine_args == {"max_total_tokens": 1000}
+
+
+def test_auto_tensor_parallelism_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """'auto' can be said in words."""
+    monkeypatch.setenv("TENSOR_PARALLEL_SIZE", "auto")
+    assert load().tensor_parallel_size is None
+
+
+def test_settings_cannot_be_changed() -> None:
+    """Nothing in the worker can set a setting."""
+    with pytest.raises(ValueError, match="frozen"):
+        load().port = 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("MAX_MODEL_LEN", "abc", "MAX_MODEL_LEN='abc': takes an integer of at least 1"),
+        ("MAX_QUEUED_REQUESTS", "0", "MAX_QUEUED_REQUESTS='0': takes an integer of at least 1"),
+        ("PORT", "70000", "PORT='70000': takes a port number from 1 to 65535"),
+        (
+            "MEM_FRACTION_STATIC",
+            "1.5",
+            "MEM_FRACTION_STATIC='1.5': takes a number between 0 and 1 (both excluded)",
+        ),
+        ("CHUNKED_PREFILL", "maybe", "CHUNKED_PREFILL='maybe': takes true or false"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL='loud': takes debug, info, warning or error"),
+        ("SYSTEM_DATE", "today", "SYSTEM_DATE='today': takes a date as YYYY-MM-DD"),
+        ("ENGINE_ARGS", "{", "ENGINE_ARGS='{': takes a JSON object of SGLang server arguments"),
+        ("ENGINE_ARGS", "[1]", "ENGINE_ARGS=[1]: takes a JSON object of SGLang server arguments"),
+        (
+            "DYN_TOOL_CALL_PARSER",
+            "pythonic",
+            "DYN_TOOL_CALL_PARSER='pythonic': takes 'harmony' alone: gpt-oss's token ids are "
+            "parsed by the worker itself",
+        ),
+        (
+            "DYN_REASONING_PARSER",
+            "deepseek-r1",
+            "DYN_REASONING_PARSER='deepseek-r1': takes 'gpt_oss' alone: gpt-oss's token ids are "
+            "parsed by the worker itself",
+        ),
+    ],
+)
+def test_a_bad_value_is_one_line_that_says_what_is_taken(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
+) -> None:
+    """The line names the variable, its value and what it takes."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert str(caught.value) == line
+
+
+def test_several_bad_values_are_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person fixes all of them in one go."""
+    monkeypatch.setenv("PORT", "x")
+    monkeypatch.setenv("MAX_MODEL_LEN", "y")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert "PORT='x'" in str(caught.value)
+    assert "MAX_MODEL_LEN='y'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings can be logged whole."""
+    monkeypatch.setenv("API_KEY", "sk-secret")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert "secret" not in repr(load())
