@@ -6,7 +6,6 @@ test API. Everything is behind the guard below: the engine's processes import th
 """
 
 import argparse
-import logging
 import os
 import sys
 
@@ -19,7 +18,7 @@ os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
 
 def main() -> int:
     """The process's exit status."""
-    from worker import settings
+    from worker import logs, settings
     from worker.engine import SglangEngine, server_args
     from worker.models import resolve
     from worker.service import Service
@@ -34,9 +33,7 @@ def main() -> int:
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=chosen.log_number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    logs.configure(chosen.log_number)
     service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
     on_queue = chosen.runpod_webhook_get_job and arguments.test_input is None
     if on_queue or arguments.rp_serve_api:

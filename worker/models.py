@@ -20,6 +20,7 @@ _DEMO_ENGINE_ARGS = {
     "max_total_tokens": 140_000,
     "chunked_prefill_size": 2048,
     "random_seed": 0,
+    "dtype": "float32",  # what the checkpoint holds; SGLang would make it float16
 }
 
 

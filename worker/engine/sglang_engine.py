@@ -64,6 +64,8 @@ class SglangEngine:
         loop = asyncio.get_running_loop()
         if loop is self._loop:
             return
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError("the engine serves another event loop")
         manager = self._engine.tokenizer_manager
         manager.event_loop = self._loop = loop
         self._receiver = loop.create_task(manager.handle_loop())

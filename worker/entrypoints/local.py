@@ -52,7 +52,7 @@ def _load(test_input: str | None) -> Mapping[str, Any]:
 
 
 async def _boot_and_answer(service: Service, job_id: str, job_input: object) -> bool:
-    log.info("booting the engine")
+    log.info("booting the engine for %s", service.model.names[0])
     started = time.monotonic()
     try:
         await service.engine.start()
@@ -76,6 +76,7 @@ async def _answer(service: Service, job_id: str, job_input: object) -> bool:
             if isinstance(item, str) or item.get("object") == "chat.completion.chunk":
                 _print(item)
             collected.append(item)
+    log.info("job %s: %s", job_id, metrics.to_object())
     result = {"id": job_id, "status": "COMPLETED", "output": collected}
     _print({**result, "metrics": metrics.to_object()})
     return True

@@ -1,0 +1,5 @@
+"""The model's entry, where SGLang looks for it."""
+
+from sglang.srt.models.gpt_oss import EntryClass
+
+__all__ = ["EntryClass"]

@@ -1,0 +1,46 @@
+"""What tests share: one real engine for the whole session, on one event loop.
+
+Rule: an engine is booted once, since it takes seconds; whoever uses it runs on its loop, since a
+request from another loop would have to wait for that loop to be left.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from worker.engine import SglangEngine, server_args
+from worker.models import Model, resolve
+from worker.service import Service
+from worker.settings import Settings
+
+T = TypeVar("T")
+
+
+class RealWorker:
+    """The demo model on the real engine, and the loop that it lives on."""
+
+    def __init__(self) -> None:
+        self.settings = Settings(model="demo", log_level="error")
+        self.model: Model = resolve(self.settings)
+        arguments = server_args(self.settings, self.model)
+        self.engine = SglangEngine({**arguments, "enable_custom_logit_processor": True})
+        self.service = Service(self.engine, self.model, self.settings)
+        self._runner = asyncio.Runner()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, run on the engine's loop."""
+        return self._runner.run(work)
+
+    def close(self) -> None:
+        self.run(self.engine.close())
+        self._runner.close()
+
+
+@pytest.fixture(scope="session")
+def real() -> Iterator[RealWorker]:
+    worker = RealWorker()
+    worker.run(worker.engine.start())
+    yield worker
+    worker.close()
