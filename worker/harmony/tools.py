@@ -51,11 +51,21 @@ def _adapted(schema: Json) -> Json:
     schema = {key: _adapted(value) for key, value in schema.items()}
     if len(schema.get("allOf") or ()) == 1:
         schema = {**schema.pop("allOf")[0], **schema}
-    if "anyOf" in schema and "oneOf" not in schema:
-        schema["oneOf"] = schema.pop("anyOf")
+    schema = _with_variants(schema)
     if "const" in schema and "enum" not in schema:
         schema["enum"] = [schema.pop("const")]
     return _with_visible_enum(schema)
+
+
+def _with_variants(schema: dict[str, Json]) -> dict[str, Json]:
+    """`anyOf` as `oneOf`; a null among the variants as `nullable`, and a lone variant as itself."""
+    variants = schema.pop("oneOf", None) or schema.pop("anyOf", None)
+    if not isinstance(variants, list) or not all(isinstance(v, dict) for v in variants):
+        return schema
+    real = [v for v in variants if v.get("type") != "null"]
+    if real and len(real) < len(variants):
+        real[-1] = {**real[-1], "nullable": True}
+    return {**real[0], **schema} if len(real) == 1 else {**schema, "oneOf": real}
 
 
 def _with_visible_enum(schema: dict[str, Json]) -> dict[str, Json]:

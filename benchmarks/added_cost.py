@@ -1,0 +1,103 @@
+"""What our code costs per streamed token, over SGLang's bare `Engine.async_generate`.
+
+Rule: both sides run in turn on one engine in one process, with the same prompts; what is compared
+is this process's CPU time, so the scheduler's and the machine's other work do not count. Our side
+is the whole way from a request's body to its SSE events, the prompt's render included.
+Run: `make bench`.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import NamedTuple
+
+from worker.api import sse
+from worker.engine import SglangEngine, server_args
+from worker.engine.arguments import sampling_params
+from worker.generation import Sampling
+from worker.harmony import render_prompt
+from worker.harmony.vocabulary import STOP_IDS
+from worker.metrics import JobMetrics
+from worker.models import resolve
+from worker.service import Service
+from worker.settings import Settings
+
+BODY = {
+    "messages": [{"role": "user", "content": "Count to one hundred"}],
+    "temperature": 0,
+    "stream": True,
+}
+STREAMS = 8
+ROUNDS = 9
+
+
+class Cost(NamedTuple):
+    """CPU microseconds of this process per token, and tokens per second over all streams."""
+
+    cpu_us: float
+    speed: float
+
+
+async def main() -> None:
+    settings = Settings(model="demo", log_level="error")
+    model = resolve(settings)
+    engine = SglangEngine(server_args(settings, model))
+    await engine.start()
+    try:
+        service = Service(engine, model, settings)
+        pairs = [
+            (await cost(lambda: bare(engine)), await cost(lambda: ours(service)))
+            for _ in range(ROUNDS + 1)
+        ]
+    finally:
+        await engine.close()
+    report(pairs[1:])  # the first pair warms up
+
+
+async def cost(one: Callable[[], Awaitable[int]]) -> Cost:
+    cpu, wall = time.process_time(), time.monotonic()
+    tokens = sum(await asyncio.gather(*(one() for _ in range(STREAMS))))
+    return Cost((time.process_time() - cpu) / tokens * 1e6, tokens / (time.monotonic() - wall))
+
+
+async def bare(engine: SglangEngine) -> int:
+    """One stream of SGLang's own; the number of its tokens."""
+    sampling = Sampling(max_tokens=4000, temperature=0.0, stop_ids=STOP_IDS)
+    stream = await engine._engine.async_generate(
+        input_ids=render_prompt(BODY), sampling_params=sampling_params(sampling), stream=True
+    )
+    tokens = 0
+    async with aclosing(stream) as chunks:
+        async for chunk in chunks:
+            tokens += len(chunk["output_ids"])
+    return tokens
+
+
+async def ours(service: Service) -> int:
+    """One stream through the whole worker, to SSE events; the number of its tokens."""
+    metrics = JobMetrics()
+    async with aclosing(service.answer("/v1/chat/completions", BODY, metrics)) as chunks:
+        async for chunk in chunks:
+            sse.event(chunk)
+    return metrics.to_object()["completion_tokens"]
+
+
+def report(pairs: list[tuple[Cost, Cost]]) -> None:
+    added = [ours.cpu_us - bare.cpu_us for bare, ours in pairs]
+    print(f"{ROUNDS} rounds of {STREAMS} streams at once, in turn; medians")
+    print("| | CPU of this process, µs per token | tokens/s |")
+    print("| --- | --- | --- |")
+    for name, at in (("bare engine", 0), ("worker, to SSE events", 1)):
+        cpu = statistics.median(pair[at].cpu_us for pair in pairs)
+        speed = statistics.median(pair[at].speed for pair in pairs)
+        print(f"| {name} | {cpu:.1f} | {speed:.0f} |")
+    ratio = statistics.median(ours.speed / bare.speed for bare, ours in pairs)
+    print(
+        f"added: {statistics.median(added):.1f} µs per token; speed: {ratio:.3f} of the bare engine's"
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
