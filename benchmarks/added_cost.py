@@ -94,9 +94,8 @@ def report(pairs: list[tuple[Cost, Cost]]) -> None:
         speed = statistics.median(pair[at].speed for pair in pairs)
         print(f"| {name} | {cpu:.1f} | {speed:.0f} |")
     ratio = statistics.median(ours.speed / bare.speed for bare, ours in pairs)
-    print(
-        f"added: {statistics.median(added):.1f} µs per token; speed: {ratio:.3f} of the bare engine's"
-    )
+    speed = f"speed: {ratio:.3f} of the bare engine's"
+    print(f"added: {statistics.median(added):.1f} µs per token; {speed}")
 
 
 if __name__ == "__main__":

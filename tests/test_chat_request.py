@@ -38,8 +38,10 @@ def request(**fields: Any) -> ChatRequest:
         (
             {"messages": [{"role": "robot", "content": "x"}]},
             "messages[0].role",
-            "messages[0].role: Input should be 'system', 'developer', 'user', 'assistant', "
-            "'tool' or 'function', got a string.",
+            (
+                "messages[0].role: Input should be 'system', 'developer', 'user', 'assistant', "
+                "'tool' or 'function', got a string."
+            ),
         ),
         (
             {"messages": HELLO, "temperature": "hot"},
@@ -74,8 +76,10 @@ def request(**fields: Any) -> ChatRequest:
         (
             {"messages": HELLO, "reasoning_effort": "extreme"},
             "reasoning_effort",
-            "reasoning_effort: must be one of none, minimal, low, medium, high, xhigh, "
-            "got a string.",
+            (
+                "reasoning_effort: must be one of none, minimal, low, medium, high, xhigh, "
+                "got a string."
+            ),
         ),
     ],
 )

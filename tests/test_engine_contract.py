@@ -82,11 +82,12 @@ def test_an_abort_ends_a_request(engine_and_run: tuple[Engine, Run]) -> None:
     engine, run = engine_and_run
 
     async def aborted() -> Step:
-        last = Step(())
+        made: list[Step] = []
         async with aclosing(engine.generate(COUNT, GREEDY, "b")) as generated:
-            async for last in generated:
+            async for step in generated:
+                made.append(step)
                 engine.abort("b")
-        return last
+        return made[-1]
 
     assert run(aborted()) == Step((), "abort")
 

@@ -88,14 +88,18 @@ def test_settings_cannot_be_changed() -> None:
         (
             "DYN_TOOL_CALL_PARSER",
             "pythonic",
-            "DYN_TOOL_CALL_PARSER='pythonic': takes 'harmony' alone: gpt-oss's token ids are "
-            "parsed by the worker itself",
+            (
+                "DYN_TOOL_CALL_PARSER='pythonic': takes 'harmony' alone: gpt-oss's token ids are "
+                "parsed by the worker itself"
+            ),
         ),
         (
             "DYN_REASONING_PARSER",
             "deepseek-r1",
-            "DYN_REASONING_PARSER='deepseek-r1': takes 'gpt_oss' alone: gpt-oss's token ids are "
-            "parsed by the worker itself",
+            (
+                "DYN_REASONING_PARSER='deepseek-r1': takes 'gpt_oss' alone: gpt-oss's token ids "
+                "are parsed by the worker itself"
+            ),
         ),
     ],
 )

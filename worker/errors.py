@@ -28,8 +28,8 @@ class WorkerError(Exception):
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = _well_formed(message)
+        self.param = _well_formed(param) if param else None
         self.code = code or type(self).code
 
     def to_object(self) -> ErrorObject:
@@ -42,6 +42,11 @@ class WorkerError(Exception):
 
     def to_json(self) -> str:
         return json.dumps(self.to_object(), ensure_ascii=False)
+
+
+def _well_formed(text: str) -> str:
+    """`text` as it can be sent: a client's unpaired surrogates may be quoted in it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 class BadRequest(WorkerError):

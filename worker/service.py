@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -39,21 +39,19 @@ class Service:
         self._settings = settings
         self._created = int(time.time())
 
-    async def answer(self, route: str, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
+    def answer(self, route: str, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
         """The objects that answer `body` at `route` (`/v1/…`), noting figures in `metrics`.
 
-        Raises WorkerError; closing the generator aborts what is being generated.
+        Raises WorkerError, here or while it is iterated; closing it aborts what is generated.
         """
         match _parts(route):
             case ["v1", "chat", "completions"]:
-                async with aclosing(self._chat(body, metrics)) as objects:
-                    async for item in objects:
-                        yield item
+                return self._chat(body, metrics)
             case ["v1", "models"]:
                 data = [self._model_object(name) for name in self.model.names]
-                yield {"object": "list", "data": data}
+                return _one({"object": "list", "data": data})
             case ["v1", "models", *name] if name:
-                yield self._model_object(models.check("/".join(name), self.model.names))
+                return _one(self._model_object(models.check("/".join(name), self.model.names)))
             case ["v1", "responses" | "completions" as later]:
                 raise NotFound(f"/v1/{later} is not supported yet.", code="unknown_url")
             case _:
@@ -83,21 +81,14 @@ class Service:
             )
         return request, name, prompt
 
-    async def _chat(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
+    def _chat(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
         request, name, prompt = self._read_chat(body)
         rid = uuid.uuid4().hex
         answer = ChatAnswer(request, id=f"chatcmpl-{rid}", model=name, created=int(time.time()))
-        fold = None if request.stream else ChatFold()
         room = self.model.context_length - len(prompt) - 1
         samplings = [request.sampling(room, choice) for choice in range(request.choices)]
-        async with aclosing(self._chat_chunks(prompt, samplings, rid, answer, metrics)) as chunks:
-            async for chunk in chunks:
-                if fold is None:
-                    yield chunk
-                else:
-                    fold.add(chunk)
-        if fold is not None:
-            yield fold.completion()
+        chunks = self._chat_chunks(prompt, samplings, rid, answer, metrics)
+        return chunks if request.stream else _folded(chunks)
 
     async def _chat_chunks(
         self,
@@ -107,7 +98,11 @@ class Service:
         answer: ChatAnswer,
         metrics: JobMetrics,
     ) -> AsyncGenerator[Object]:
-        async with aclosing(self._steps(prompt, samplings, rid)) as steps:
+        generations = [
+            self.engine.generate(prompt, sampling, _choice_rid(rid, index))
+            for index, sampling in enumerate(samplings)
+        ]
+        async with aclosing(_merged(generations)) as steps:
             async for index, step in steps:
                 metrics.note_step()
                 for chunk in answer.take(index, step):
@@ -120,23 +115,6 @@ class Service:
         for chunk in answer.close():
             yield chunk
 
-    async def _steps(
-        self, prompt: Sequence[int], samplings: Sequence[Sampling], rid: str
-    ) -> AsyncGenerator[tuple[int, Step]]:
-        """The steps of every choice, each with its choice's index, as they come."""
-        generations = [
-            self.engine.generate(prompt, sampling, _choice_rid(rid, index))
-            for index, sampling in enumerate(samplings)
-        ]
-        if len(generations) == 1:
-            async with aclosing(generations[0]) as steps:
-                async for step in steps:
-                    yield 0, step
-            return
-        async with aclosing(_merged(generations)) as merged:
-            async for item in merged:
-                yield item
-
 
 def _choice_rid(rid: str, index: int) -> str:
     return f"{rid}-{index}"
@@ -146,27 +124,39 @@ def _parts(route: str) -> list[str]:
     return [p for p in route.partition("?")[0].removeprefix("/openai").split("/") if p]
 
 
+async def _one(item: Object) -> AsyncGenerator[Object]:
+    yield item
+
+
+async def _folded(chunks: AsyncGenerator[Object]) -> AsyncGenerator[Object]:
+    """The one object that the chunks add up to."""
+    fold = ChatFold()
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            fold.add(chunk)
+    yield fold.completion()
+
+
 async def _merged(
     generations: Sequence[AsyncGenerator[Step]],
 ) -> AsyncGenerator[tuple[int, Step]]:
     """The items of several generators as they come, each with its generator's index."""
-    waiting: dict[asyncio.Task[Step], int] = {}
-
-    def wait_for(index: int) -> None:
-        waiting[asyncio.create_task(_next(generations[index]))] = index
-
+    if len(generations) == 1:
+        async with aclosing(generations[0]) as steps:
+            async for step in steps:
+                yield 0, step
+        return
+    waiting: dict[asyncio.Task[Step | None], int] = {}
     try:
-        for index in range(len(generations)):
-            wait_for(index)
+        for index, generation in enumerate(generations):
+            waiting[asyncio.create_task(_next(generation))] = index
         while waiting:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 index = waiting.pop(task)
-                try:
-                    step = task.result()
-                except StopAsyncIteration:
+                if (step := task.result()) is None:
                     continue
-                wait_for(index)
+                waiting[asyncio.create_task(_next(generations[index]))] = index
                 yield index, step
     finally:
         for task in waiting:
@@ -176,5 +166,5 @@ async def _merged(
             await generation.aclose()
 
 
-async def _next(items: AsyncIterator[Step]) -> Step:
-    return await anext(items)
+async def _next(steps: AsyncGenerator[Step]) -> Step | None:
+    return await anext(steps, None)

@@ -32,7 +32,7 @@ class Choice:
         self.usage = ChoiceUsage()
         self.finish_reason: FinishReason | None = None
         self._parser = Parser(tools)
-        self._stop = StopStrings(request.stop or ())
+        self._stop = StopStrings(request.stop) if request.stop else None
         self._logprobs = bool(request.logprobs)
         self._pending: list[dict[str, Any]] = []  # log probabilities of text not sent yet
 
@@ -43,30 +43,30 @@ class Choice:
         if step.finish_reason is not None:
             events += self._parser.finish()
         self.usage.reasoning = self._parser.reasoning_tokens
-        visible = self._visible(events)
-        if self._stop.hit:
+        if self._stop is not None:
+            events = self._visible(self._stop, events, last=step.finish_reason is not None)
+        if self._stop is not None and self._stop.hit:
             self.finish_reason = "stop"
         elif step.finish_reason is not None:
-            visible.append(Text(self._stop.flush()))
             self.finish_reason = self._reason(step)
-        return self._part(visible)
+        return self._part(events)
 
     def _reason(self, step: Step) -> FinishReason:
         if step.finish_reason == "length":
             return "length"
         return "tool_calls" if self._parser.calls else "stop"
 
-    def _visible(self, events: Iterable[Event]) -> list[Event]:
+    def _visible(self, stop: StopStrings, events: Iterable[Event], *, last: bool) -> list[Event]:
         """The events as far as the stop strings let them pass."""
         visible: list[Event] = []
         for event in events:
             if isinstance(event, Text):
-                visible.append(Text(self._stop.feed(event.text)))
+                visible.append(Text(stop.feed(event.text)))
             else:
-                visible += [Text(self._stop.flush()), event]
-            if self._stop.hit:
-                break
-        return visible
+                visible += [Text(stop.flush()), event]
+            if stop.hit:
+                return visible
+        return [*visible, Text(stop.flush())] if last else visible
 
     def _feed_one_by_one(self, step: Step) -> list[Event]:
         """Feeds token by token, to know which tokens the visible text is made of."""
@@ -77,9 +77,9 @@ class Choice:
             events += self._parser.feed([token])
         return events
 
-    def _part(self, events: list[Event]) -> Part:
-        delta = delta_of(event for event in events if event != Text(""))
-        if not delta.get("content"):
+    def _part(self, events: Iterable[Event]) -> Part:
+        delta = delta_of(events)
+        if not self._pending or "content" not in delta:
             return Part(delta, [])
         logprobs, self._pending = self._pending, []
         return Part(delta, logprobs)

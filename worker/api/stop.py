@@ -17,8 +17,6 @@ class StopStrings:
 
     def feed(self, text: str) -> str:
         """Takes a piece of the answer; returns the piece that can be sent now."""
-        if not self._strings:
-            return text
         text = self._held + text
         found = [(text.find(s) + len(s), text.find(s)) for s in self._strings if s in text]
         if found:

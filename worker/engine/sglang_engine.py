@@ -7,6 +7,7 @@ fails what is running and takes nothing more.
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import threading
@@ -50,6 +51,8 @@ class SglangEngine:
         watchdog = manager._subprocess_watchdog
         self._processes = list(watchdog._processes)
         watchdog.stop()  # It would answer a death with SIGQUIT to us; `_attach` watches instead.
+        gc.collect()
+        gc.freeze()  # what booted stays; a collection need not walk a million objects of it
         warm_up = Sampling(max_tokens=1, temperature=0.0)
         async with aclosing(self.generate([STOP_IDS[0]], warm_up, "warm-up")) as steps:
             async for _ in steps:

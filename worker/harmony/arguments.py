@@ -1,104 +1,99 @@
 """The arguments of one call on their way to the client: passed on as the model wrote them.
 
-Rule: what is sent is never taken back, so the only thing held is a comma that may prove to be
-trailing. At a natural end, arguments that are not JSON are mended where only one mend is
-possible: a trailing comma goes, missing closing brackets come; anything else stays raw.
+Rule: what is sent is never taken back. So text is held from the first comma that may be too much,
+and at a natural end arguments that are not JSON are mended where only one mend is possible:
+trailing commas go, missing closing brackets come. Anything else stays as it was written.
 """
 
 import json
 import re
 
-_STRING_END = re.compile(r'["\\]')
-_OUTSIDE = re.compile(r'\s+|["{}\[\],]|[^\s"{}\[\],]+')
-_PLAIN = re.compile(r"[-+.\w:]*")
+_MARK = re.compile(r'\\.?|["{}\[\]]|,\s*+[}\]]?', re.DOTALL)
+_STRING_MARK = re.compile(r'["\\]')
+_WHOLE = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
 _CLOSER = {"{": "}", "[": "]"}
 
 
 class Arguments:
-    """`feed` text in, text to send out; `close` gives what remains to be sent."""
+    """`feed` text in, text to send out; `close` gives what remains to be sent.
 
-    def __init__(self) -> None:
+    `code`: the tool takes code, not JSON, so nothing is mended.
+    """
+
+    def __init__(self, *, code: bool = False) -> None:
+        self.in_string = False
+        self._json: bool | None = False if code else None  # None until the first character
         self._sent: list[str] = []
-        self._comma = ""  # a comma and the space after it, held until the next character
-        self._open: list[str] = []  # the closing brackets that are still to come
-        self._in_string = False
-        self._escaped = False
-        self._raw = False  # not JSON so far, so nothing is mended
+        self._held: list[str] = []
+        self._doubtful = False  # a comma stood before a bracket: all is held until the end
+        self._escaped = False  # the last piece ended in a string's backslash
+        self._missing: list[str] = []  # the closing brackets that are still to come
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an object or an array is still open."""
+        return self.in_string or bool(self._missing)
 
     def feed(self, text: str) -> str:
         """Takes a piece of the arguments; returns the piece that can be sent now."""
-        out: list[str] = []
-        at = 0
-        while at < len(text):
-            if self._raw:
-                out.append(text[at:])
-                break
-            at = self._string(text, at, out) if self._in_string else self._outside(text, at, out)
-        sent = "".join(out)
-        self._sent.append(sent)
-        return sent
-
-    def _string(self, text: str, at: int, out: list[str]) -> int:
-        """Takes a piece of a string; returns where it ends."""
-        if self._escaped:
+        if self._json is None and (start := text.lstrip()):
+            self._json = start[0] in _CLOSER
+        if not self._json or (self.in_string and not self._held and not _STRING_MARK.search(text)):
             self._escaped = False
-            out.append(text[at])
-            return at + 1
-        match = _STRING_END.search(text, at)
-        end = match.end() if match else len(text)
-        if match and match.group() == '"':
-            self._in_string = False
-        elif match:
-            self._escaped = True
-        out.append(text[at:end])
-        return end
+            self._sent.append(text)
+            return text
+        if self._doubtful or (self._held and text.isspace()):
+            self._held.append(text)
+            self._scan(text)
+            return ""
+        if self._held:
+            text = "".join((*self._held, text))
+        safe = self._scan(text)
+        self._held = [text[safe:]] if safe < len(text) else []
+        self._sent.append(text[:safe])
+        return text[:safe]
 
-    def _outside(self, text: str, at: int, out: list[str]) -> int:
-        """Takes a word, a bracket or space between strings; returns where it ends."""
-        match = _OUTSIDE.match(text, at)
-        word = match.group() if match else text[at:]
-        if self._comma and word.isspace():
-            self._comma += word
-            return at + len(word)
-        if word in ("}", "]"):
-            self._comma = self._comma[1:]
-            if self._open[-1:] == [word]:
-                self._open.pop()
-        out.append(self._comma)
-        self._comma = ""
-        if word == ",":
-            self._comma = word
-            return at + 1
-        self._note(word)
-        out.append(word)
-        return at + len(word)
+    def _scan(self, text: str) -> int:
+        """Follows strings and brackets; returns where a comma stands that may be too much."""
+        safe, start = len(text), int(self._escaped)
+        self._escaped = False
+        for found in _MARK.finditer(text, start):
+            mark = found.group()
+            if mark[0] == "\\":
+                self._escaped = len(mark) == 1
+            elif mark == '"':
+                self.in_string = not self.in_string
+            elif not self.in_string:
+                self._bracket(mark[-1])
+                followed = mark[-1] in _CLOSER.values()
+                if mark[0] == "," and not self._doubtful:
+                    self._doubtful = followed
+                    if followed or found.end() == len(text):
+                        safe = found.start()
+        return safe
 
-    def _note(self, word: str) -> None:
-        if word == '"':
-            self._in_string = True
-        elif word in _CLOSER:
-            self._open.append(_CLOSER[word])
-        if not self._open and not word.isspace() and word not in ("}", "]"):
-            self._raw = True  # no object and no array
-        elif len(word) > 1 and not word.isspace() and not _PLAIN.fullmatch(word):
-            self._raw = True  # single quotes, code
-
-    @property
-    def complete(self) -> bool:
-        """Whether what came so far is one JSON value."""
-        return _is_json("".join(self._sent))
+    def _bracket(self, character: str) -> None:
+        if character in _CLOSER:
+            self._missing.append(_CLOSER[character])
+        elif self._missing[-1:] == [character]:
+            self._missing.pop()
 
     def close(self, *, natural: bool) -> str:
         """What is still to be sent. `natural`: the model ended the call, it was not cut off."""
-        sent = "".join(self._sent)
-        if not natural or _is_json(sent):
-            return self._comma
-        if not sent.strip() and not self._comma:
+        sent, held = "".join(self._sent), "".join(self._held)
+        if natural and self._json is None:
             return "{}"
-        closers = "".join(reversed(self._open))
-        if not self._in_string and closers and _is_json(sent + closers):
-            return closers
-        return self._comma
+        if natural and self._json and not self.in_string:
+            whole = sent + held
+            for mended in (whole, _without_commas(whole) + "".join(reversed(self._missing))):
+                if _is_json(mended):
+                    return mended[len(sent) :]
+        return held
+
+
+def _without_commas(text: str) -> str:
+    """`text` without the commas before a closing bracket."""
+    return _WHOLE.sub(lambda found: found.group(1) or "", text)
 
 
 def _is_json(text: str) -> bool:

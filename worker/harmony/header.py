@@ -1,73 +1,40 @@
-"""A Harmony message's header: who speaks, on which channel, to whom, in what content type.
+"""A Harmony message's header while it comes in, and where it ends.
 
 Well-formed: `<|start|>ROLE[ to=RECIPIENT]<|channel|>CHANNEL[ to=RECIPIENT][ <|constrain|>TYPE]
-<|message|>`. Rules for the rest: the recipient, wherever it stands, decides what is a call; a
-known word keeps its meaning in any place; a header without `<|message|>` ends where text stops
-looking like a header.
+<|message|>`. Rules for the rest: a header without `<|message|>` ends where text stops looking
+like a header; a word that may be either is the header's only if the header goes on after it.
+It is judged token by token, so any split of the ids reads the same.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, NamedTuple
 
+from worker.harmony.address import Address, Reader
+from worker.harmony.tool_names import PYTHON, ToolNames, is_namespaced
 from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
+from worker.harmony.words import (
+    ASSISTANT,
+    BRACKET,
+    CHANNELS,
+    CONTENT_TYPES,
+    FOREIGN_ROLES,
+    Word,
+    split,
+)
 
-CHANNELS = frozenset({"analysis", "commentary", "final"})
-_REASONING = frozenset({"analysis", "thinking", "thought", "reasoning", "reflection"})
-_CONTENT_TYPES = frozenset({"json", "code", "text", "python", "javascript", "typescript", "string"})
-_NOT_TOOLS = CHANNELS | {"assistant", "user", "system", "developer", "all", "tool", ""}
-_FOREIGN_ROLES = frozenset({"user", "system", "developer", "tool"})
-_NAME = re.compile(r"[\w.\-/:]*\w")
-
-
-class Kind(Enum):
-    """What a message's body is to the client."""
-
-    REASONING = auto()
-    TEXT = auto()
-    CALL = auto()
-    FOREIGN = auto()
-    """Written in another's name (a tool's result, a user's turn): never passed on."""
-
-
-class Address(NamedTuple):
-    """What a header says. `name`: the tool that is called."""
-
-    kind: Kind
-    name: str = ""
-
-
-class ToolNames:
-    """The tools on offer, and what a recipient as the model wrote it means among them."""
-
-    def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
-        self.names: list[str] = [tool.get("function", tool)["name"] for tool in tools]
-        self._normal = {_normalised(name): name for name in self.names}
-
-    def __contains__(self, recipient: str) -> bool:
-        return self.resolve(recipient) in self.names
-
-    def resolve(self, recipient: str) -> str:
-        """The called tool's name: one of the tools if any matches, else as the model wrote it."""
-        match = _NAME.match(recipient)
-        name = match.group() if match else recipient
-        if name in self.names:
-            return name
-        while name.startswith("functions."):
-            name = name.removeprefix("functions.")
-        return name if name in self.names else self._normal.get(_normalised(name), name)
-
-    def is_tool(self, word: str) -> bool:
-        """Whether a bare word (no `to=`) can only be a tool's name."""
-        return word not in _NOT_TOOLS and (
-            word in self.names or word.startswith(("functions.", "browser."))
-        )
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower())
+_LIMIT = 512
+"""Bytes after one marker that can be a header: more is text, whatever it looks like."""
+_MARKERS = 8
+"""Markers that a header can have before it is full."""
+_USUAL = re.compile(
+    rb"(?:assistant|analysis|commentary|final)?(?: to=[\w.\-]{,64})?(?: json| code)? ?|json|code"
+)
+"""What most headers hold after a marker: not over yet, without a closer look."""
+_TYPED_MARKER = re.compile(rb"<\|\w*\|>")
+_UNFINISHED_MARKER = re.compile(rb"<(?:\|\w*\|?)?\Z")
+_NAME_LIKE = re.compile(r"[\w.\-/:]+")
+_KNOWN = CONTENT_TYPES | CHANNELS | FOREIGN_ROLES | {ASSISTANT, PYTHON}
+_BEGINNINGS = (*_KNOWN, "to=", "functions.", "browser.")
 
 
 class Origin(Enum):
@@ -80,124 +47,168 @@ class Origin(Enum):
     LOOSE = auto()
     """After a closed message, without `<|start|>`."""
     BODY = auto()
-    """At a `<|channel|>` in the middle of a body."""
+    """At a marker in the middle of a body."""
 
 
-@dataclass(slots=True)
-class Segment:
-    """The text after `marker` (0 at the header's beginning), in bytes as it comes."""
+class After(Enum):
+    """What comes where a header ends without `<|message|>`."""
 
-    marker: int
-    data: bytes = b""
-
-    @property
-    def text(self) -> str:
-        return self.data.decode("utf-8", "replace")
-
-    @property
-    def words(self) -> list[str]:
-        return self.text.split()
+    TEXT = auto()
+    BRACKET = auto()
+    END = auto()
 
 
-@dataclass(slots=True)
 class Header:
-    """A header while it comes in. Judged token by token, so any split reads the same."""
+    """`add_marker` and `add_text` as they come; then `address` says what the words mean.
 
-    origin: Origin
-    tools: ToolNames
-    segments: list[Segment] = field(default_factory=lambda: [Segment(0)])
+    `certain`: of a header that ended without `<|message|>`, whether it was one at all.
+    """
+
+    def __init__(self, origin: Origin, tools: ToolNames, *, after_call: bool = False) -> None:
+        self.origin = origin
+        self.certain = False
+        self._tools = tools
+        self._after_call = after_call
+        self._words: list[Word] = []  # before the last marker
+        self._before: list[bytes] = []
+        self._marker = 0
+        self._data = b""  # after the last marker
 
     def add_marker(self, marker: int) -> None:
-        self.segments.append(Segment(marker))
+        self._words += split(self._data, self._marker)
+        self._before.append(self._data)
+        self._marker, self._data = marker, b""
 
-    def add_text(self, data: bytes) -> str | None:
-        """Takes a token's bytes; returns the body's text if the header ended without its marker."""
-        segment = self.segments[-1]
-        segment.data += data
-        text = segment.text
-        end = self._end_of_header(segment.marker, text)
-        if end is None:
+    def add_text(self, data: bytes) -> bytes | None:
+        """Takes a token's bytes; returns the body's first bytes if the header is over."""
+        self._data += data
+        if _USUAL.fullmatch(self._data):
             return None
-        segment.data = text[:end].encode()
-        return text[end:].lstrip(" ") if self.says_anything else text[end:]
+        if self._marked and b"<" in self._data:
+            self._data = _TYPED_MARKER.sub(b" ", self._data)
+            if _UNFINISHED_MARKER.search(self._data) and len(self._data) <= _LIMIT:
+                return None
+        bracket = BRACKET.search(self._data)
+        words = list(split(self._data[: bracket.start() if bracket else None], self._marker))
+        for place, word in enumerate(words):
+            if not self._may_stand(word):
+                return self._over(words[:place], After.TEXT)
+        if bracket:
+            return self._over(words, After.BRACKET)
+        return self._over(words, After.TEXT) if len(self._data) > _LIMIT else None
+
+    def end(self, *, natural: bool) -> bytes:
+        """No body comes: returns the words that prove to be text.
+
+        `natural`: a marker ends it; else a limit does, and the last word may be half a word.
+        """
+        words = list(split(self._data, self._marker))
+        if not natural and words and self._is_cut(words[-1]):
+            self._data = self._data[: words.pop().start]
+        return self._over(words, After.END)
+
+    def address(self) -> Address:
+        return Reader(self._all_words(), self._tools, after_call=self._after_call).address()
 
     @property
-    def says_anything(self) -> bool:
-        """Whether a channel or a recipient was named, so that a body can follow."""
-        words = [w for s in self.segments for w in s.words]
-        return any(w in CHANNELS or w.startswith("to=") for w in words)
+    def empty(self) -> bool:
+        """Whether nothing but its `<|start|>` has come of it, if that."""
+        return not self._before and not self._data.strip()
 
     @property
-    def names_complete_tool(self) -> bool:
-        """Whether a call is addressed and something after the name shows that it is whole."""
-        last = self.segments[-1]
-        ended = last.marker == CONSTRAIN or last.text[-1:].isspace() or not last.text
-        return ended and self.read().kind is Kind.CALL
+    def blank(self) -> bool:
+        """Whether nothing has come of it at all."""
+        return self.empty and self.origin is Origin.LOOSE
 
-    def _end_of_header(self, marker: int, text: str) -> int | None:
-        """Where in a segment's text the header ends, or None while it may go on."""
-        end = 0
-        words = list(re.finditer(r"\s*(\S+)", text))
-        for place, match in enumerate(words):
-            partial = place == len(words) - 1 and match.end() == len(text)
-            if not self._belongs(marker, match.group(1), place, partial=partial):
-                return end
-            end = match.end()
-        return end if "\n" in text[end:] else None
+    @property
+    def lacks_channel(self) -> bool:
+        """Whether `<|channel|>` came last, and no name after it."""
+        return self._marker == CHANNEL and not self._data.strip()
 
-    def _belongs(self, marker: int, word: str, place: int, *, partial: bool) -> bool:
-        """Whether the word at `place` of a segment can be part of the header."""
-        if len(word) > 200 or word[0] in "{[\"'":
+    @property
+    def full(self) -> bool:
+        return len(self._before) >= _MARKERS
+
+    @property
+    def names_channel_or_recipient(self) -> bool:
+        return any(w.channel or w.recipient is not None for w in self._all_words())
+
+    @property
+    def text(self) -> bytes:
+        """All that came, without the markers."""
+        return b"".join((*self._before, self._data))
+
+    @property
+    def _marked(self) -> bool:
+        """Whether a marker said that this is a header, not plain text."""
+        return self._marker != 0 or self.origin is Origin.START
+
+    def _all_words(self) -> list[Word]:
+        return [*self._words, *split(self._data, self._marker)]
+
+    def _may_stand(self, word: Word) -> bool:
+        """Whether a word, or the beginning of one, can be part of the header."""
+        is_name = (word.place == 0 and self._marked) or (word.place == 1 and word.marker == CHANNEL)
+        if is_name and _NAME_LIKE.fullmatch(word.text):
+            return True
+        return word.recipient is not None or self._is_known(word) or self._may_grow(word)
+
+    def _may_grow(self, word: Word) -> bool:
+        """Whether the last word can be the beginning of one that a header has."""
+        names = (*_BEGINNINGS, *self._tools.names)
+        return word.end == len(self._data) and any(n.startswith(word.text) for n in names)
+
+    def _is_cut(self, word: Word) -> bool:
+        """Whether a limit may have cut the last word."""
+        if word.end < len(self._data):
             return False
-        first = place == 0 and marker != CONSTRAIN
-        if first and (marker == CHANNEL or self.origin is Origin.START):
-            return True  # a channel or a role of any name
-        known = [*_CONTENT_TYPES, "to="]
-        if first:
-            known += [*CHANNELS, "assistant"]
-        if place == 0 and marker == CONSTRAIN:
-            return not re.search(r"[{\[\"]", word)
-        if word.startswith("to=") or word in known or self.tools.is_tool(word):
-            return "{" not in word
-        return partial and any(
-            k.startswith(word) for k in [*known, *self.tools.names, "functions.", "browser."]
-        )
+        if self._marked:
+            return word.place == 0 or word.recipient is not None or self._may_grow(word)
+        return word.recipient is not None
 
-    def read(self) -> Address:
-        """What the header says, however malformed."""
-        role, channels, recipients, types = self._sorted_words()
-        tool_role = self.tools.is_tool(role) or role == "python"
-        if role in _FOREIGN_ROLES or "assistant" in recipients:
-            return Address(Kind.FOREIGN)
-        if tool_role and not types:
-            return Address(Kind.FOREIGN)
-        for name in [*recipients, *([role] if tool_role else [])]:
-            if name not in _NOT_TOOLS:
-                return Address(Kind.CALL, self.tools.resolve(name))
-        for channel in channels:
-            if channel not in CHANNELS and (self.tools.is_tool(channel) or channel in self.tools):
-                return Address(Kind.CALL, self.tools.resolve(channel))
-        known = [c for c in channels if c in CHANNELS] or channels
-        if known[-1:] == ["commentary"] and "json" in types and len(self.tools.names) == 1:
-            return Address(Kind.CALL, self.tools.names[0])
-        reasons = bool(known) and known[-1] in _REASONING
-        return Address(Kind.REASONING if reasons else Kind.TEXT)
+    def _is_known(self, word: Word) -> bool:
+        text = word.text
+        return text in _KNOWN or text.lower() in CONTENT_TYPES or self._tools.is_tool(text)
 
-    def _sorted_words(self) -> tuple[str, list[str], list[str], list[str]]:
-        """Role, channels, recipients and content types, each word by what it can only be."""
-        role, channels, recipients, types = "assistant", list[str](), list[str](), list[str]()
-        for segment in self.segments:
-            for place, word in enumerate(segment.words):
-                if word.startswith("to="):
-                    recipients.append(word[3:])
-                elif segment.marker == CONSTRAIN:
-                    types.append(word.lower())
-                elif (segment.marker == CHANNEL and place == 0) or word in CHANNELS:
-                    channels.append(word)
-                elif place == 0 and self.origin is Origin.START and segment.marker == 0:
-                    role = word.partition(":")[0]
-                elif word in _CONTENT_TYPES and not self.tools.is_tool(word):
-                    types.append(word)
-                elif self.tools.is_tool(word) or channels[-1:] == ["commentary"]:
-                    recipients.append(word)
-        return role, channels, recipients, types
+    def _is_certain(self, word: Word) -> bool:
+        """Whether a word can be nothing but a header's."""
+        if word.recipient is not None:
+            return self._marked or bool(self._before) or self._tools.is_tool(word.recipient)
+        if word.marker == CONSTRAIN:
+            return word.place == 0 and word.text.lower() in CONTENT_TYPES
+        if word.marker == CHANNEL or self.origin is Origin.START:
+            return word.place == 0 and self._is_name(word)
+        is_role = word.text == ASSISTANT and word.place == 0
+        return is_role and self.origin is not Origin.PROMPT
+
+    def _is_name(self, word: Word) -> bool:
+        """Whether a word is a channel's, or where the role stands a role's, or in a namespace."""
+        is_role = word.marker == 0 and word.text in (ASSISTANT, *FOREIGN_ROLES)
+        return is_role or word.channel is not None or is_namespaced(word.text)
+
+    def _is_own(self, word: Word, before: list[Word], after: After) -> bool:
+        """Whether the last word of a header without `<|message|>` is its own, not text."""
+        if self._is_certain(word):
+            return True
+        if any(w.recipient for w in before) and (word.content_type or after is After.BRACKET):
+            return True
+        if word.marker == 0 and word.channel and before[-1:] and before[-1].text == ASSISTANT:
+            return True
+        if after is After.BRACKET:
+            is_call = word.recipient is not None or self._tools.is_tool(word.text)
+            return is_call or (self._marked and self._is_known(word))
+        return after is After.END and not self._marked and _stands_alone(word)
+
+    def _over(self, words: list[Word], after: After) -> bytes:
+        """Ends the header after the last word that is its own; returns what comes after it."""
+        while words and not self._is_own(words[-1], [*self._words, *words[:-1]], after):
+            words.pop()
+        self.certain = bool(words) or any(map(self._is_certain, self._words))
+        end = words[-1].end if words else 0
+        rest, self._data = self._data[end:], self._data[:end]
+        return rest
+
+
+def _stands_alone(word: Word) -> bool:
+    """Whether a word with nothing after it is Harmony's rather than an answer of one word."""
+    return word.text == ASSISTANT or word.channel is not None

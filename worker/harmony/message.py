@@ -21,6 +21,8 @@ def delta_of(events: Iterable[Event]) -> Delta:
     calls: dict[int, dict[str, Any]] = {}
     for event in events:
         if isinstance(event, Text):
+            if not event.text:
+                continue
             delta["content"] = delta.get("content", "") + event.text
         elif isinstance(event, Reasoning):
             delta["reasoning"] = delta.get("reasoning", "") + event.text

@@ -1,0 +1,51 @@
+"""A coverage-guided fuzz of the parser, outside CI.
+
+    pip install atheris
+    PYTHONPATH=. python fuzz/fuzz_parser.py -max_len=400 -max_total_time=600
+
+Every two bytes are a token: Harmony's markers, pieces of headers, JSON and text, or any id at all.
+What holds for each output is what tests/test_parser_fuzz.py asserts: nothing raises, no marker
+shows, and any split reads the same.
+"""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["worker.harmony"]):
+    import worker.harmony  # noqa: F401 - imported here to be measured
+
+from tests.conversations import FUNCTIONS, PIECES
+from tests.fuzzing import SNIPPETS, SPECIAL, joined, leaks, parse
+from worker.harmony.vocabulary import encode
+
+HEADER_WORDS = (
+    *("assistant", "user", "analysis", "commentary", "final", " to=", "functions.", " json", " code"),
+    *('{"', '":', '"', ",", "}", "]", "\\", "NaN"),
+)
+ALPHABET = [
+    *([token] for token in SPECIAL),
+    *map(encode, (*HEADER_WORDS, *FUNCTIONS, *PIECES)),
+    *SNIPPETS,
+]
+
+
+def ids_of(data: bytes) -> list[int]:
+    """Two bytes a token: one of the alphabet, or (with the highest bit set) a byte's own token."""
+    ids: list[int] = []
+    for high, low in zip(data[::2], data[1::2], strict=False):
+        number = high << 8 | low
+        ids += [number % 256] if high & 128 else ALPHABET[number % len(ALPHABET)]
+    return ids
+
+
+def check(data: bytes) -> None:
+    ids = ids_of(data)
+    told = joined(parse([ids]))
+    assert told == joined(parse([[token] for token in ids])), ids
+    assert not leaks(told) or any(token == encode("|")[0] for token in ids), ids
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, check)
+    atheris.Fuzz()

@@ -1,0 +1,123 @@
+"""What holds for any ids at all, and ways to make an output go wrong.
+
+Used by the fuzz in CI (test_parser_fuzz.py) and by the one outside it (fuzz/fuzz_parser.py).
+"""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+
+from worker.harmony import (
+    Event,
+    Finished,
+    Parser,
+    Reasoning,
+    Text,
+    ToolCallArguments,
+    ToolCallBegun,
+)
+from worker.harmony.vocabulary import encoding
+
+MARKER = re.compile(r"<\|\w*\|>")
+TOOLS = [{"type": "function", "function": {"name": name}} for name in ("get_weather", "fs.read")]
+SPECIAL = (
+    *(200002, 200003, 200005, 200006, 200007, 200008, 200012),  # Harmony's markers
+    *(199998, 199999, 200000, 200013, 200018, 201087),  # other special tokens
+    *(-1, 201088, 2**40),  # no tokens at all
+)
+"""Ids that are never text."""
+MARKUP = ("<|start|>assistant", "<|channel|>final<|message|>", " to=functions.fs.read", "{", "}")
+SNIPPETS = [encoding().encode(markup, allowed_special="all") for markup in MARKUP]
+
+
+def parse(pieces: Sequence[Sequence[int]]) -> list[Event]:
+    parser = Parser(TOOLS, call_id=lambda: "id")
+    return [event for ids in pieces for event in parser.feed(ids)] + parser.finish()
+
+
+def joined(events: list[Event]) -> list[tuple[str, str]]:
+    """The events with neighbours of one kind joined: the same for any split."""
+    told: list[tuple[str, str]] = []
+    for event in events:
+        match event:
+            case Text(text) | Reasoning(text):
+                kind = type(event).__name__
+            case ToolCallArguments(index, text):
+                kind = f"arguments {index}"
+            case ToolCallBegun(index, _, name):
+                kind, text = f"call {index}", name
+            case Finished(complete):
+                kind, text = "finished", str(complete)
+        if told and told[-1][0] == kind:
+            text = told.pop()[1] + text
+        told.append((kind, text))
+    return told
+
+
+def leaks(told: list[tuple[str, str]]) -> list[str]:
+    """The texts in which a marker shows."""
+    return [text for _, text in told if MARKER.search(text)]
+
+
+Mutation = Callable[[random.Random, list[int], list[int]], list[int]]
+
+
+def mutate(rng: random.Random, ids: list[int], other: list[int]) -> list[int]:
+    """`ids` with one to four things gone wrong; `other` is spliced in by some of them."""
+    for _ in range(rng.randint(1, 4)):
+        ids = rng.choice(MUTATIONS)(rng, ids, other)
+    return ids
+
+
+def _delete(rng: random.Random, ids: list[int], _: list[int]) -> list[int]:
+    at = _place(rng, ids)
+    return ids[:at] + ids[at + rng.choice((1, 1, 1, 3)) :]
+
+
+def _delete_special(rng: random.Random, ids: list[int], _: list[int]) -> list[int]:
+    places = [i for i, token in enumerate(ids) if token in SPECIAL]
+    gone = rng.choice(places) if places else -1
+    return [token for i, token in enumerate(ids) if i != gone]
+
+
+def _insert(rng: random.Random, ids: list[int], other: list[int]) -> list[int]:
+    at = _place(rng, ids)
+    return ids[:at] + other[_place(rng, other) :][:1] + ids[at:]
+
+
+def _duplicate(rng: random.Random, ids: list[int], _: list[int]) -> list[int]:
+    at, size = _place(rng, ids), rng.choice((1, 1, 4, 10))
+    return ids[: at + size] + ids[at:]
+
+
+def _swap(rng: random.Random, ids: list[int], _: list[int]) -> list[int]:
+    a, b = sorted((_place(rng, ids), _place(rng, ids)))
+    return ids[:a] + ids[b : b + 1] + ids[a + 1 : b] + ids[a : a + 1] * (a < b) + ids[b + 1 :]
+
+
+def _inject_special(rng: random.Random, ids: list[int], _: list[int]) -> list[int]:
+    at = _place(rng, ids)
+    return [*ids[:at], rng.choice(SPECIAL), *ids[at:]]
+
+
+def _inject_markup(rng: random.Random, ids: list[int], _: list[int]) -> list[int]:
+    at = _place(rng, ids)
+    return [*ids[:at], *rng.choice(SNIPPETS), *ids[at:]]
+
+
+def _cut(rng: random.Random, ids: list[int], _: list[int]) -> list[int]:
+    return ids[: _place(rng, ids)]
+
+
+def _splice(rng: random.Random, ids: list[int], other: list[int]) -> list[int]:
+    return ids[: _place(rng, ids)] + other[_place(rng, other) :]
+
+
+def _place(rng: random.Random, ids: list[int]) -> int:
+    return int(rng.random() * (len(ids) + 1))
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    *(_delete, _delete_special, _insert, _duplicate, _swap),
+    *(_inject_special, _inject_markup, _cut, _splice),
+)

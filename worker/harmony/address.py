@@ -1,0 +1,110 @@
+"""What a header's words say: whose message it is, and whether it reasons, tells or calls.
+
+Rule: the recipient, wherever it stands, decides what is a call; a known word keeps its meaning in
+any place; a channel of an unknown name is told to the user.
+"""
+
+import re
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+from worker.harmony.tool_names import PYTHON, ToolNames
+from worker.harmony.vocabulary import CHANNEL
+from worker.harmony.words import ASSISTANT, CHANNELS, FOREIGN_ROLES, Word
+
+FUNCTIONS = "functions"
+_NOBODY = CHANNELS | FOREIGN_ROLES | {ASSISTANT, FUNCTIONS, "all", ""}
+"""Recipients that are no tools, unless a tool has that name."""
+
+
+class Kind(Enum):
+    """What a message's body is to the client."""
+
+    REASONING = auto()
+    TEXT = auto()
+    CALL = auto()
+    FOREIGN = auto()
+    """Written in another's name (a tool's result, a user's turn): never passed on."""
+
+
+class Address(NamedTuple):
+    """What a header says. `name`: the tool that is called."""
+
+    kind: Kind
+    name: str = ""
+
+
+class Reader:
+    """Reads one header's words. `after_call`: the completion has made a call already."""
+
+    def __init__(self, words: Sequence[Word], tools: ToolNames, *, after_call: bool) -> None:
+        self._words = words
+        self._tools = tools
+        self._after_call = after_call
+        first = words[0] if words else None
+        is_role = first is not None and first.marker == 0 and first.recipient is None
+        role = re.sub(r"\W.*", "", first.text) if first and is_role else ""
+        self._role = first.text if first and is_role and self._is_tool(first.text) else role
+        self._recipients = [w.recipient for w in words if w.recipient is not None]
+        self._channels = [w.channel for w in words if w.channel]
+        self._types = [w.content_type for w in words if w.content_type]
+
+    def address(self) -> Address:
+        """What the header says, however malformed."""
+        name = self._called()
+        if self._is_foreign(name):
+            return Address(Kind.FOREIGN)
+        if name is not None:
+            return Address(Kind.CALL, name)
+        reasons = self._channels[-1:] == ["analysis"]
+        return Address(Kind.REASONING if reasons else Kind.TEXT)
+
+    def _is_foreign(self, name: str | None) -> bool:
+        """Whether the message is a tool's, a user's, or one that the model made up for them."""
+        from_tool = self._is_tool(self._role)
+        if ASSISTANT in self._recipients:
+            ours = self._role in ("", ASSISTANT)
+            return not ours or (self._after_call and self._channels[-1:] != ["final"])
+        if from_tool:
+            return self._after_call and not self._types
+        return self._role in FOREIGN_ROLES and (self._after_call or name is None)
+
+    def _called(self) -> str | None:
+        """The name of the tool that is called, or None if this is no call."""
+        addressed = [r for r in self._recipients if self._can_be_called(r)]
+        for recipients in (addressed, self._bare_recipients()):
+            offered = [r for r in recipients if self._tools.offers(r)]
+            if recipients:
+                return self._tools.resolve((offered or recipients)[-1])
+        to_functions = any(r.rstrip(".") == FUNCTIONS for r in self._recipients)
+        in_json = self._channels[-1:] == ["commentary"] and "json" in self._types
+        if (to_functions or in_json) and len(self._tools.names) == 1:
+            return self._tools.names[0]  # a call is meant, and it can be no other
+        return FUNCTIONS if to_functions else None
+
+    def _can_be_called(self, recipient: str) -> bool:
+        name = self._tools.resolve(recipient)
+        return name not in _NOBODY or self._tools.is_tool(recipient)
+
+    def _bare_recipients(self) -> list[str]:
+        """Words that can only be a recipient, though they have no `to=`."""
+        channel = self._channels[-1] if self._channels else ""
+        return [w.text for w in self._words if self._is_bare_recipient(w, channel)]
+
+    def _is_bare_recipient(self, word: Word, channel: str) -> bool:
+        if self._is_tool(word.text) and not (word.text == PYTHON and channel == "final"):
+            return True
+        if word.recipient is not None or word.text.lower() in _NOBODY or word.channel:
+            return False
+        if word.names_channel:
+            # `assistant<|channel|>bash<|channel|>commentary`: counted in the wild.
+            return self._tools.offers(word.text) or self._comes_before_commentary(word)
+        return word.marker == CHANNEL and channel == "commentary" and word.content_type is None
+
+    def _comes_before_commentary(self, word: Word) -> bool:
+        at = self._words.index(word)
+        return any(w.channel == "commentary" for w in self._words[at:])
+
+    def _is_tool(self, word: str) -> bool:
+        return word == PYTHON or self._tools.is_tool(word)

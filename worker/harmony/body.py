@@ -1,0 +1,61 @@
+"""A message's body while it comes in: bytes in, events out.
+
+Rule: a character that is split over tokens is never broken, and bytes that are no UTF-8 become
+U+FFFD, as they do in `openai_harmony`.
+"""
+
+import codecs
+
+from worker.harmony.address import Address, Kind
+from worker.harmony.arguments import Arguments
+from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments
+
+_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Body:
+    """`feed` bytes, then `close`. `index` counts the calls; `code`: the call takes code, not JSON.
+
+    `sealed`: `<|call|>` ended it, so nothing that comes after is its own.
+    """
+
+    def __init__(self, address: Address, index: int, *, code: bool) -> None:
+        self.address = address
+        self.kind = address.kind
+        self.empty = True
+        self.sealed = False
+        self._index = index
+        self._arguments = Arguments(code=code)
+        self._decoder = _decoder("replace")
+
+    @property
+    def in_string(self) -> bool:
+        """Whether an argument's string is open: a marker in it is one that the model quotes."""
+        return self._arguments.in_string
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an end here comes too early: in the middle of the arguments."""
+        return self._arguments.unfinished and not self.sealed
+
+    def feed(self, data: bytes) -> Event | None:
+        self.empty = False
+        return self._event(self._decoder.decode(data))
+
+    def close(self, *, natural: bool) -> list[Event]:
+        """What remains to say. `natural`: the model ended the body, it was not cut off."""
+        last = self._event(self._decoder.decode(b"", final=True)) if natural else None
+        events = [last] if last else []
+        if self.kind is Kind.CALL and (rest := self._arguments.close(natural=natural)):
+            events.append(ToolCallArguments(self._index, rest))
+        return events
+
+    def _event(self, text: str) -> Event | None:
+        if not text or self.kind is Kind.FOREIGN:
+            return None
+        if self.kind is Kind.REASONING:
+            return Reasoning(text)
+        if self.kind is Kind.TEXT:
+            return Text(text)
+        sent = self._arguments.feed(text)
+        return ToolCallArguments(self._index, sent) if sent else None

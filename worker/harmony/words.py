@@ -1,0 +1,69 @@
+"""The words of a Harmony header: how its text falls into them, and what each can be by itself.
+
+Rule: bytes, not characters, are split, since a character may be split over tokens and what proves
+to be no header goes to the body untouched.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
+
+ASSISTANT = "assistant"
+CHANNELS = frozenset({"analysis", "commentary", "final"})
+CONTENT_TYPES = frozenset({"json", "code", "text", "javascript", "typescript", "string"})
+FOREIGN_ROLES = frozenset({"user", "system", "developer", "tool"})
+
+BRACKET = re.compile(rb"[{\[(]")
+"""What no word of a header has: the arguments begin."""
+_CHANNEL = re.compile(rb"\s*(analysis|commentary|final)(?![_\-])", re.IGNORECASE)
+_WORD = re.compile(
+    rb"assistant(?=analysis|commentary|final)|(?<=assistant)(?:analysis|commentary|final)"
+    rb"|to=(?:(?!to=)[^\s{\[(])*"
+    rb"|[^\s{\[(]+?(?=to=|[\s{\[(]|\Z)"
+)
+
+
+class Word(NamedTuple):
+    """A word of a header: its text, the marker before it, its place after that marker, its end.
+
+    `marker` is 0 where the role stands.
+    """
+
+    text: str
+    marker: int
+    place: int
+    start: int
+    end: int
+
+    @property
+    def recipient(self) -> str | None:
+        return self.text[3:] if self.text.startswith("to=") else None
+
+    @property
+    def channel(self) -> str | None:
+        """The channel that the word names: one of Harmony's, in any case, in any place."""
+        return self.text.lower() if self.text.lower() in CHANNELS else None
+
+    @property
+    def names_channel(self) -> bool:
+        """Whether the word stands where a channel's name does."""
+        return self.marker == CHANNEL and self.place == 0
+
+    @property
+    def content_type(self) -> str | None:
+        text = self.text.lower()
+        return text if self.marker == CONSTRAIN or text in CONTENT_TYPES else None
+
+
+def split(data: bytes, marker: int) -> Iterator[Word]:
+    """The words of the text after `marker`. A channel's name ends where it is known."""
+    at = place = 0
+    if marker == CHANNEL and (channel := _CHANNEL.match(data)):
+        at, place = channel.end(), 1
+        yield Word(channel[1].decode(), CHANNEL, 0, channel.start(1), at)
+    for found in _WORD.finditer(data, at):
+        text = found.group().decode("utf-8", "replace")
+        yield Word(text, marker, place, found.start(), found.end())
+        place += 1
