@@ -190,7 +190,8 @@ class Header:
         """Whether the last word of a header without `<|message|>` is its own, not text."""
         if self._is_certain(word):
             return True
-        if any(w.recipient for w in before) and (word.content_type or after is After.BRACKET):
+        kept = word.content_type or word.recipient is not None or after is After.BRACKET
+        if kept and any(w.recipient for w in before):
             return True
         if word.marker == 0 and word.channel and before[-1:] and before[-1].text == ASSISTANT:
             return True

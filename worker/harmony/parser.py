@@ -101,7 +101,6 @@ class Parser:
         if token in _ENDS:
             self._end(token)
         elif token == START:
-            self._flush()
             self._begin_header(Origin.START)
         elif token in (CHANNEL, CONSTRAIN):
             role = self._role_before_marker()
@@ -134,6 +133,7 @@ class Parser:
             header.add_marker(token)
 
     def _begin_header(self, origin: Origin, *text: bytes) -> Header:
+        self._flush()
         header = Header(origin, self._tools, after_call=self.calls > 0)
         for data in text:
             header.add_text(data)
@@ -170,7 +170,6 @@ class Parser:
             self._open(header, rest.lstrip())
 
     def _end(self, token: int) -> None:
-        self._flush()
         if self._body is not None:
             self._body.sealed |= token == CALL
         self._closed = True

@@ -1,0 +1,61 @@
+"""`python -m builder.demo.build FOLDER`: the demo model as a Hugging Face model folder.
+
+Rule: FOLDER is either whole and marked by the hash of all that it was made from, or not there:
+it is written beside its place and moved in at the end. A folder with the right mark is kept.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+WEIGHTS = HERE / "weights.safetensors"
+VOCABULARY = HERE.parents[1] / "worker" / "harmony" / "o200k_base.tiktoken"
+STAMP = "made_from.sha256"
+
+
+def build(folder: Path) -> bool:
+    """Make `folder` unless it is up to date; says whether it had to."""
+    stamp = inputs_hash()
+    if _read(folder / STAMP) == stamp:
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+        made = Path(beside) / "model"
+        made.mkdir()
+        _write(made)
+        (made / STAMP).write_text(stamp)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
+    return True
+
+
+def inputs_hash() -> str:
+    """sha256 over this package's files and the vocabulary's."""
+    digest = hashlib.sha256()
+    for path in (*sorted(HERE.glob("*.py")), WEIGHTS, VOCABULARY):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _write(folder: Path) -> None:
+    """The folder's files. Imported here: Transformers alone takes longer than a kept folder."""
+    from builder.demo.model import STOPS, config, full_weights, save
+    from builder.demo.tokenizer import save_tokenizer
+
+    config().save_pretrained(folder)
+    (folder / "generation_config.json").write_text(json.dumps(STOPS, indent=2))
+    save(full_weights(), folder / "model.safetensors", {"format": "pt"})
+    save_tokenizer(folder)
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.is_file() else None
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    print(f"{target}: {'made' if build(target) else 'already up to date'}")

@@ -1,0 +1,106 @@
+"""`python -m builder.demo.train`: the demo model's weights, from nothing, on a CPU.
+
+Rule: seeded, and the file carries the fingerprint of what it was trained on. Only the completions
+count in the loss; in it, "other" stands for all the ids that it replaces, so that none of them is
+ever worth sampling.
+"""
+
+import ctypes
+import math
+import random
+import time
+from collections.abc import Callable
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import GptOssForCausalLM
+
+from builder.demo.dialogues import fingerprint, known_ids
+from builder.demo.examples import Example, drill, full
+from builder.demo.fast_attention import NAME
+from builder.demo.model import WEIGHTS, reduced, reduced_config, save
+from worker.harmony.vocabulary import SIZE
+
+SEED = 0
+STEPS = 1_800
+DRILL_TOKENS, FULL_TOKENS = 1_800, 1_200
+"""A step's share of both kinds: many decisions, and the completions themselves by heart."""
+RATE = 4e-3
+OTHER_BIAS = math.log(SIZE - len(known_ids())) + 4.0
+"""What "other" weighs: the ids behind it, and a margin for what the training did not show."""
+
+
+def train() -> GptOssForCausalLM:
+    """The reduced model, trained on drills and full examples side by side."""
+    torch.manual_seed(SEED)
+    rng = random.Random(SEED)
+    drills = _batches(rng, drill, DRILL_TOKENS)
+    fulls = _batches(rng, full, FULL_TOKENS)
+    model = GptOssForCausalLM._from_config(reduced_config(), attn_implementation=NAME)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, RATE, total_steps=STEPS, pct_start=0.1
+    )
+    started = time.monotonic()
+    for step, (drilled, whole) in enumerate(zip(drills, fulls, strict=True), start=1):
+        losses = _loss(model, drilled), _loss(model, whole)
+        optimizer.zero_grad()
+        sum(losses, torch.zeros(())).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 100 == 0:
+            shown = ", ".join(f"{loss.item():.5f}" for loss in losses)
+            print(f"{step}/{STEPS}: loss {shown}, {time.monotonic() - started:.0f} s", flush=True)
+    return model.eval()
+
+
+def _batches(
+    rng: random.Random, make: Callable[[random.Random], Example], tokens: int
+) -> list[list[Example]]:
+    """A batch a step, of about so many tokens: examples of like length, in random order."""
+    batches: list[list[Example]] = []
+    while len(batches) < STEPS:
+        batch: list[Example] = []
+        for example in sorted((make(rng) for _ in range(500)), key=lambda pair: len(pair[0])):
+            if batch and (len(batch) + 1) * len(example[0]) > tokens:
+                batches.append(batch)
+                batch = []
+            batch.append(example)
+        batches.append(batch)
+    rng.shuffle(batches)
+    return batches[:STEPS]
+
+
+def _loss(model: GptOssForCausalLM, batch: list[Example]) -> torch.Tensor:
+    """The weighted mean; padded at the end, where causal attention never looks."""
+    longest = max(len(ids) for ids, _ in batch)
+    ids = torch.tensor([reduced(ids) + [0] * (longest - len(ids)) for ids, _ in batch])
+    weights = torch.tensor([weight + [0.0] * (longest - len(weight)) for _, weight in batch])
+    targets, weights = ids[:, 1:], weights[:, 1:]
+    counts = weights > 0
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state[counts]
+    logits = model.lm_head(hidden)
+    logits = torch.cat([logits[:, :1] + OTHER_BIAS, logits[:, 1:]], dim=1)
+    losses = cross_entropy(logits, targets[counts], reduction="none")
+    return (losses * weights[counts]).sum() / weights.sum()
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what it frees: handing it back costs half of the training's time."""
+    libc = ctypes.CDLL("libc.so.6")
+    trim_threshold, mmap_max = -1, -4
+    libc.mallopt(mmap_max, 0)
+    libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def main() -> None:
+    torch.set_num_threads(2)
+    _keep_memory()
+    made_for = fingerprint()
+    save(train().state_dict(), WEIGHTS, {"fingerprint": made_for})
+    print(f"{WEIGHTS}: {WEIGHTS.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
