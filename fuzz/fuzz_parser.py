@@ -1,7 +1,7 @@
 """A coverage-guided fuzz of the parser, outside CI.
 
     pip install atheris
-    PYTHONPATH=. python fuzz/fuzz_parser.py -max_len=400 -max_total_time=600
+    python -m fuzz.fuzz_parser -max_len=200 -max_total_time=600
 
 Every two bytes are a token: Harmony's markers, pieces of headers, JSON and text, or any id at all.
 What holds for each output is what tests/test_parser_fuzz.py asserts: nothing raises, no marker
@@ -12,9 +12,10 @@ import sys
 
 import atheris
 
-from tests.conversations import FUNCTIONS, PIECES
-from tests.fuzzing import SNIPPETS, SPECIAL, joined, leaks, parse
-from worker.harmony.vocabulary import encode
+with atheris.instrument_imports(include=["worker.harmony"]):
+    from tests.conversations import FUNCTIONS, PIECES
+    from tests.fuzzing import SNIPPETS, SPECIAL, joined, leaks, parse
+    from worker.harmony.vocabulary import encode
 
 HEADER_WORDS = (
     *(
@@ -58,6 +59,5 @@ def check(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    atheris.instrument_all()
     atheris.Setup(sys.argv, check)
     atheris.Fuzz()

@@ -57,6 +57,18 @@ def test_an_id_that_is_no_marker_changes_nothing() -> None:
             assert joined(parse([[*ids[:at], token, *ids[at:]]])) == joined(parse([ids]))
 
 
+@pytest.mark.parametrize(
+    "output",
+    [
+        " to=functions.fs.read to=<|start|><|constrain|> to=",
+    ],
+)
+def test_what_the_coverage_guided_fuzz_found(output: str) -> None:
+    """Outputs of fuzz/fuzz_parser.py that once read differently token by token."""
+    ids = encoding().encode(output, allowed_special="all")
+    assert joined(parse([[token] for token in ids])) == joined(parse([ids]))
+
+
 def seconds(ids: list[int]) -> float:
     """The least time of three to read `ids` one by one."""
 

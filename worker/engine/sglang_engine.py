@@ -184,6 +184,7 @@ class SglangEngine:
             engine, self._engine = self._engine, None
             self._death = self._death or "the engine was closed"
             await asyncio.to_thread(_shut_down, engine, self._processes)
+            gc.unfreeze()
 
     def _unwatch(self) -> None:
         if self._loop is not None and not self._loop.is_closed():

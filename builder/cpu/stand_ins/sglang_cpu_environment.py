@@ -5,6 +5,7 @@ that is set already wins.
 """
 
 import os
+import warnings
 
 for _name, _value in {
     "SGLANG_USE_CPU_ENGINE": "1",  # SGLang's CPU platform; without it there is none here
@@ -14,3 +15,6 @@ for _name, _value in {
     "HF_HUB_OFFLINE": "1",  # the demo model is a folder; nothing is ever fetched
 }.items():
     os.environ.setdefault(_name, _value)
+
+# What SGLang says at each import of what a CPU lacks, and of a lock in a process that was ended.
+warnings.filterwarnings("ignore", "Only CUDA|Triton is not supported|resource_tracker", UserWarning)
