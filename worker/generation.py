@@ -27,6 +27,8 @@ class Sampling:
     top_logprobs: int | None = None
     """How many alternatives to report for each token; None reports no logprobs at all."""
     stop_ids: tuple[int, ...] = ()
+    structural_tag: str | None = None
+    """The grammar that the completion must follow, as xgrammar's JSON."""
 
 
 class TokenLogprob(NamedTuple):

@@ -19,7 +19,7 @@ from worker.api.fields import read
 from worker.engine import Engine
 from worker.errors import ContextLengthExceeded, NotFound
 from worker.generation import Sampling, Step
-from worker.harmony import render_prompt
+from worker.harmony import render_prompt, structural_tag
 from worker.metrics import JobMetrics
 from worker.models import Model
 from worker.settings import Settings
@@ -66,10 +66,11 @@ class Service:
         length = self.model.context_length
         return models.model_object(name, created=self._created, max_model_len=length)
 
-    def _read_chat(self, body: Json) -> tuple[ChatRequest, str, list[int]]:
-        """The request, the model's name that it asks for, and its prompt."""
+    def _read_chat(self, body: Json) -> tuple[ChatRequest, str, list[int], str | None]:
+        """The request, the model's name that it asks for, its prompt and its grammar."""
         request = read(ChatRequest, body)
         name = models.check(request.model, self.model.names)
+        grammar = structural_tag(body)
         settings = self._settings
         prompt = render_prompt(body, effort=settings.reasoning_effort, date=settings.system_date)
         longest = self.model.context_length
@@ -79,14 +80,14 @@ class Service:
                 f"messages resulted in {len(prompt)} tokens. Please shorten them.",
                 param="messages",
             )
-        return request, name, prompt
+        return request, name, prompt, grammar
 
     def _chat(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
-        request, name, prompt = self._read_chat(body)
+        request, name, prompt, grammar = self._read_chat(body)
         rid = uuid.uuid4().hex
         answer = ChatAnswer(request, id=f"chatcmpl-{rid}", model=name, created=int(time.time()))
         room = self.model.context_length - len(prompt) - 1
-        samplings = [request.sampling(room, choice) for choice in range(request.choices)]
+        samplings = [request.sampling(room, c, grammar) for c in range(request.choices)]
         chunks = self._chat_chunks(prompt, samplings, rid, answer, metrics)
         return chunks if request.stream else _folded(chunks)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from worker.api.fields import Fields
+from worker.api.forced import ResponseFormat, tool_choice
 from worker.api.messages import Message, Tool
 from worker.generation import Sampling
 from worker.harmony.prompt import EFFORTS
@@ -32,18 +33,6 @@ def _effort(value: str) -> str:
     return value
 
 
-def _choice(value: Any) -> Any:
-    if value in ("auto", "none"):
-        return value
-    raise ValueError("must be 'auto' or 'none': forced calls are not supported yet")
-
-
-def _format(value: dict[str, Any]) -> dict[str, Any]:
-    if value.get("type") != "text":
-        raise ValueError("must be of the type 'text': JSON formats are not supported yet")
-    return value
-
-
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 StopString = Annotated[str, Field(min_length=1)]
 
@@ -59,9 +48,9 @@ class ChatRequest(Fields):
     messages: Annotated[list[Message], Field(min_length=1)]
     model: str | None = None
     tools: list[Tool] | None = None
-    tool_choice: Annotated[Any, BeforeValidator(_choice)] | None = None
+    tool_choice: Annotated[Any, BeforeValidator(tool_choice)] | None = None
     parallel_tool_calls: bool | None = None
-    response_format: Annotated[dict[str, Any], AfterValidator(_format)] | None = None
+    response_format: ResponseFormat | None = None
     reasoning_effort: Annotated[str, AfterValidator(_effort)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -103,7 +92,7 @@ class ChatRequest(Fields):
         """Whether a stream ends with a chunk of its usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def sampling(self, room: int, choice: int) -> Sampling:
+    def sampling(self, room: int, choice: int, structural_tag: str | None = None) -> Sampling:
         """How to generate choice number `choice` with `room` tokens left in the context.
 
         More tokens than fit are not an error: agents ask for the model's maximum.
@@ -122,4 +111,5 @@ class ChatRequest(Fields):
             logit_bias={int(k): v for k, v in (self.logit_bias or {}).items()},
             top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             stop_ids=STOP_IDS,
+            structural_tag=structural_tag,
         )

@@ -63,6 +63,7 @@ def sampling_params(sampling: Sampling) -> dict[str, Any]:
         "sampling_seed": sampling.seed,
         "logit_bias": {str(k): v for k, v in sampling.logit_bias.items()} or None,
         "stop_token_ids": list(sampling.stop_ids) or None,
+        "structural_tag": sampling.structural_tag,
     }
 
 

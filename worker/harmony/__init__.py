@@ -12,6 +12,7 @@ from worker.harmony.events import (
     ToolCallArguments,
     ToolCallBegun,
 )
+from worker.harmony.grammar import structural_tag
 from worker.harmony.message import Delta, MessageFold, delta_of, message_from_tokens
 from worker.harmony.parser import Parser
 from worker.harmony.prompt import render_prompt
@@ -29,4 +30,5 @@ __all__ = [
     "delta_of",
     "message_from_tokens",
     "render_prompt",
+    "structural_tag",
 ]

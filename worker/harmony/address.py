@@ -42,10 +42,7 @@ class Reader:
         self._words = words
         self._tools = tools
         self._after_call = after_call
-        first = words[0] if words else None
-        is_role = first is not None and first.marker == 0 and first.recipient is None
-        role = re.sub(r"\W.*", "", first.text) if first and is_role else ""
-        self._role = first.text if first and is_role and self._is_tool(first.text) else role
+        self._role = self._role_of(words[0]) if words else ""
         self._recipients = [w.recipient for w in words if w.recipient is not None]
         self._channels = [w.channel for w in words if w.channel]
         self._types = [w.content_type for w in words if w.content_type]
@@ -59,6 +56,12 @@ class Reader:
             return Address(Kind.CALL, name)
         reasons = self._channels[-1:] == ["analysis"]
         return Address(Kind.REASONING if reasons else Kind.TEXT)
+
+    def _role_of(self, first: Word) -> str:
+        """The role that the first word names, without the name after it (`user:anna`)."""
+        if first.marker != 0 or first.recipient is not None:
+            return ""
+        return first.text if self._is_tool(first.text) else re.sub(r"\W.*", "", first.text)
 
     def _is_foreign(self, name: str | None) -> bool:
         """Whether the message is a tool's, a user's, or one that the model made up for them."""

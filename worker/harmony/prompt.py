@@ -57,7 +57,7 @@ def render_prompt(
     Raises BadRequest for a role that Harmony cannot place or a result without its call.
     """
     messages: Sequence[Mapping[str, Json]] = request["messages"]
-    tools = [] if request.get("tool_choice") == "none" else request.get("tools") or []
+    tools = request.get("tools") or []
     first = next((i for i, m in enumerate(messages) if not _instructs(m)), len(messages))
     ids = list(_system(request.get("reasoning_effort") or effort, bool(tools), date))
     ids += _developer(_joined(messages[:first]), json.dumps(tools))

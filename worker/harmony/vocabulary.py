@@ -26,6 +26,8 @@ RETURN, CONSTRAIN, CHANNEL, START, END, MESSAGE, CALL = (
     200008,
     200012,
 )
+ENDOFPROMPT = 200018
+"""The last special token with a name."""
 FIRST_SPECIAL = STARTOFTEXT
 """Ids from here up are special tokens (named or reserved); below are ordinary bytes."""
 SIZE = 201088

@@ -1,0 +1,66 @@
+"""What a caller can force: a call (`tool_choice`), or JSON as the answer (`response_format`).
+
+Rule: only the shape is read here; whether it can be guaranteed is for worker.harmony.grammar.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from worker.api.fields import Fields
+
+_MODES = ("auto", "none", "required")
+
+
+class _Name(Fields):
+    name: str
+
+
+class _Named(Fields):
+    """`{"type": "function", "function": {"name": …}}`."""
+
+    type: Literal["function"]
+    function: _Name
+
+
+class _Subset(Fields):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[_Named], Field(min_length=1)]
+
+
+class _Allowed(Fields):
+    """`{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}`."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: _Subset
+
+
+def tool_choice(value: Any) -> Any:
+    """A mode, one tool by name, or a subset of the tools with a mode; as OpenAI writes them."""
+    if isinstance(value, str):
+        if value not in _MODES:
+            raise ValueError(f"must be one of {', '.join(_MODES)}, or name a tool")
+        return value
+    kind = value.get("type") if isinstance(value, dict) else None
+    model = {"function": _Named, "allowed_tools": _Allowed}.get(str(kind))
+    if model is None:
+        raise ValueError("must be a mode, a function or allowed_tools")
+    return model.model_validate(value)
+
+
+class _JsonSchema(Fields):
+    name: str
+    description: str | None = None
+    json_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    strict: bool | None = None
+
+
+class ResponseFormat(Fields):
+    """Free text, any JSON object, or JSON by a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _JsonSchema | None = None
+
+    def model_post_init(self, _context: Any) -> None:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is missing")

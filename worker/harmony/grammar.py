@@ -1,0 +1,158 @@
+"""What a completion must look like where the caller wants it certain: an xgrammar structural tag.
+
+Rules: the grammar holds from the completion's first token. Analysis and preambles stay free; only
+the message that ends the turn is bound, to a call or to an answer; where it is complete, xgrammar
+admits the stop tokens alone, which are therefore not part of it. Markers are token ids in it, so
+no text can be taken for one. A schema that the grammar cannot hold is refused by its keyword.
+Source: xgrammar's structural tags (0.2.7), through SGLang's `structural_tag` sampling parameter.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.errors import BadRequest
+from worker.harmony.prompt import recipient
+from worker.harmony.schema_support import unsupported
+from worker.harmony.vocabulary import (
+    CHANNEL,
+    CONSTRAIN,
+    END,
+    ENDOFPROMPT,
+    FIRST_SPECIAL,
+    MESSAGE,
+    START,
+)
+
+Json = Any  # A JSON value of the request, validated by worker.api.
+Format = dict[str, Any]
+"""A format of xgrammar's structural tags."""
+
+_SPECIALS = list(range(FIRST_SPECIAL, ENDOFPROMPT + 1))
+_SPACE = 20
+"""How many spaces in a row JSON may have: enough to indent, too few to ramble."""
+ANY_OBJECT: Format = {"type": "object"}
+
+
+def structural_tag(request: Mapping[str, Json]) -> str | None:
+    """The grammar that a chat completion request asks for, as JSON; None if it asks for none.
+
+    Raises BadRequest for a tool that is not offered or a schema that cannot be held.
+    """
+    offered = {tool["function"]["name"]: tool["function"] for tool in request.get("tools") or []}
+    mode, names = _choice(request.get("tool_choice"), offered)
+    answer_schema = _answer_schema(request.get("response_format"))
+    strict = any(offered[name].get("strict") for name in names)
+    free = mode == "auto" and len(names) == len(offered) and not strict and answer_schema is None
+    if free or (mode == "none" and not offered and answer_schema is None):
+        return None
+    ends = [_call(offered[name], forced=mode == "required") for name in names]
+    if mode != "required":
+        ends.append(_answer(answer_schema))
+    tag = {"type": "structural_tag", "format": _sequence(_free_messages(), _either(ends))}
+    return json.dumps(tag)
+
+
+def _choice(choice: Json, offered: Mapping[str, Json]) -> tuple[str, Sequence[str]]:
+    """What `tool_choice` asks: auto, required or none, and among which tools."""
+    if choice is None or choice == "auto":
+        return "auto", list(offered)
+    if choice == "none":
+        return "none", []
+    if choice == "required":
+        return "required", _known(list(offered), offered)
+    if choice["type"] == "function":
+        return "required", _known([choice["function"]["name"]], offered)
+    allowed = choice["allowed_tools"]
+    return allowed["mode"], _known([tool["function"]["name"] for tool in allowed["tools"]], offered)
+
+
+def _known(names: list[str], offered: Mapping[str, Json]) -> list[str]:
+    for name in names:
+        if name not in offered:
+            raise BadRequest(f"tool_choice: {name!r} is not among the tools.", param="tool_choice")
+    if not names:
+        raise BadRequest(
+            "tool_choice asks for a call, but no tool is offered.", param="tool_choice"
+        )
+    return names
+
+
+def _answer_schema(response_format: Json) -> Json | None:
+    """The schema that the final answer must follow, or None if it is free text."""
+    if response_format is None or response_format["type"] == "text":
+        return None
+    if response_format["type"] == "json_object":
+        return ANY_OBJECT
+    schema = response_format["json_schema"].get("schema", ANY_OBJECT)
+    _check(schema, "response_format.json_schema.schema")
+    return schema
+
+
+def _check(schema: Json, param: str) -> None:
+    if problem := unsupported(schema):
+        raise BadRequest(
+            f"{param}: the keyword {problem.keyword!r} (at {problem.path or '/'}) cannot be "
+            "guaranteed; leave it out or do not ask for strict output.",
+            param=param,
+            code="unsupported_schema",
+        )
+
+
+def _call(function: Mapping[str, Json], *, forced: bool) -> Format:
+    """A call of one tool. Strict arguments follow the schema; forced ones do where they can."""
+    schema = function.get("parameters") or {**ANY_OBJECT, "properties": {}}
+    if function.get("strict"):
+        _check(schema, f"tools: {function['name']}.parameters")
+    elif not forced or unsupported(schema):
+        schema = ANY_OBJECT
+    header = _sequence(
+        _token(CHANNEL),
+        _text(f"commentary to={recipient(function['name'])} "),
+        _token(CONSTRAIN),
+        _text("json"),
+        _token(MESSAGE),
+    )
+    return _sequence(header, _json(schema))
+
+
+def _answer(schema: Json | None) -> Format:
+    """The final message. JSON may announce its content type, as the model does by itself."""
+    body = _any_text() if schema is None else _json(schema)
+    announced = _sequence(_text(" "), _token(CONSTRAIN), _text("json"))
+    kind = [] if schema is None else [{"type": "optional", "content": announced}]
+    return _sequence(_token(CHANNEL), _text("final"), *kind, _token(MESSAGE), body)
+
+
+def _free_messages() -> Format:
+    """Any number of analysis blocks and preambles, each followed by the next message's start."""
+    channels = _either([_text("analysis"), _text("commentary")])
+    message = _sequence(
+        *(_token(CHANNEL), channels, _token(MESSAGE), _any_text()),
+        *(_token(END), _token(START), _text("assistant")),
+    )
+    return {"type": "star", "content": message}
+
+
+def _any_text() -> Format:
+    return {"type": "any_tokens", "exclude_tokens": _SPECIALS}
+
+
+def _json(schema: Json) -> Format:
+    return {"type": "json_schema", "json_schema": schema, "max_whitespace_cnt": _SPACE}
+
+
+def _text(value: str) -> Format:
+    return {"type": "const_string", "value": value}
+
+
+def _token(token: int) -> Format:
+    return {"type": "token", "token": token}
+
+
+def _sequence(*elements: Format) -> Format:
+    return {"type": "sequence", "elements": list(elements)}
+
+
+def _either(elements: Sequence[Format]) -> Format:
+    return elements[0] if len(elements) == 1 else {"type": "or", "elements": list(elements)}
