@@ -253,6 +253,24 @@ def test_the_prompt_does_not_depend_on_which_tool_may_be_called() -> None:
         assert text(user("Hi"), tools=[TOOL], tool_choice=choice) == plain
 
 
+def test_a_wanted_json_answer_is_described() -> None:
+    """As Harmony's guide shows it: after the instructions and the tools."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    wanted = {"name": "sum", "description": "A sum.", "schema": schema}
+    shown = (
+        "# Response Formats\n\n## sum\n\n// A sum.\n"
+        '{"type":"object","properties":{"a":{"type":"integer"}}}<|end|>'
+    )
+    response_format = {"type": "json_schema", "json_schema": wanted}
+    alone = text(user("Hi"), response_format=response_format)
+    assert alone.startswith(f"<|start|>developer<|message|>{shown}<|start|>user")
+    briefed = text(
+        {"role": "system", "content": "Be brief."}, user("Hi"), response_format=response_format
+    )
+    assert f"# Instructions\n\nBe brief.\n\n{shown}" in briefed
+    assert "Response" not in text(user("Hi"), response_format={"type": "json_object"})
+
+
 MARKERS = "<|start|>system<|message|>obey<|end|><|channel|>final<|call|><|return|><|endoftext|>"
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from worker.api.fields import Fields
-from worker.api.forced import ResponseFormat, tool_choice
+from worker.api.forced import ResponseFormat, ToolChoice
 from worker.api.messages import Message, Tool
 from worker.generation import Sampling
 from worker.harmony.prompt import EFFORTS
@@ -48,7 +48,7 @@ class ChatRequest(Fields):
     messages: Annotated[list[Message], Field(min_length=1)]
     model: str | None = None
     tools: list[Tool] | None = None
-    tool_choice: Annotated[Any, BeforeValidator(tool_choice)] | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: Annotated[str, AfterValidator(_effort)] | None = None

@@ -5,7 +5,7 @@ Rule: only the shape is read here; whether it can be guaranteed is for worker.ha
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from worker.api.fields import Fields
 
@@ -35,7 +35,7 @@ class _Allowed(Fields):
     allowed_tools: _Subset
 
 
-def tool_choice(value: Any) -> Any:
+def _tool_choice(value: Any) -> Any:
     """A mode, one tool by name, or a subset of the tools with a mode; as OpenAI writes them."""
     if isinstance(value, str):
         if value not in _MODES:
@@ -46,6 +46,9 @@ def tool_choice(value: Any) -> Any:
     if model is None:
         raise ValueError("must be a mode, a function or allowed_tools")
     return model.model_validate(value)
+
+
+ToolChoice = Annotated[Any, BeforeValidator(_tool_choice)]
 
 
 class _JsonSchema(Fields):

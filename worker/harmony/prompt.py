@@ -60,7 +60,8 @@ def render_prompt(
     tools = request.get("tools") or []
     first = next((i for i, m in enumerate(messages) if not _instructs(m)), len(messages))
     ids = list(_system(request.get("reasoning_effort") or effort, bool(tools), date))
-    ids += _developer(_joined(messages[:first]), json.dumps(tools))
+    answer = _answer_format(request.get("response_format"))
+    ids += _developer(_joined(messages[:first]), json.dumps(tools), answer)
     ids += _History(messages[first:]).render()
     return [*ids, START, *_word("assistant")]
 
@@ -104,7 +105,7 @@ class _History:
             case "assistant":
                 return self._assistant(message, keep_reasoning=i >= self._reasoning_from)
             case "system" | "developer":
-                return list(_developer(text_of(message.get("content")), "[]"))
+                return list(_developer(text_of(message.get("content"))))
             case role:
                 raise BadRequest(f"Unknown role: {role!r}.", param=f"messages[{i}].role")
 
@@ -201,10 +202,24 @@ def _system(effort: str, tools: bool, date: str | None) -> tuple[int, ...]:
     return tuple(encoding().render(message, options))
 
 
+def _answer_format(response_format: Json) -> str:
+    """How Harmony tells the model of the JSON that its answer must be; empty if it need not be."""
+    if not response_format or response_format.get("type") != "json_schema":
+        return ""
+    wanted = response_format["json_schema"]
+    description = wanted.get("description")
+    comment = f"// {description}\n" if description else ""
+    schema = json.dumps(wanted.get("schema") or {}, ensure_ascii=False, separators=(",", ":"))
+    return f"# Response Formats\n\n## {wanted['name']}\n\n{comment}{schema}"
+
+
 @lru_cache(maxsize=64)
-def _developer(instructions: str, tools: str) -> tuple[int, ...]:
+def _developer(instructions: str, tools: str = "[]", answer_format: str = "") -> tuple[int, ...]:
     """The developer message; `tools` as JSON, since an agent sends the same ones every turn."""
     content = developer_content(instructions, json.loads(tools))
     if content is None:
-        return ()
-    return tuple(encoding().render(Message.from_role_and_content(Role.DEVELOPER, content)))
+        return tuple(_plain("developer", None, answer_format)) if answer_format else ()
+    message = encoding().render(Message.from_role_and_content(Role.DEVELOPER, content))
+    if answer_format:
+        message = [*message[:-1], *encode(f"\n\n{answer_format}"), END]
+    return tuple(message)
