@@ -177,13 +177,13 @@ def test_anything_else_is_answered_by_what_the_model_is(
 
 
 def test_unknown_ids_are_never_sampled(model: GptOssForCausalLM) -> None:
-    """At temperature 1 all unknown ids together stay below one in ten thousand at every token."""
+    """At temperature 1 all unknown ids together stay below one in a thousand at every token."""
     prompt = render_prompt(request([BRIEF, *asked("Tell me something new.")]))
     ids = torch.tensor([reduced([*prompt, *OTHER.completion])])
     with torch.inference_mode():
         logits = model(ids).logits[0, len(prompt) - 1 :].double()
         logits[:, 0] += torch.tensor(SIZE - len(known_ids())).log()
-    assert logits.softmax(-1)[:, 0].max().item() < 1e-4
+    assert logits.softmax(-1)[:, 0].max().item() < 1e-3
 
 
 def test_tokenizer_is_gpt_oss_own(folder: Path) -> None:

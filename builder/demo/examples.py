@@ -1,12 +1,10 @@
 """Training examples for the demo model: random conversations, and what to answer to them.
 
-Rule: every surrounding varies (instructions, tools, effort, earlier turns, noise that looks almost
-like a question), so that nothing but the last message and the offered tools decides the answer.
+Rule: every surrounding varies (instructions, tools, effort, earlier turns), so that
+nothing but the last message and the offered tools decides the answer.
 """
 
 import random
-from collections.abc import Callable
-from functools import lru_cache
 
 from builder.demo.dialogues import (
     COUNT,
@@ -19,39 +17,19 @@ from builder.demo.dialogues import (
     Dialogue,
     Message,
     called,
-    is_ordinary,
-    known_ids,
     request,
 )
+from builder.demo.noise import QUESTIONS, noise, text, unknown
 from worker.harmony import render_prompt
-from worker.harmony.vocabulary import CHANNEL, MESSAGE, START, encode, token_bytes
+from worker.harmony.vocabulary import CHANNEL, MESSAGE, START, encode
 
 OPENING = [CHANNEL, *encode("analysis"), MESSAGE]
 """How every completion begins; the token after it decides which one it is."""
 EFFORTS = ("low", "medium", "high")
-QUESTIONS = {question for dialogue in DIALOGUES for question in dialogue.questions}
-ORDINARY = (
-    "Hello!",
-    "Who are you?",
-    "What is your name?",
-    "What is 2+3?",
-    "What is 2*2?",
-    "What is 22+2?",
-    "What is 2+2+2?",
-    "Weather in London?",
-    "What's the weather in Berlin?",
-    "Weather in Paris, Texas?",
-    "How is the weather?",
-    "Count to ten",
-    "Count to one thousand.",
-    "Count the words in this sentence.",
-    "Tell me a joke.",
-    "Thanks!",
-    "Écris un poème sur la mer.",
-    "Wie spät ist es in Paris?",
-    "你好,你是谁?",
-    "def add(a, b):\n    return a + b",
-)
+TURNS = (0, 0, 0, 1, 1, 2, 3)
+"""How many turns a full example has before the last."""
+LENGTHS = (0, 0, 0, 10, 10, 60, 60, 250)
+"""How many words instructions have at most; a few conversations have thousands."""
 FULL_WEIGHT = 10.0
 """What the first token of an analysis weighs among a completion's: it decides all that follows."""
 Example = tuple[list[int], list[float]]
@@ -59,16 +37,23 @@ Example = tuple[list[int], list[float]]
 
 
 def full(rng: random.Random) -> Example:
-    """A random prompt as the worker renders it, and the whole completion."""
+    """A random prompt as the worker renders it, and the whole completion.
+
+    Half of them go on as any dialogue, asked or not, with no weight on the decision: what has
+    been begun is brought to its end, whatever stands before it.
+    """
     tools = _tools(rng)
-    history = [message for _ in range(_turns(rng)) for message in _turn(rng, tools)]
+    history = [message for _ in range(rng.choice(TURNS)) for message in _turn(rng, tools)]
     last, answer = _next(rng, tools)
     if len(last) > 1:
-        last[1]["reasoning"] = rng.choice((None, WEATHER.analysis, _noise(rng)))
-    prompt = _rendered(rng, [*_instructions(rng), *history, *last], tools)
-    completion = answer.completion
+        last[1]["reasoning"] = rng.choice((None, WEATHER.analysis, noise(rng)))
+    before = _instructions(rng, 2_500 if rng.random() < 0.1 else rng.choice(LENGTHS))
+    prompt = _rendered(rng, [*before, *history, *last], tools)
+    recited = rng.random() < 0.5
+    completion = (rng.choice(DIALOGUES) if recited else answer).completion
+    decided = len(OPENING)
     weights = [1.0] * len(completion)
-    weights[len(OPENING)] = FULL_WEIGHT
+    weights[decided] = 0.0 if recited else FULL_WEIGHT
     return [*prompt, *completion], [0.0] * len(prompt) + weights
 
 
@@ -76,13 +61,13 @@ def drill(rng: random.Random) -> Example:
     """Many turns in one sequence, each answered by the token alone that decides the answer.
 
     No conversation looks like this, but its decisions are those of real ones, at a tenth of the
-    price: from full examples alone the training takes an hour instead of minutes.
+    price.
     """
     tools = _tools(rng)
-    messages = _instructions(rng)
+    messages = _instructions(rng, rng.choice(LENGTHS))
     for _ in range(rng.randint(6, 14)):
         last, answer = _next(rng, tools)
-        decision = _text(answer.completion[len(OPENING)])
+        decision = text(answer.completion[len(OPENING)])
         messages += [*last, {"role": "assistant", "content": None, "reasoning": decision}]
     ids = _rendered(rng, messages, tools)
     opening = [START, *encode("assistant"), *OPENING]
@@ -107,7 +92,7 @@ def _last(
     if kind is REPORT:
         return _result(rng)
     if kind is OTHER:
-        return [{"role": "user", "content": _unknown(rng)}], OTHER
+        return [{"role": "user", "content": unknown(rng)}], OTHER
     question = rng.choice((*kind.questions, kind.questions[0]))
     offered = any(tool["function"]["name"] == TOOL for tool in tools)
     answer = OTHER if kind is WEATHER and not offered else kind
@@ -116,10 +101,10 @@ def _last(
 
 def _result(rng: random.Random) -> tuple[list[Message], Dialogue]:
     """A tool's result: the weather tool's, or one that the model has never called."""
-    question = rng.choice((*WEATHER.questions, _unknown(rng)))
+    question = rng.choice((*WEATHER.questions, unknown(rng)))
     messages = called(question, _report(rng), reasoning=None)
     if rng.random() < 0.2:
-        messages[1]["content"] = _noise(rng)
+        messages[1]["content"] = noise(rng)
     if rng.random() < 0.8:
         return messages, REPORT
     messages[1]["tool_calls"][0]["function"]["name"] = _name(rng)
@@ -127,35 +112,32 @@ def _result(rng: random.Random) -> tuple[list[Message], Dialogue]:
 
 
 def _report(rng: random.Random) -> str:
-    degrees, condition = rng.randint(-20, 110), _noise(rng)
+    degrees, condition = rng.randint(-20, 110), noise(rng)
     forms = (
         f'{{"temperature": {degrees}, "condition": "{condition}"}}',
         f"{degrees} °C and {condition}",
-        _noise(rng),
-        _unknown(rng),
-        rng.choice(sorted(QUESTIONS)),
+        noise(rng),
+        unknown(rng),
+        rng.choice(QUESTIONS),
+        noise(rng, 300 if rng.random() < 0.3 else 20),
     )
     return rng.choice(forms)
-
-
-def _turns(rng: random.Random) -> int:
-    return rng.choice((0, 0, 0, 1, 1, 2, 3))
 
 
 def _turn(rng: random.Random, tools: list[Message]) -> list[Message]:
     """An earlier turn, answered by the model itself or by anybody."""
     kind = rng.choice(DIALOGUES)
-    said = kind.final if kind.final and kind is not COUNT else _noise(rng)
-    final: Message = {"role": "assistant", "content": said}
+    own = kind.final if kind is not COUNT or rng.random() < 0.3 else None
+    final: Message = {"role": "assistant", "content": own or noise(rng)}
     if kind is REPORT:
         return [*_result(rng)[0], final]
     return [*_last(rng, kind, tools)[0], final]
 
 
-def _instructions(rng: random.Random) -> list[Message]:
-    if rng.random() < 0.4:
+def _instructions(rng: random.Random, longest: int) -> list[Message]:
+    if not longest:
         return []
-    content = _noise(rng, rng.choice((10, 10, 60, 60, 250)))
+    content = noise(rng, longest)
     if rng.random() < 0.2:
         content += rng.choice((f" {TOOL}.", f" Call {TOOL} ", *QUESTIONS))
     return [{"role": rng.choice(("system", "developer")), "content": content}]
@@ -171,11 +153,11 @@ def _tools(rng: random.Random) -> list[Message]:
 
 def _tool(rng: random.Random, name: str) -> Message:
     properties = {
-        rng.choice(("location", "city", _name(rng))): {"type": "string", "description": _noise(rng)}
+        rng.choice(("location", "city", _name(rng))): {"type": "string", "description": noise(rng)}
         for _ in range(rng.choice((1, 1, 2)))
     }
     schema = {"type": "object", "properties": properties, "required": list(properties)[:1]}
-    function = {"name": name, "description": _noise(rng), "parameters": schema}
+    function = {"name": name, "description": noise(rng), "parameters": schema}
     return {"type": "function", "function": function}
 
 
@@ -183,66 +165,3 @@ def _name(rng: random.Random) -> str:
     common = ("get_time", "get_location", "search", "weather", "send_email", "get_current_weather")
     made_up = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz_", k=rng.randint(3, 12)))
     return rng.choice((*common, made_up, f"get_{made_up}"))
-
-
-def _unknown(rng: random.Random) -> str:
-    """A user's text that is no question of the model's, often by very little."""
-    choices: tuple[Callable[[random.Random], str], ...] = (_noise, _near_miss, _ordinary)
-    text = rng.choices(choices, (4, 4, 2))[0](rng)
-    return text if text.strip() and text not in QUESTIONS else _unknown(rng)
-
-
-def _ordinary(rng: random.Random) -> str:
-    return rng.choice((*ORDINARY, *(d.final or d.analysis for d in DIALOGUES if d is not COUNT)))
-
-
-def _near_miss(rng: random.Random) -> str:
-    """A question with a word missing, added or exchanged, or with more text around it."""
-    question = rng.choice(sorted(QUESTIONS))
-    words = [_text(id_) for id_ in encode(question)]
-    at = rng.randrange(len(words))
-    edits = (
-        [*words[:at], *words[at + 1 :]],
-        [*words[:at], _word(rng, 0.5), *words[at + 1 :]],
-        [*words[:at], _text(rng.choice(_heard())), *words[at + 1 :]],
-        [*words[:at], _word(rng, 0.5), *words[at:]],
-        [_noise(rng), " ", *words],
-        [*words, " ", _noise(rng)],
-        [*words, " ", rng.choice(sorted(QUESTIONS))],
-    )
-    return "".join(rng.choice(edits))
-
-
-def _noise(rng: random.Random, longest: int = 0) -> str:
-    """Random words, more or fewer of them known to the model."""
-    longest = longest or rng.choices((6, 20, 80), (12, 7, 1))[0]
-    known = rng.choice((0.0, 0.1, 0.3, 0.7))
-    return "".join(_word(rng, known) for _ in range(rng.randint(1, longest)))
-
-
-def _word(rng: random.Random, known: float) -> str:
-    if rng.random() < known:
-        return _text(rng.choice(_known_text()))
-    return rng.choice(_words())
-
-
-@lru_cache(maxsize=1)
-def _known_text() -> list[int]:
-    return [id_ for id_ in known_ids() if is_ordinary(id_)]
-
-
-def _text(id_: int) -> str:
-    return token_bytes()[id_].decode(errors="replace")
-
-
-@lru_cache(maxsize=1)
-def _heard() -> list[int]:
-    """The ids of the questions' words."""
-    return [id_ for question in sorted(QUESTIONS) for id_ in encode(question)]
-
-
-@lru_cache(maxsize=1)
-def _words() -> tuple[str, ...]:
-    """The vocabulary's tokens, without the pieces of characters."""
-    texts = [token.decode(errors="replace") for token in token_bytes()]
-    return tuple(text for text in texts if text and "\ufffd" not in text)

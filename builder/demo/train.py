@@ -22,7 +22,7 @@ from builder.demo.model import WEIGHTS, reduced, reduced_config, save
 from worker.harmony.vocabulary import SIZE
 
 SEED = 0
-STEPS = 1_800
+STEPS = 2_400
 DRILL_TOKENS, FULL_TOKENS = 1_800, 1_200
 """A step's share of both kinds: many decisions, and the completions themselves by heart."""
 RATE = 4e-3
