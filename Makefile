@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SYSTEM_PYTHON := python3.11
 export MODEL ?= demo
 
-.PHONY: setup run test lint types unit serve emulator bench lock clean
+.PHONY: setup run test lint types suite unit fuzz serve emulator bench lock clean
 
 setup:
 	@$(SYSTEM_PYTHON) builder/setup.py
@@ -12,7 +12,7 @@ setup:
 run: setup
 	@$(PYTHON) handler.py
 
-test: lint types unit
+test: lint types suite
 
 lint: setup
 	$(PYTHON) -m ruff check .
@@ -21,8 +21,17 @@ lint: setup
 types: setup
 	$(PYTHON) -m pyright
 
-unit: setup
-	$(PYTHON) -m pytest --cov --cov-report=term
+# The two halves of the suite, one core each; the fuzzing half is slow under coverage.
+FUZZ := tests/test_parser_fuzz.py tests/test_parser_oracle.py
+
+suite: setup
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 unit fuzz
+
+unit:
+	$(PYTHON) -m pytest --cov --cov-report=term $(addprefix --ignore=,$(FUZZ))
+
+fuzz:
+	$(PYTHON) -m pytest $(FUZZ)
 
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost
@@ -32,7 +41,7 @@ serve emulator:
 
 # Pins the CPU environment anew, from pyproject.toml and builder/cpu/uv.toml.
 lock:
-	.venv/bin/uv pip compile --quiet --config-file builder/cpu/uv.toml --python-version 3.11 \
+	.venv/bin/uv pip compile $$($(PYTHON) -c 'from builder.setup import *; print(*torch_source())') --quiet --config-file builder/cpu/uv.toml --python-version 3.11 \
 		--no-header --no-annotate --no-emit-find-links --group cpu --group dev pyproject.toml \
 		--output-file builder/cpu/requirements.txt
 

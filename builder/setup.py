@@ -50,16 +50,21 @@ def environment() -> None:
 
 def torch_source() -> list[str]:
     """uv's options that find the CPU build of torch: uv does not read pip's configuration."""
+    folders = wheel_folders()
+    if any(list(Path(folder).glob("torch-*cpu*.whl")) for folder in folders):
+        return [option for folder in folders for option in ("--find-links", folder)]
+    return ["--extra-index-url", TORCH_INDEX, "--index-strategy", "unsafe-best-match"]
+
+
+def wheel_folders() -> list[str]:
+    """The folders of wheels that pip's own configuration names."""
     configured = subprocess.run(
         [PYTHON, "-m", "pip", "config", "get", "global.find-links"],
         capture_output=True,
         check=False,  # it fails where nothing is configured
         text=True,
     ).stdout
-    folders = shlex.split(os.environ.get("PIP_FIND_LINKS") or configured)
-    if any(list(Path(folder).glob("torch-*cpu*.whl")) for folder in folders):
-        return [option for folder in folders for option in ("--find-links", folder)]
-    return ["--extra-index-url", TORCH_INDEX, "--index-strategy", "unsafe-best-match"]
+    return shlex.split(os.environ.get("PIP_FIND_LINKS") or configured)
 
 
 def place_stand_ins() -> None:

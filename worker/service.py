@@ -19,7 +19,7 @@ from worker.api.fields import read
 from worker.engine import Engine
 from worker.errors import ContextLengthExceeded, NotFound
 from worker.generation import Sampling, Step
-from worker.harmony import render_prompt, structural_tag
+from worker.harmony import TurnMemory, render_prompt, structural_tag
 from worker.metrics import JobMetrics
 from worker.models import Model
 from worker.settings import Settings
@@ -38,6 +38,7 @@ class Service:
         self.model = model
         self._settings = settings
         self._created = int(time.time())
+        self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
 
     def answer(self, route: str, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
         """The objects that answer `body` at `route` (`/v1/…`), noting figures in `metrics`.
@@ -72,7 +73,12 @@ class Service:
         name = models.check(request.model, self.model.names)
         grammar = structural_tag(body)
         settings = self._settings
-        prompt = render_prompt(body, effort=settings.reasoning_effort, date=settings.system_date)
+        prompt = render_prompt(
+            body,
+            effort=settings.reasoning_effort,
+            date=settings.system_date,
+            memory=self._memory,
+        )
         longest = self.model.context_length
         if len(prompt) + 1 >= longest:  # SGLang keeps one place for itself
             raise ContextLengthExceeded(
@@ -106,7 +112,10 @@ class Service:
         async with aclosing(_merged(generations)) as steps:
             async for index, step in steps:
                 metrics.note_step()
-                for chunk in answer.take(index, step):
+                chunks = answer.take(index, step)
+                if turn := answer.turn_with_calls(index):
+                    self._memory.remember(*turn)  # before the client can answer the calls
+                for chunk in chunks:
                     yield chunk
                 if answer.done:
                     break

@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     system_date: Annotated[str, BeforeValidator(_day)] | None = Field(
         default=None, description="a date as YYYY-MM-DD"
     )
+    reasoning_memory_mb: int = Field(
+        default=64, ge=0, description="megabytes, an integer of at least 0 (0: off)"
+    )
     stream_flush_ms: int = Field(
         default=0, ge=0, description="milliseconds, an integer of at least 0"
     )

@@ -3,7 +3,7 @@
 Rule: a whole answer is the fold of its chunks. A chunk comes as soon as there is something to say.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.api.chat import ChatRequest
@@ -40,21 +40,26 @@ class ChatAnswer:
     def done(self) -> bool:
         return all(choice.finish_reason is not None for choice in self._choices)
 
-    def take(self, index: int, step: Step) -> Iterator[Chunk]:
+    def take(self, index: int, step: Step) -> list[Chunk]:
         """The chunks that a step of choice `index` makes: at most its text, and its end."""
         choice = self._choices[index]
         if choice.finish_reason is not None:
-            return
+            return []
         part = choice.take(step)
-        if part.delta:
-            yield self._chunk(index, part, None)
+        chunks = [self._chunk(index, part, None)] if part.delta else []
         if choice.finish_reason is not None:
-            yield self._chunk(index, Part({}, []), choice.finish_reason)
+            chunks.append(self._chunk(index, Part({}, []), choice.finish_reason))
+        return chunks
 
     def close(self) -> Iterator[Chunk]:
         """The chunk of the usage, if the request asks for it (or is answered whole)."""
         if self._request.include_usage or not self._request.stream:
             yield {**self._head, "choices": [], "usage": self.usage()}
+
+    def turn_with_calls(self, index: int) -> tuple[Sequence[str], Sequence[int]] | None:
+        """Of a choice that ended in calls: the calls' ids, and the completion's."""
+        choice = self._choices[index]
+        return (choice.call_ids, choice.ids) if choice.finish_reason == "tool_calls" else None
 
     def usage(self) -> dict[str, Any]:
         return usage_of(choice.usage for choice in self._choices)

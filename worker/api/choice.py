@@ -25,12 +25,17 @@ class Part(NamedTuple):
 
 
 class Choice:
-    """`take` steps until `finish_reason` is set; then nothing more comes of this choice."""
+    """`take` steps until `finish_reason` is set; then nothing more comes of this choice.
+
+    `ids` are those taken so far, `call_ids` the ids of the calls in them.
+    """
 
     def __init__(self, request: ChatRequest) -> None:
         tools = [tool.model_dump() for tool in request.tools or ()]
         self.usage = ChoiceUsage()
         self.finish_reason: FinishReason | None = None
+        self.ids: list[int] = []
+        self.call_ids: list[str] = []
         self._parser = Parser(tools)
         self._stop = StopStrings(request.stop) if request.stop else None
         self._logprobs = bool(request.logprobs)
@@ -39,6 +44,7 @@ class Choice:
     def take(self, step: Step) -> Part:
         """What this step adds to the answer; `finish_reason` is set with the last one."""
         self.usage.count(step)
+        self.ids += step.ids
         events = self._feed_one_by_one(step) if self._logprobs else self._parser.feed(step.ids)
         if step.finish_reason is not None:
             events += self._parser.finish()
@@ -79,6 +85,8 @@ class Choice:
 
     def _part(self, events: Iterable[Event]) -> Part:
         delta = delta_of(events)
+        if "tool_calls" in delta:
+            self.call_ids += [call["id"] for call in delta["tool_calls"] if "id" in call]
         if not self._pending or "content" not in delta:
             return Part(delta, [])
         logprobs, self._pending = self._pending, []

@@ -13,6 +13,7 @@ from worker.harmony.events import (
     ToolCallBegun,
 )
 from worker.harmony.grammar import structural_tag
+from worker.harmony.memory import TurnMemory
 from worker.harmony.message import Delta, MessageFold, delta_of, message_from_tokens
 from worker.harmony.parser import Parser
 from worker.harmony.prompt import render_prompt
@@ -27,6 +28,7 @@ __all__ = [
     "Text",
     "ToolCallArguments",
     "ToolCallBegun",
+    "TurnMemory",
     "delta_of",
     "message_from_tokens",
     "render_prompt",

@@ -22,6 +22,7 @@ from openai_harmony import (
 )
 
 from worker.errors import BadRequest
+from worker.harmony.memory import TurnMemory
 from worker.harmony.tools import developer_content
 from worker.harmony.vocabulary import (
     CALL,
@@ -48,12 +49,17 @@ EFFORTS = {
 
 
 def render_prompt(
-    request: Mapping[str, Json], *, effort: str = "medium", date: str | None = None
+    request: Mapping[str, Json],
+    *,
+    effort: str = "medium",
+    date: str | None = None,
+    memory: TurnMemory | None = None,
 ) -> list[int]:
     """Token ids of the prompt for `request`, a chat completion request as a dict.
 
     `effort` is taken where the request has no `reasoning_effort`; `date` (YYYY-MM-DD) is shown to
-    the model only when given, since a date in the prompt's head empties the prefix cache daily.
+    the model only when given, since a date in the prompt's head empties the prefix cache daily;
+    `memory` is asked for the exact ids of turns with calls.
     Raises BadRequest for a role that Harmony cannot place or a result without its call.
     """
     messages: Sequence[Mapping[str, Json]] = request["messages"]
@@ -62,7 +68,7 @@ def render_prompt(
     ids = list(_system(request.get("reasoning_effort") or effort, bool(tools), date))
     answer = _answer_format(request.get("response_format"))
     ids += _developer(_joined(messages[:first]), json.dumps(tools), answer)
-    ids += _History(messages[first:]).render()
+    ids += _History(messages[first:], memory).render()
     return [*ids, START, *_word("assistant")]
 
 
@@ -78,8 +84,9 @@ def text_of(content: Json) -> str:
 class _History:
     """The messages after the leading instructions, one by one."""
 
-    def __init__(self, messages: Sequence[Mapping[str, Json]]) -> None:
+    def __init__(self, messages: Sequence[Mapping[str, Json]], memory: TurnMemory | None) -> None:
         self._messages = messages
+        self._memory = memory
         self._calls: dict[str, tuple[int, str]] = {}  # call id → (order, tool name)
         finals = [i for i, m in enumerate(messages) if _is_final(m)]
         self._reasoning_from = finals[-1] + 1 if finals else 0
@@ -110,25 +117,23 @@ class _History:
                 raise BadRequest(f"Unknown role: {role!r}.", param=f"messages[{i}].role")
 
     def _assistant(self, message: Mapping[str, Json], *, keep_reasoning: bool) -> list[int]:
-        ids: list[int] = []
         reasoning = message.get("reasoning") or message.get("reasoning_content")
+        content = text_of(message.get("content")) or message.get("refusal") or ""
+        calls = _calls(message)
+        for call in calls:
+            self._calls[call["id"]] = (len(self._calls), call["function"]["name"])
+        if keep_reasoning and self._memory is not None:
+            turn = self._memory.recall(calls, content, reasoning)
+            if turn is not None:
+                return [START, *_word("assistant"), *turn]
+        ids: list[int] = []
         if reasoning and keep_reasoning:
             ids += _plain("assistant", "analysis", reasoning)
-        if content := text_of(message.get("content")) or message.get("refusal"):
-            ids += _plain("assistant", "final" if _is_final(message) else "commentary", content)
-        for call in _calls(message):
-            ids += self._call(call)
+        if content:
+            ids += _plain("assistant", "commentary" if calls else "final", content)
+        for call in calls:
+            ids += _call(call["function"])
         return ids
-
-    def _call(self, call: Mapping[str, Json]) -> list[int]:
-        function = call["function"]
-        arguments = function.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = json.dumps({} if arguments is None else arguments, ensure_ascii=False)
-        self._calls[call["id"]] = (len(self._calls), function["name"])
-        header = [START, *_word("assistant"), CHANNEL]
-        header += encode(f"commentary to={recipient(function['name'])} ")
-        return [*header, CONSTRAIN, *_word("json"), MESSAGE, *encode(arguments), CALL]
 
     def _result(self, message: Mapping[str, Json]) -> tuple[int, list[int]]:
         call_id = message.get("tool_call_id") or message.get("name") or ""
@@ -146,6 +151,15 @@ def recipient(name: str) -> str:
     """A tool's name as Harmony addresses it; gpt-oss's built-in tools have no namespace."""
     built_in = name == "python" or name.startswith("browser.")
     return name if built_in else f"functions.{name}"
+
+
+def _call(function: Mapping[str, Json]) -> list[int]:
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str):
+        arguments = json.dumps({} if arguments is None else arguments, ensure_ascii=False)
+    header = [START, *_word("assistant"), CHANNEL]
+    header += encode(f"commentary to={recipient(function['name'])} ")
+    return [*header, CONSTRAIN, *_word("json"), MESSAGE, *encode(arguments), CALL]
 
 
 def _calls(message: Mapping[str, Json]) -> list[Mapping[str, Json]]:
