@@ -1,14 +1,15 @@
 """Reasoning memory: a tool loop whose client never sends reasoning back stays token-exact."""
 
 import asyncio
-import itertools
 import json
 from contextlib import aclosing
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tests.conftest import RealWorker
+from tests.forced_engine import ForcedEngine
 from tests.scripted_engine import ScriptedEngine, tokens
 from worker.harmony import TurnMemory, message_from_tokens, render_prompt
 from worker.harmony.vocabulary import CALL, RETURN
@@ -17,10 +18,17 @@ from worker.models import Model
 from worker.service import Service
 from worker.settings import Settings
 
-TURN = tokens(
-    "<|channel|>analysis<|message|>Paris, I think.<|end|><|start|>assistant<|channel|>commentary"
-    ' to=functions.get_weather <|constrain|>json<|message|>{"location":"Paris"}<|call|>'
-)
+
+def turn_text(number: int) -> str:
+    """A turn of its own: some thought, and a call."""
+    thought = f"Turn {number}. " + "Paris, I think. " * (number % 7)
+    return (
+        f"<|channel|>analysis<|message|>{thought}<|end|><|start|>assistant<|channel|>commentary"
+        ' to=functions.get_weather <|constrain|>json<|message|>{"location":"Paris"}<|call|>'
+    )
+
+
+TURN = tokens(turn_text(0).replace("Turn 0. ", "Paris, I think."))
 TOOLS = [{"type": "function", "function": {"name": "get_weather"}}]
 
 
@@ -83,8 +91,10 @@ def test_a_call_that_ended_otherwise_is_recalled_as_a_call() -> None:
     "harmony",
     [
         "<|channel|>commentary to=functions.get_weather<|call|>",
-        ("<|channel|>commentary to=functions.get_weather<|message|>{}<|end|>"
-        "<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>18<|end|>"),
+        (
+            "<|channel|>commentary to=functions.get_weather<|message|>{}<|end|>"
+            "<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>18<|end|>"
+        ),
     ],
 )
 def test_a_malformed_turn_is_not_remembered(harmony: str) -> None:
@@ -166,51 +176,16 @@ def test_switched_off_the_prompt_has_what_the_client_sent() -> None:
 def test_in_a_loop_of_fifty_turns_nearly_everything_comes_from_the_cache(
     real: RealWorker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On the real engine: each turn's cached tokens are 99 % of the last prompt and completion.
-
-    The model is held to a call by the grammar, since the demo model would answer after one.
-    """
-
-    async def forced() -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = [{"role": "user", "content": "Weather in Paris?"}]
-        usages: list[dict[str, Any]] = []
-        for turn in range(50):
-            body = {
-                "messages": messages,
-                "tools": [
-                    {
-                        "type": "function",
-                        "function": {
-                            "name": "get_weather",
-                            "strict": True,
-                            "parameters": {
-                                "type": "object",
-                                "properties": {"location": {"const": "Paris"}},
-                                "required": ["location"],
-                                "additionalProperties": False,
-                            },
-                        },
-                    }
-                ],
-                "tool_choice": "required",
-                "temperature": 0,
-                "max_tokens": 300,
-            }
-            answer = real.service.answer("/v1/chat/completions", body, JobMetrics())
-            async with aclosing(answer) as objects:
-                (completion,) = [item async for item in objects]
-            usages.append(completion["usage"])
-            (made,) = completion["choices"][0]["message"]["tool_calls"]
-            messages.append({"role": "assistant", "content": None, "tool_calls": [made]})
-            content = f"{turn} °C"
-            messages.append({"role": "tool", "tool_call_id": made["id"], "content": content})
-        return usages
-
-    usages = real.run(forced())
+    """On the real engine: each turn's cached tokens are 99 % of the last prompt and completion."""
+    forced = ForcedEngine(real.engine, [turn_text(number) for number in range(50)])
+    usages = real.run(loop(Service(forced, real.model, real.settings), 50, TOOLS))
     shares = [
         after["prompt_tokens_details"]["cached_tokens"] / before["total_tokens"]
-        for before, after in itertools.pairwise(usages)
+        for before, after in pairwise(usages)
     ]
     with capsys.disabled():
-        " ".join(f"{share:.4f}" for share in shares[::7])
+        curve = " ".join(f"{share:.4f}" for share in shares[::7])
+        print(
+            f"\n50 turns, {usages[-1]['total_tokens']} tokens; cached of the last turn's: {curve}"
+        )
     assert min(shares) >= 0.99

@@ -1,0 +1,41 @@
+"""A real engine that says what it is told to: its sampler is forced, everything else is SGLang's.
+
+For any output of the model, well-formed or broken, to go through scheduler, cache and stream.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from sglang.srt.sampling.custom_logit_processor import CustomLogitProcessor
+
+from tests.scripted_engine import tokens
+from worker.engine import Sampling, SglangEngine
+
+
+class Script(CustomLogitProcessor):
+    """Lets the sampler choose the next id of the request's script alone."""
+
+    def __call__(
+        self, logits: torch.Tensor, custom_param_list: list[dict[str, Any]] | None = None
+    ) -> torch.Tensor:
+        for row, params in enumerate(custom_param_list or ()):
+            at = params.get("at", 0)
+            params["at"] = at + 1
+            logits[row, :] = -float("inf")
+            logits[row, params["script"][min(at, len(params["script"]) - 1)]] = 0.0
+        return logits
+
+
+class ForcedEngine(SglangEngine):
+    """The booted engine of another, saying the given Harmony texts, one for each request."""
+
+    def __init__(self, booted: SglangEngine, outputs: Sequence[str]) -> None:
+        super().__init__({})
+        self.__dict__.update(booted.__dict__)
+        self._outputs = list(outputs)
+
+    def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+        request = super()._request(prompt_ids, sampling)
+        request["sampling_params"]["custom_params"] = {"script": tokens(self._outputs.pop(0))}
+        return {**request, "custom_logit_processor": Script.to_str()}
