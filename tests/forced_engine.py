@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from sglang.srt.sampling.custom_logit_processor import CustomLogitProcessor
 
-from tests.scripted_engine import tokens
 from worker.engine import Sampling, SglangEngine
 
 
@@ -28,14 +27,14 @@ class Script(CustomLogitProcessor):
 
 
 class ForcedEngine(SglangEngine):
-    """The booted engine of another, saying the given Harmony texts, one for each request."""
+    """The booted engine of another, saying the given ids, one script for each request."""
 
-    def __init__(self, booted: SglangEngine, outputs: Sequence[str]) -> None:
+    def __init__(self, booted: SglangEngine, scripts: Sequence[Sequence[int]]) -> None:
         super().__init__({})
         self.__dict__.update(booted.__dict__)
-        self._outputs = list(outputs)
+        self._scripts = [list(script) for script in scripts]
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         request = super()._request(prompt_ids, sampling)
-        request["sampling_params"]["custom_params"] = {"script": tokens(self._outputs.pop(0))}
+        request["sampling_params"]["custom_params"] = {"script": self._scripts.pop(0)}
         return {**request, "custom_logit_processor": Script.to_str()}

@@ -177,7 +177,7 @@ def test_in_a_loop_of_fifty_turns_nearly_everything_comes_from_the_cache(
     real: RealWorker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On the real engine: each turn's cached tokens are 99 % of the last prompt and completion."""
-    forced = ForcedEngine(real.engine, [turn_text(number) for number in range(50)])
+    forced = ForcedEngine(real.engine, [tokens(turn_text(number)) for number in range(50)])
     usages = real.run(loop(Service(forced, real.model, real.settings), 50, TOOLS))
     shares = [
         after["prompt_tokens_details"]["cached_tokens"] / before["total_tokens"]

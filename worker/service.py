@@ -113,14 +113,15 @@ class Service:
             async for index, step in steps:
                 metrics.note_step()
                 chunks = answer.take(index, step)
-                if turn := answer.turn_with_calls(index):
+                if answer.finished(index) and (turn := answer.turn_with_calls(index)):
                     self._memory.remember(*turn)  # before the client can answer the calls
                 for chunk in chunks:
                     yield chunk
-                if answer.done:
-                    break
-                if step.finish_reason is None and answer.finished(index):
-                    self.engine.abort(_choice_rid(rid, index))  # a stop string was found
+                if answer.finished(index):
+                    if answer.done:
+                        break
+                    if step.finish_reason is None:  # a stop string was found
+                        self.engine.abort(_choice_rid(rid, index))
         metrics.note_usage(answer.usage())
         for chunk in answer.close():
             yield chunk

@@ -7,6 +7,7 @@ rest. Spread over gpt-oss's vocabulary, both compute the same; only the rows dif
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -21,12 +22,12 @@ DTYPE = torch.float32
 """Decodes faster than bfloat16 on a CPU without bfloat16 instructions."""
 ROWS = ("model.embed_tokens.weight", "lm_head.weight")
 """The two tensors that have a row per token id."""
-STOPS = {
+STOPS: dict[str, Any] = {
     "bos_token_id": STARTOFTEXT,
     "eos_token_id": [RETURN, ENDOFTEXT, CALL],
     "pad_token_id": ENDOFTEXT,
 }
-YARN = {
+YARN: dict[str, Any] = {
     "rope_type": "yarn",
     "rope_theta": 150000.0,
     "factor": 32.0,

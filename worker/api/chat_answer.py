@@ -30,6 +30,7 @@ class ChatAnswer:
             "created": created,
             "model": model,
         }
+        self._null_usage = request.include_usage
         self._choices = [Choice(request) for _ in range(request.choices)]
         self._begun: set[int] = set()
 
@@ -76,7 +77,7 @@ class ChatAnswer:
             "finish_reason": finish_reason,
         }
         chunk: Chunk = {**self._head, "choices": [choice]}
-        if self._request.include_usage:
+        if self._null_usage:
             chunk["usage"] = None
         return chunk
 

@@ -2,26 +2,27 @@
 
 Rule: an event holds text for a reader or a call for a client, never a marker or a header.
 A text or an argument comes in as many events as it comes in; joined, they are the whole.
+(Not frozen: one is made for every token, and freezing costs as much again.)
 """
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reasoning:
     """A piece of the analysis channel: the model thinking."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Text:
     """A piece of what the user reads: the final channel, or a preamble on commentary."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolCallBegun:
     """A call to a tool begins. `index` counts the calls of this completion from 0."""
 
@@ -30,7 +31,7 @@ class ToolCallBegun:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolCallArguments:
     """A piece of the arguments of call `index`, as the model wrote them."""
 
@@ -38,7 +39,7 @@ class ToolCallArguments:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finished:
     """The completion is over. `complete`: its last message was closed, not cut off."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from worker.errors import BadRequest
 from worker.harmony.prompt import recipient
-from worker.harmony.schema_support import unsupported
+from worker.harmony.schema_support import as_held, unsupported
 from worker.harmony.vocabulary import (
     CHANNEL,
     CONSTRAIN,
@@ -139,7 +139,7 @@ def _any_text() -> Format:
 
 
 def _json(schema: Json) -> Format:
-    return {"type": "json_schema", "json_schema": schema, "max_whitespace_cnt": _SPACE}
+    return {"type": "json_schema", "json_schema": as_held(schema), "max_whitespace_cnt": _SPACE}
 
 
 def _text(value: str) -> Format:

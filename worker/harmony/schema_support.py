@@ -65,18 +65,24 @@ _SHAPES: Mapping[str, type | tuple[type, ...]] = {
 }
 """What the value of a keyword must be. A boolean is no number."""
 
+_DEEPEST = 100
+_CHARACTER = r"(?:[^\"\\\x00-\x1f]|\\[\"\\/bfnrt])"
+"""A character of a JSON string as it is written: as itself, or where bounds are wide, escaped."""
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 _TYPES: Mapping[str, Callable[[Json], bool]] = {
     "array": lambda value: isinstance(value, list),
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: _is_number(value) and value == int(value),
     "null": lambda value: value is None,
-    "number": lambda value: _is_number(value),
+    "number": _is_number,
     "object": lambda value: isinstance(value, Mapping),
     "string": lambda value: isinstance(value, str),
 }
-_DEEPEST = 100
-_CHARACTER = r"(?:.|\\[\"\\/bfnrt])"
-"""A character of a JSON string as it is written; the grammar's `.` is one without an escape."""
 
 
 class Unsupported(NamedTuple):
@@ -128,10 +134,12 @@ class _Search:
     def problems(self, schema: Json, path: str, depth: int) -> Iterator[Unsupported]:
         if not isinstance(schema, Mapping):
             if schema is not True:
-                yield Unsupported("false" if schema is False else path.split("/")[-1], path)
+                yield Unsupported(
+                    "false" if schema is False else path.rsplit("/", maxsplit=1)[-1], path
+                )
             return
         if depth > _DEEPEST:
-            yield Unsupported(path.split("/")[-1], path)
+            yield Unsupported(path.rsplit("/", maxsplit=1)[-1], path)
             return
         for keyword in schema:
             if not self._expressible(keyword, schema, nested=depth > 0):
@@ -150,9 +158,13 @@ class _Search:
         head, *names = reference.split("/")
         if head != "#" or "~" in reference or "%" in reference:
             return None
+        in_map = False
         for name in names:
-            target = target.get(name) if isinstance(target, Mapping) else None
-        return target
+            if not isinstance(target, Mapping) or not (in_map or name in _MAPS + _SCHEMAS):
+                return None
+            target = target.get(name)
+            in_map = not in_map and name in _MAPS
+        return None if in_map else target
 
     def _expressible(self, keyword: str, schema: Schema, *, nested: bool) -> bool:
         value, alone = schema[keyword], not schema.keys() - _ANNOTATIONS - {keyword}
@@ -285,7 +297,7 @@ def _in_order(schema: Schema, low: str, high: str) -> bool:
 
 
 def _enumerates(keyword: str, schema: Schema) -> bool:
-    """Whether values that are listed one by one are all valid; the grammar looks at nothing else."""
+    """Whether the values of a list are all valid; the grammar looks at nothing else."""
     values = _values(schema)
     match keyword:
         case "const":
@@ -337,7 +349,3 @@ def _values(schema: Schema) -> list[Json]:
 
 def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
-
-
-def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
