@@ -1,9 +1,8 @@
 """Which regular expressions a grammar can hold a JSON string to.
 
-Rule: the grammar matches the whole string as it is *written* in JSON, where a quote, a backslash
-or a line is an escape; it ignores look-arounds, and anchors in the middle. So a pattern is
-holdable if it is made of plain pieces only. Pieces that also match what must be escaped are plain
-up to some 128 repetitions, since xgrammar expands more of them in a way that lets escapes through.
+Rule: the grammar ignores look-arounds, and anchors in the middle, and takes an escape of a pattern
+for one of JSON's. So a pattern is holdable if it is made of plain pieces only. It must not expand
+to much either: beyond, xgrammar takes another way, which lets control characters through or fails.
 Measured on xgrammar 0.2.7 in tests/test_schema_support.py.
 """
 
@@ -22,27 +21,32 @@ _PIECE = re.compile(
     rf"|(?P<atom>{_CLASS}|{_ESCAPE}|{_LITERAL})(?:{_TIMES.format('times')})?"
 )
 _SET_OPERATION = re.compile(r"--|&&|\|\||~~")
-_ESCAPED = '"\\\n\t\x01'
-"""Some characters that JSON writes as escapes."""
-_MOST = 128
+MOST_TIMES = 128
+"""The largest number that a quantifier may have."""
+LARGEST = 1024
+"""How many characters a pattern may spell out, repetitions counted."""
 
 
 def holdable(pattern: str) -> bool:
     """Whether every string that the grammar of `pattern` admits matches it, and is JSON."""
     if _SET_OPERATION.search(pattern) or not _compiles(pattern):
         return False
-    position, depth, repetitions, wide = 0, 0, 1, False
+    position, sizes = 0, [0]  # of the groups that are open, the outermost first
     while position < len(pattern):
         piece = _PIECE.match(pattern, position)
         if piece is None:
             return False
-        if piece["sign"] in ("^", "$") and (depth or not _at_an_edge(pattern, position)):
+        times = _times(piece["times"] or piece["group_times"])
+        if piece["open"]:
+            sizes.append(0)
+        elif piece["sign"] in ("^", "$") and (len(sizes) > 1 or not _at_an_edge(pattern, position)):
             return False
-        depth += (piece["open"] is not None) - (piece["close"] is not None)
-        repetitions *= _repetitions(piece["times"] or piece["group_times"])
-        wide = wide or any(re.match(piece["atom"] or r"\Z", char) for char in _ESCAPED)
+        elif not piece["sign"]:
+            sizes[-1] += times * (sizes.pop() if piece["close"] else 1)
+        if times > MOST_TIMES:
+            return False
         position = piece.end()
-    return not wide or repetitions <= _MOST
+    return sizes[0] <= LARGEST
 
 
 def _compiles(pattern: str) -> bool:
@@ -60,6 +64,6 @@ def _at_an_edge(pattern: str, position: int) -> bool:
     return pattern[position + 1 :].startswith("|") or position + 1 == len(pattern)
 
 
-def _repetitions(times: str | None) -> int:
+def _times(quantifier: str | None) -> int:
     """The largest number in a quantifier, as far as it has one."""
-    return max(1, *map(int, re.findall(r"\d+", times or "")), 1)
+    return max([1, *map(int, re.findall(r"\d+", quantifier or ""))])

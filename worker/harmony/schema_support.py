@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from worker.harmony.schema_pattern import holdable
+from worker.harmony.schema_pattern import LARGEST, MOST_TIMES, holdable
 
 Json = Any  # A JSON value, or a JSON schema, of the client's.
 Schema = Mapping[str, Json]
@@ -66,8 +66,6 @@ _SHAPES: Mapping[str, type | tuple[type, ...]] = {
 """What the value of a keyword must be. A boolean is no number."""
 
 _DEEPEST = 100
-_CHARACTER = r"(?:[^\"\\\x00-\x1f]|\\[\"\\/bfnrt])"
-"""A character of a JSON string as it is written: as itself, or where bounds are wide, escaped."""
 
 
 def _is_number(value: Json) -> bool:
@@ -108,10 +106,20 @@ def as_held(schema: Json) -> Json:
     held = {keyword: _held_part(keyword, value) for keyword, value in schema.items()}
     if held.get("format") not in _FORMATS:
         held.pop("format", None)
-    low, high = held.pop("minLength", 0), held.pop("maxLength", "")
-    if (low or high != "") and "string" in _types(schema):
-        held["pattern"] = f"^{_CHARACTER}{{{low},{high}}}$"
+    low, high = held.pop("minLength", 0), held.pop("maxLength", None)
+    if (low or high is not None) and "string" in _types(schema):
+        held["pattern"] = _of_length(low, high)
     return held
+
+
+def _of_length(low: int, high: int | None) -> str:
+    """A pattern of strings of `low` to `high` characters."""
+    pattern, left = "", (low, low if high is None else high)
+    while left[1] > 0:
+        least, most = (min(bound, MOST_TIMES) for bound in left)
+        pattern += f".{{{least},{most}}}"
+        left = left[0] - least, left[1] - most
+    return f"^{pattern}$" if high is not None else f"^{pattern}.*$"
 
 
 def _held_part(keyword: str, value: Json) -> Json:
@@ -248,7 +256,8 @@ def _binds_strings(keyword: str, schema: Schema) -> bool:
         return False
     if keyword == "pattern":
         return holdable(schema[keyword])
-    return "pattern" not in schema and _in_order(schema, "minLength", "maxLength")
+    short = "pattern" not in schema and schema[keyword] <= LARGEST
+    return short and _in_order(schema, "minLength", "maxLength")
 
 
 def _binds_numbers(keyword: str, schema: Schema) -> bool:
