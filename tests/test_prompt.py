@@ -1,6 +1,7 @@
 """Prompts: chat histories as Harmony text, as gpt-oss was trained to read it."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -369,3 +370,66 @@ def test_a_long_history_keeps_every_turn() -> None:
     ids = render_prompt({"messages": messages})
     assert ids.count(CALL) == 200
     assert encode("r199")[-1] in ids
+
+
+CONTENTS = st.one_of(
+    st.text(max_size=20), st.sampled_from([MARKERS, "<|end|>", "<|start|>assistant"])
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Turns as an agent makes them: questions, instructions, calls with their results, answers."""
+    messages = [user(draw(CONTENTS))]
+    for turn in range(draw(st.integers(0, 6))):
+        kind = draw(st.sampled_from(["user", "system", "calls", "answer"]))
+        if kind == "calls":
+            ids = [f"c{turn}.{i}" for i in range(draw(st.integers(1, 3)))]
+            fields = {"content": draw(CONTENTS), "reasoning": draw(CONTENTS)}
+            messages.append(called(*((i, draw(CONTENTS)) for i in ids), **fields))
+            messages += [result(i, draw(CONTENTS)) for i in draw(st.permutations(ids))]
+        elif kind == "answer":
+            messages.append({"role": "assistant", "content": draw(CONTENTS) + "."})
+        else:
+            messages.append({"role": kind, "content": draw(CONTENTS)})
+    return messages
+
+
+def shown(messages: list[dict[str, Any]]) -> list[str]:
+    """The texts that a prompt must show: all of them, but for reasoning and what is empty."""
+    texts = list[str]()
+    for message in messages:
+        texts += [c["function"]["arguments"] for c in message.get("tool_calls") or ()]
+        texts.append(message["content"])
+    return [content.encode("utf-8", "replace").decode() for content in texts]
+
+
+@given(histories())
+def test_every_message_of_a_history_is_rendered_once(messages: list[dict[str, Any]]) -> None:
+    """None is dropped, none doubled, and none breaks the frame: start, header, body, end."""
+    ids = render_prompt({"messages": messages})
+    bodies, at = list[str](), 0
+    while START in ids[at + 1 :]:
+        body = ids.index(MESSAGE, at) + 1
+        at = next(i for i in range(body, len(ids)) if ids[i] in (END, CALL)) + 1
+        bodies.append(encoding().decode(ids[body : at - 1]))
+        assert ids[at] == START
+    instructions = "# Instructions\n\n"
+    found = Counter(body.removeprefix(instructions) for body in bodies[1:])
+    expected = Counter(shown(messages))
+    reasoned = Counter(
+        m["reasoning"].encode("utf-8", "replace").decode() for m in messages if "reasoning" in m
+    )
+    del expected[""], found[""]
+    assert expected <= found
+    assert found <= expected + reasoned
+
+
+@given(histories(), CONTENTS)
+def test_a_longer_history_begins_with_the_shorter_one(
+    messages: list[dict[str, Any]], content: str
+) -> None:
+    """Whatever comes in but an answer, which ends the tool loop and drops its reasoning."""
+    shorter = render_prompt({"messages": messages})
+    for more in (user(content), {"role": "system", "content": content}, called(("new", content))):
+        assert render_prompt({"messages": [*messages, more]})[: len(shorter) - 1] == shorter[:-1]

@@ -1,7 +1,7 @@
 """One request through all the hops: the only place where the engine and Harmony meet.
 
-Rule: one way for streaming and not. `answer` yields OpenAI objects: the chunks of a streamed
-answer as they are made, or one object, which is the fold of the same chunks.
+Rule: one way for streaming and not. `answer` yields what is ready, a batch of OpenAI objects: the
+chunks of a streamed answer as they are made, or one object, which is the fold of the same chunks.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 Json = Any  # A JSON value from outside.
 Object = dict[str, Any]
+Batch = Sequence[Object]
+"""Objects that are ready at the same time: whoever delivers them can send them together."""
 
 
 class Service:
@@ -40,7 +42,7 @@ class Service:
         self._created = int(time.time())
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
 
-    def answer(self, route: str, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
+    def answer(self, route: str, body: Json, metrics: JobMetrics) -> AsyncGenerator[Batch]:
         """The objects that answer `body` at `route` (`/v1/…`), noting figures in `metrics`.
 
         Raises WorkerError, here or while it is iterated; closing it aborts what is generated.
@@ -71,8 +73,8 @@ class Service:
         """The request, the model's name that it asks for, its prompt and its grammar."""
         request = read(ChatRequest, body)
         name = models.check(request.model, self.model.names)
-        grammar = structural_tag(body)
         settings = self._settings
+        grammar = structural_tag(body, headers=settings.header_grammar)
         prompt = render_prompt(
             body,
             effort=settings.reasoning_effort,
@@ -88,7 +90,7 @@ class Service:
             )
         return request, name, prompt, grammar
 
-    def _chat(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Object]:
+    def _chat(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Batch]:
         request, name, prompt, grammar = self._read_chat(body)
         rid = uuid.uuid4().hex
         answer = ChatAnswer(request, id=f"chatcmpl-{rid}", model=name, created=int(time.time()))
@@ -104,27 +106,31 @@ class Service:
         rid: str,
         answer: ChatAnswer,
         metrics: JobMetrics,
-    ) -> AsyncGenerator[Object]:
+    ) -> AsyncGenerator[Batch]:
         generations = [
             self.engine.generate(prompt, sampling, _choice_rid(rid, index))
             for index, sampling in enumerate(samplings)
         ]
-        async with aclosing(_merged(generations)) as steps:
-            async for index, step in steps:
+        async with aclosing(_merged(generations)) as ready:
+            async for steps in ready:
                 metrics.note_step()
-                chunks = answer.take(index, step)
-                if answer.finished(index) and (turn := answer.turn_with_calls(index)):
-                    self._memory.remember(*turn)  # before the client can answer the calls
-                for chunk in chunks:
-                    yield chunk
-                if answer.finished(index):
-                    if answer.done:
-                        break
-                    if step.finish_reason is None:  # a stop string was found
-                        self.engine.abort(_choice_rid(rid, index))
-        metrics.note_usage(answer.usage())
-        for chunk in answer.close():
-            yield chunk
+                batch = [c for index, step in steps for c in self._take(answer, rid, index, step)]
+                if answer.done:
+                    metrics.note_usage(answer.usage())
+                    yield [*batch, *answer.close()]
+                    return
+                if batch:
+                    yield batch
+
+    def _take(self, answer: ChatAnswer, rid: str, index: int, step: Step) -> list[Object]:
+        """The chunks of one choice's step; what it ends is ended in the engine and remembered."""
+        chunks = answer.take(index, step)
+        if answer.finished(index):
+            if turn := answer.turn_with_calls(index):
+                self._memory.remember(*turn)  # before the client can answer the calls
+            if step.finish_reason is None:  # a stop string was found
+                self.engine.abort(_choice_rid(rid, index))
+        return chunks
 
 
 def _choice_rid(rid: str, index: int) -> str:
@@ -135,27 +141,28 @@ def _parts(route: str) -> list[str]:
     return [p for p in route.partition("?")[0].removeprefix("/openai").split("/") if p]
 
 
-async def _one(item: Object) -> AsyncGenerator[Object]:
-    yield item
+async def _one(item: Object) -> AsyncGenerator[Batch]:
+    yield [item]
 
 
-async def _folded(chunks: AsyncGenerator[Object]) -> AsyncGenerator[Object]:
+async def _folded(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
     """The one object that the chunks add up to."""
     fold = ChatFold()
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            fold.add(chunk)
-    yield fold.completion()
+    async with aclosing(batches):
+        async for batch in batches:
+            for chunk in batch:
+                fold.add(chunk)
+    yield [fold.completion()]
 
 
 async def _merged(
     generations: Sequence[AsyncGenerator[Step]],
-) -> AsyncGenerator[tuple[int, Step]]:
-    """The items of several generators as they come, each with its generator's index."""
+) -> AsyncGenerator[list[tuple[int, Step]]]:
+    """The items of several generators, all that are ready, each with its generator's index."""
     if len(generations) == 1:
         async with aclosing(generations[0]) as steps:
             async for step in steps:
-                yield 0, step
+                yield [(0, step)]
         return
     waiting: dict[asyncio.Task[Step | None], int] = {}
     try:
@@ -163,12 +170,14 @@ async def _merged(
             waiting[asyncio.create_task(_next(generation))] = index
         while waiting:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            ready: list[tuple[int, Step]] = []
             for task in done:
                 index = waiting.pop(task)
-                if (step := task.result()) is None:
-                    continue
-                waiting[asyncio.create_task(_next(generations[index]))] = index
-                yield index, step
+                if (step := task.result()) is not None:
+                    waiting[asyncio.create_task(_next(generations[index]))] = index
+                    ready.append((index, step))
+            if ready:
+                yield ready
     finally:
         for task in waiting:
             task.cancel()

@@ -2,8 +2,10 @@
 
 Rules: the grammar holds from the completion's first token. Analysis and preambles stay free; only
 the message that ends the turn is bound, to a call or to an answer; where it is complete, xgrammar
-admits the stop tokens alone, which are therefore not part of it. Markers are token ids in it, so
-no text can be taken for one. A schema that the grammar cannot hold is refused by its keyword.
+admits the stop tokens alone, which are therefore not part of it. Where the answer may be JSON there
+is no preamble: it is content, and the content must be the JSON and nothing else. Markers are token
+ids in it, so no text can be taken for one. A schema that the grammar cannot hold is refused by its
+keyword.
 Source: xgrammar's structural tags (0.2.7), through SGLang's `structural_tag` sampling parameter.
 """
 
@@ -34,23 +36,29 @@ _SPACE = 20
 ANY_OBJECT: Format = {"type": "object"}
 
 
-def structural_tag(request: Mapping[str, Json]) -> str | None:
+def structural_tag(request: Mapping[str, Json], *, headers: bool = False) -> str | None:
     """The grammar that a chat completion request asks for, as JSON; None if it asks for none.
 
+    With `headers`, a request that offers tools and asks for nothing has its headers held alone:
+    channels, recipients among the tools, content type; arguments and texts stay free.
     Raises BadRequest for a tool that is not offered or a schema that cannot be held.
     """
     offered = {tool["function"]["name"]: tool["function"] for tool in request.get("tools") or []}
     mode, names = _choice(request.get("tool_choice"), offered)
     answer_schema = _answer_schema(request.get("response_format"))
+    schema = None if mode == "required" else answer_schema
     strict = any(offered[name].get("strict") for name in names)
-    free = mode == "auto" and len(names) == len(offered) and not strict and answer_schema is None
-    if free or (mode == "none" and not offered and answer_schema is None):
-        return None
-    ends = [_call(offered[name], forced=mode == "required") for name in names]
+    free = mode == "auto" and len(names) == len(offered) and not strict
+    if schema is None and (free or (mode == "none" and not offered)):
+        if not headers or not names:
+            return None
+        ends = [_sequence(_call_header(name), _any_text()) for name in names]
+    else:
+        ends = [_call(offered[name], forced=mode == "required") for name in names]
     if mode != "required":
-        ends.append(_answer(answer_schema))
-    tag = {"type": "structural_tag", "format": _sequence(_free_messages(), _either(ends))}
-    return json.dumps(tag)
+        ends.append(_answer(schema))
+    before = _free_messages(["analysis", "commentary"] if schema is None else ["analysis"])
+    return json.dumps({"type": "structural_tag", "format": _sequence(before, _either(ends))})
 
 
 def _choice(choice: Json, offered: Mapping[str, Json]) -> tuple[str, Sequence[str]]:
@@ -106,14 +114,17 @@ def _call(function: Mapping[str, Json], *, forced: bool) -> Format:
         _check(schema, f"tools: {function['name']}.parameters")
     elif not forced or unsupported(schema):
         schema = ANY_OBJECT
-    header = _sequence(
+    return _sequence(_call_header(function["name"]), _json(schema))
+
+
+def _call_header(name: str) -> Format:
+    return _sequence(
         _token(CHANNEL),
-        _text(f"commentary to={recipient(function['name'])} "),
+        _text(f"commentary to={recipient(name)} "),
         _token(CONSTRAIN),
         _text("json"),
         _token(MESSAGE),
     )
-    return _sequence(header, _json(schema))
 
 
 def _answer(schema: Json | None) -> Format:
@@ -124,9 +135,9 @@ def _answer(schema: Json | None) -> Format:
     return _sequence(_token(CHANNEL), _text("final"), *kind, _token(MESSAGE), body)
 
 
-def _free_messages() -> Format:
-    """Any number of analysis blocks and preambles, each followed by the next message's start."""
-    channels = _either([_text("analysis"), _text("commentary")])
+def _free_messages(names: Sequence[str]) -> Format:
+    """Any number of messages on these channels, each followed by the next message's start."""
+    channels = _either([_text(name) for name in names])
     message = _sequence(
         *(_token(CHANNEL), channels, _token(MESSAGE), _any_text()),
         *(_token(END), _token(START), _text("assistant")),

@@ -1,0 +1,58 @@
+"""A real engine that writes at random: every token is drawn among those that the grammar admits.
+
+Rule: everything but the draw is the engine's own: its prompt, its batches, its grammar, its stop
+tokens. SGLang runs a custom logit processor in its scheduler, after the grammar's mask; what one
+keeps between steps is in the parameters of its request.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from sglang.srt.sampling.custom_logit_processor import CustomLogitProcessor
+
+from worker.engine import Sampling, SglangEngine
+
+
+class Noise(CustomLogitProcessor):
+    """Draws by the request's `seed`, all tokens being as likely as each other.
+
+    But for those of `likely`, each of which is as likely as all others together: among 200,000
+    tokens, the one that ends a text would otherwise never come.
+    """
+
+    drawn: torch.Tensor | None = None
+
+    def __call__(
+        self, logits: torch.Tensor, custom_param_list: list[dict[str, Any]] | None = None
+    ) -> torch.Tensor:
+        noise, width = self._noise(), logits.shape[1]
+        for row, parameters in zip(logits, custom_param_list or (), strict=True):
+            state = parameters["seed"] = parameters["seed"] * 6364136223846793005 % 2**61 + 1
+            start = (state >> 20) % (len(noise) - width)
+            refused = torch.isneginf(row)
+            boost = (~refused).sum().clamp(1).log()
+            row.copy_(noise[start : start + width].masked_fill(refused, -torch.inf))
+            row[parameters["likely"]] += boost
+        return logits
+
+    def _noise(self) -> torch.Tensor:
+        """Gumbel noise: where it is largest, added to log probabilities, is a draw by them."""
+        if Noise.drawn is None:
+            generator = torch.Generator().manual_seed(1)
+            Noise.drawn = -torch.rand(2**22, generator=generator).clamp(1e-9).log_().neg_().log_()
+        return Noise.drawn
+
+
+class NoisyEngine(SglangEngine):
+    """The booted engine of another, drawing its tokens by `seed`."""
+
+    def __init__(self, booted: SglangEngine, seed: int, likely: Sequence[int]) -> None:
+        super().__init__({})
+        self.__dict__.update(booted.__dict__)
+        self._parameters = {"seed": seed, "likely": list(likely)}
+
+    def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+        request = super()._request(prompt_ids, sampling)
+        request["sampling_params"] |= {"temperature": 0.0, "custom_params": dict(self._parameters)}
+        return {**request, "custom_logit_processor": Noise.to_str()}
