@@ -38,8 +38,8 @@ async def answers(real: RealWorker, case: Case, *, stream: bool) -> list[dict[st
         "temperature": 0,
         "stream": stream,
     }
-    async with aclosing(service.answer("/v1/chat/completions", body, JobMetrics())) as objects:
-        return [item async for item in objects]
+    async with aclosing(service.answer("/v1/chat/completions", body, JobMetrics())) as batches:
+        return [item async for batch in batches for item in batch]
 
 
 async def both(real: RealWorker, case: Case) -> tuple[Any, Any]:

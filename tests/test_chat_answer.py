@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tests.scripted_engine import tokens
 from worker.api.chat import ChatRequest
-from worker.api.chat_answer import ChatAnswer, ChatFold
+from worker.api.chat_answer import ChatAnswer, ChatFold, together
 from worker.api.fields import read
 from worker.generation import Step, TokenLogprob
 
@@ -162,3 +162,19 @@ def test_any_split_gives_the_same_answer(sizes: list[int], calls: bool) -> None:
         for call in answer["choices"][0]["message"]["tool_calls"] or ():
             call["id"] = "any"
     assert split == whole
+
+
+def test_chunks_that_are_ready_together_can_go_together() -> None:
+    """Choices side by side, an end with what it ends; they add up to the same completion."""
+    request = read(ChatRequest, {"messages": [{"role": "user", "content": "q"}], "n": 3})
+    answer = ChatAnswer(request, id="chatcmpl-1", model="demo", created=1)
+    made = steps(tokens(ANSWER), [4])
+    apart = [chunk for step in made for index in range(3) for chunk in answer.take(index, step)]
+    joined = [*together(apart[:3]), *together(apart[3:]), *answer.close()]
+    assert len(joined) < len(apart) / 2
+    folds = ChatFold(), ChatFold()
+    for fold, sent in zip(folds, ([*apart, *answer.close()], joined), strict=True):
+        for chunk in sent:
+            ChatCompletionChunk.model_validate(chunk)
+            fold.add(chunk)
+    assert folds[0].completion() == folds[1].completion()

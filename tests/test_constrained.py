@@ -114,8 +114,8 @@ async def ask(real: RealWorker, seed: int, **fields: Any) -> Choice:
     }
     engine = NoisyEngine(real.engine, seed * 1_000_003 + 7, LIKELY)
     noisy = Service(engine, real.model, real.settings)
-    async with aclosing(noisy.answer("/v1/chat/completions", body, JobMetrics())) as items:
-        (item,) = [item async for item in items]
+    async with aclosing(noisy.answer("/v1/chat/completions", body, JobMetrics())) as batches:
+        ((item,),) = [batch async for batch in batches]
     return ChatCompletion.model_validate(item).choices[0]
 
 

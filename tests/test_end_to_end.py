@@ -34,8 +34,8 @@ def ask(content: str, **fields: Any) -> dict[str, Any]:
 
 
 async def objects(real: RealWorker, body: Any) -> list[dict[str, Any]]:
-    async with aclosing(real.service.answer(CHAT, body, JobMetrics())) as items:
-        return [item async for item in items]
+    async with aclosing(real.service.answer(CHAT, body, JobMetrics())) as batches:
+        return [item async for batch in batches for item in batch]
 
 
 async def complete(real: RealWorker, body: Any) -> ChatCompletion:
@@ -108,8 +108,8 @@ def test_leaving_a_stream_frees_the_engine(real: RealWorker) -> None:
 
     async def leave() -> float:
         body = ask("Count to one hundred", stream=True)
-        async with aclosing(real.service.answer(CHAT, body, JobMetrics())) as chunks:
-            await anext(chunks)
+        async with aclosing(real.service.answer(CHAT, body, JobMetrics())) as batches:
+            await anext(batches)
         return await until_idle(real.engine)
 
     assert real.run(leave()) < 2
@@ -190,8 +190,8 @@ def test_the_first_token_comes_soon(real: RealWorker) -> None:
         started = time.monotonic()
         first = 0.0
         body = ask("Count to one hundred", stream=True)
-        async with aclosing(real.service.answer(CHAT, body, JobMetrics())) as chunks:
-            async for _ in chunks:
+        async with aclosing(real.service.answer(CHAT, body, JobMetrics())) as batches:
+            async for _ in batches:
                 first = first or time.monotonic() - started
         return first, time.monotonic() - started
 

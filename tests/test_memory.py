@@ -128,8 +128,8 @@ async def loop(of: Service, turns: int, tools: list[Any]) -> list[dict[str, Any]
     usages: list[dict[str, Any]] = []
     for turn in range(turns):
         body = {"messages": messages, "tools": tools, "temperature": 0}
-        async with aclosing(of.answer("/v1/chat/completions", body, JobMetrics())) as objects:
-            (completion,) = [item async for item in objects]
+        async with aclosing(of.answer("/v1/chat/completions", body, JobMetrics())) as batches:
+            ((completion,),) = [batch async for batch in batches]
         usages.append(completion["usage"])
         (made,) = completion["choices"][0]["message"]["tool_calls"]
         made["function"]["arguments"] = json.dumps(json.loads(made["function"]["arguments"]))

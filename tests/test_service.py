@@ -32,8 +32,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 async def objects(of: Service, route: str, body: Any) -> list[dict[str, Any]]:
     await of.engine.start()
-    async with aclosing(of.answer(route, body, JobMetrics())) as items:
-        return [item async for item in items]
+    async with aclosing(of.answer(route, body, JobMetrics())) as batches:
+        return [item async for batch in batches for item in batch]
 
 
 def answered(of: Service, route: str, body: Any) -> list[dict[str, Any]]:
@@ -99,8 +99,8 @@ def test_leaving_a_stream_aborts_its_generation(choices: int) -> None:
     async def leave(of: Service) -> None:
         await of.engine.start()
         body = {**HELLO, "stream": True, "n": choices}
-        async with aclosing(of.answer(CHAT, body, JobMetrics())) as chunks:
-            await anext(chunks)
+        async with aclosing(of.answer(CHAT, body, JobMetrics())) as batches:
+            await anext(batches)
 
     engine = ScriptedEngine(ANSWER)
     run(leave(service(engine)))
@@ -197,8 +197,8 @@ def test_metrics_have_the_figures_of_the_answer() -> None:
     async def ask(of: Service) -> dict[str, Any]:
         metrics = JobMetrics()
         await of.engine.start()
-        async with aclosing(of.answer(CHAT, HELLO, metrics)) as items:
-            async for _ in items:
+        async with aclosing(of.answer(CHAT, HELLO, metrics)) as batches:
+            async for _ in batches:
                 pass
         return metrics.to_object()
 

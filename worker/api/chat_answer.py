@@ -82,6 +82,25 @@ class ChatAnswer:
         return chunk
 
 
+def together(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """The same in fewer chunks: different choices side by side, an end with what it ends."""
+    if len(chunks) == 1:
+        return list(chunks)
+    merged: list[Chunk] = []
+    for chunk in chunks:
+        (choice,) = chunk.get("choices") or (None,)
+        last = {c["index"]: c for c in merged[-1]["choices"]} if merged else {}
+        if choice is None or not last:
+            merged.append(dict(chunk))
+        elif choice["index"] not in last:
+            merged[-1]["choices"] = [*merged[-1]["choices"], choice]
+        elif not choice["delta"]:
+            last[choice["index"]]["finish_reason"] = choice["finish_reason"]
+        else:
+            merged.append(dict(chunk))
+    return merged
+
+
 class ChatFold:
     """Adds up the chunks of an answer to its `chat.completion`."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.api import sse
+from worker.api.chat_answer import together
 from worker.api.fields import json_type
 from worker.errors import BadRequest, ServerError, WorkerError
 from worker.metrics import JobMetrics
@@ -84,9 +85,13 @@ async def outputs(service: Service, job_input: Json, metrics: JobMetrics) -> Asy
     try:
         job = read(job_input)
         as_events = job.as_events
-        async with aclosing(service.answer(job.route, job.body, metrics)) as objects:
-            async for item in objects:
-                yield sse.event(item) if as_events else item
+        async with aclosing(service.answer(job.route, job.body, metrics)) as batches:
+            async for batch in batches:
+                if as_events:
+                    yield "".join(map(sse.event, batch))
+                else:
+                    for item in together(batch):
+                        yield item
         if as_events:
             yield sse.DONE
     except Exception as error:  # noqa: BLE001 - the one boundary of a job
