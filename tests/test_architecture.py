@@ -37,7 +37,10 @@ def importers(package: str) -> set[str]:
     [
         ("sglang", {"worker/engine/sglang_engine.py"}),
         ("torch", {"worker/engine/arguments.py"}),
-        ("runpod", {"worker/entrypoints/queue.py"}),
+        (
+            "runpod",
+            {"worker/entrypoints/queue/__init__.py", "worker/entrypoints/queue/control_plane.py"},
+        ),
         ("emulator", set[str]()),
         ("benchmarks", set[str]()),
         ("builder", set[str]()),
