@@ -36,7 +36,10 @@ fuzz:
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost
 
-serve emulator:
+emulator: setup
+	@$(PYTHON) -m emulator
+
+serve:
 	@echo "make $@: not built yet" >&2; exit 1
 
 # Pins the CPU environment anew, from pyproject.toml and builder/cpu/uv.toml.
