@@ -46,7 +46,7 @@ def told(outputs: list[Any]) -> str:
 @pytest.fixture(scope="module")
 def plane() -> Iterator[Emulation]:
     """The emulator with one worker, which is shared: no test leaves a fault or a job behind."""
-    with emulation(1, HANDLER, MODEL="demo", LOG_LEVEL="info") as running:
+    with emulation(1, HANDLER, MODEL="demo", PING_LIMIT_S="3600") as running:
         running.ready(1, within=180)
         yield running
 

@@ -1,0 +1,192 @@
+"""What the queue door adds to the bare engine: to a stream's time, to 16 streams', to a token's.
+
+Rule: one run, one engine, one process that is the worker as handler.py makes it; the emulator is a
+process of its own. Lag: from the engine's output of a token to the emulator's receipt of the POST
+that carries it, on one clock.
+Run: `python -m benchmarks.queue_door`.
+"""
+
+import asyncio
+import contextvars
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+
+from benchmarks.added_cost import bare
+from emulator.pool import environment
+from worker.engine import SglangEngine, server_args
+from worker.generation import Sampling, Step
+from worker.models import resolve
+from worker.service import Service
+from worker.settings import Settings
+
+BODY = {
+    "messages": [{"role": "user", "content": "Count to one hundred"}],
+    "temperature": 0,
+    "stream": True,
+}
+STREAMS = 16
+ROUNDS = 5
+
+waiting: contextvars.ContextVar[list[float]] = contextvars.ContextVar("waiting")
+"""When the tokens came out of the engine that this job has not sent yet."""
+
+
+class StampedEngine(SglangEngine):
+    """Notes when SGLang's output reaches this process, before anyone has asked for it."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__(arguments)
+        self._made: dict[str, list[tuple[int, float]]] = {}
+
+    async def start(self) -> None:
+        await super().start()
+        manager = self._engine.tokenizer_manager
+        dispatch = manager._result_dispatcher
+
+        def stamped(output: Any) -> Any:
+            now = time.monotonic()
+            if hasattr(output, "completion_tokens"):
+                for rid, count in zip(output.rids, output.completion_tokens, strict=True):
+                    self._made.setdefault(rid, []).append((count, now))
+            return dispatch(output)
+
+        manager._result_dispatcher = stamped
+
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
+    ) -> AsyncGenerator[Step]:
+        seen = 0
+        async with aclosing(super().generate(prompt_ids, sampling, rid)) as steps:
+            async for step in steps:
+                made = [at for count, at in self._made.get(rid, ()) if count > seen]
+                waiting.set([*waiting.get([]), *made[:1]])
+                seen = step.completion_tokens
+                yield step
+
+
+def main() -> None:
+    home = tempfile.mkdtemp()
+    emulator = subprocess.Popen(
+        [sys.executable, "-m", "emulator"],
+        env={**os.environ, "PORT": "0", "WORKERS": "0", "PING_LIMIT_S": "3600"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert emulator.stdout
+    url = emulator.stdout.readline().rpartition(" ")[2].strip()
+    os.environ.update(environment(f"{url}/v2/demo", "bench", home, 10_000))
+    os.environ["RUNPOD_LOG_LEVEL"] = "ERROR"
+    try:
+        work(url)
+    finally:
+        emulator.terminate()
+        emulator.wait()
+
+
+def work(url: str) -> None:
+    """The worker, in this process's main thread; its clients are in another."""
+    from worker.entrypoints import queue
+    from worker.entrypoints.queue import control_plane
+    from worker.entrypoints.queue import worker as queue_worker
+
+    sent: dict[str, list[float]] = {}
+    send_chunk = control_plane.ControlPlane.send_chunk
+
+    def noted(self: Any, job: Any, item: Any, key: str) -> Any:
+        sent.setdefault(job.id, []).append(min(waiting.get([]), default=0.0))
+        waiting.set([])
+        return send_chunk(self, job, item, key)
+
+    bare_seconds: list[float] = []
+
+    class Worker(queue_worker.QueueWorker):
+        async def _serve(self, plane: Any) -> None:
+            engine: Any = self._service.engine
+            for _ in range(ROUNDS + 1):
+                started = time.monotonic()
+                await asyncio.gather(*(bare(engine) for _ in range(STREAMS)))
+                bare_seconds.append(time.monotonic() - started)
+            threading.Thread(target=drive, args=(url, bare_seconds[1:], sent)).start()
+            await super()._serve(plane)
+
+    control_plane.ControlPlane.send_chunk = noted
+    queue.QueueWorker = Worker
+    settings = Settings(model="demo", log_level="error")
+    model = resolve(settings)
+    engine = StampedEngine(server_args(settings, model))
+    queue.run(Service(engine, model, settings), settings)
+
+
+def drive(url: str, bare_seconds: list[float], sent: dict[str, list[float]]) -> None:
+    client = httpx.Client(base_url=url, timeout=60)
+    try:
+        report(client, bare_seconds, sent)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def report(client: httpx.Client, bare_seconds: list[float], sent: dict[str, list[float]]) -> None:
+    run(client, 1)  # warms up
+    singles: dict[int, list[list[dict[str, Any]]]] = {0: [], 20: []}
+    for _ in range(ROUNDS):
+        for latency, rounds in singles.items():
+            client.put("/faults", json={"stream": {"latency_ms": latency}}).raise_for_status()
+            rounds.append(run(client, 1))
+    client.delete("/faults").raise_for_status()
+    crowds = [run(client, STREAMS) for _ in range(ROUNDS)]
+    tokens = singles[0][0][0]["figures"].get("completion_tokens", "?")
+    fast, slow = (statistics.median(duration(jobs) for jobs in singles[ms]) for ms in (0, 20))
+    print(f"one stream of {tokens} tokens, medians of {ROUNDS}: {fast:.2f} s with 0 ms per POST,")
+    print(f"{slow:.2f} s with 20 ms: {slow / fast:.3f} times ({slow - 1.1 * fast:+.2f} s over 1.1)")
+    for latency, rounds in singles.items():
+        print(f"lag with {latency} ms per POST: {lags([j for r in rounds for j in r], sent)}")
+    print(f"lag of {STREAMS} streams at once: {lags([j for r in crowds for j in r], sent)}")
+    crowd = statistics.median(map(duration, crowds))
+    alone = statistics.median(bare_seconds)
+    print(
+        f"{STREAMS} streams at once: {crowd:.2f} s, bare engine {alone:.2f} s: {crowd / alone:.2f}"
+    )
+
+
+def run(client: httpx.Client, count: int) -> list[dict[str, Any]]:
+    """The records of so many jobs that ran at once."""
+    bodies = [client.post("/v2/demo/run", json={"input": BODY}).json() for _ in range(count)]
+    while client.get("/v2/demo/health").json()["jobs"]["inProgress"] or any(
+        client.get(f"/v2/demo/status/{body['id']}").json()["status"] == "IN_QUEUE"
+        for body in bodies
+    ):
+        time.sleep(0.1)
+    return [client.get(f"/jobs/{body['id']}").json() for body in bodies]
+
+
+def duration(jobs: list[dict[str, Any]]) -> float:
+    """Seconds from the first job's pickup to the last one's end."""
+    taken = min(job["attempts"][0]["taken"]["monotonic"] for job in jobs)
+    return max(job["ended"]["monotonic"] for job in jobs) - taken
+
+
+def lags(jobs: list[dict[str, Any]], sent: dict[str, list[float]]) -> str:
+    """From a token's making to the receipt of its POST, in milliseconds."""
+    found = [
+        (chunk["monotonic"] - made) * 1000
+        for job in jobs
+        for chunk, made in zip(job["attempts"][0]["chunks"], sent[job["id"]], strict=True)
+        if made
+    ]
+    p50, p99 = (statistics.quantiles(found, n=100)[at] for at in (49, 98))
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(found)} POSTs)"
+
+
+if __name__ == "__main__":
+    main()
