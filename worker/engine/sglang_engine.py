@@ -159,6 +159,9 @@ class SglangEngine:
         status, message = finish.get("status_code"), str(finish.get("message"))
         if status is None:
             return
+        if status == 400 and ("grammar" in message[:50] or "Grammar" in message[:50]):
+            log.error("the engine refused a grammar: %.500s", message)
+            raise BadRequest("The grammar of this request's schemas takes too long to compile.")
         if status == 400:
             raise BadRequest(message)
         if status in (429, 503):
