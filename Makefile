@@ -36,7 +36,12 @@ fuzz:
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost
 
-serve emulator:
+export PORT ?= 8000
+
+serve: setup
+	@$(PYTHON) -m worker.serve --host 127.0.0.1
+
+emulator:
 	@echo "make $@: not built yet" >&2; exit 1
 
 # Pins the CPU environment anew, from pyproject.toml and builder/cpu/uv.toml.
