@@ -36,13 +36,11 @@ fuzz:
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost
 
-export PORT ?= 8000
-
 serve: setup
 	@$(PYTHON) -m worker.serve --host 127.0.0.1
 
-emulator:
-	@echo "make $@: not built yet" >&2; exit 1
+emulator: setup
+	@$(PYTHON) -m emulator
 
 # Pins the CPU environment anew, from pyproject.toml and builder/cpu/uv.toml.
 lock:

@@ -35,12 +35,11 @@ def main() -> int:
         return 2
     logs.configure(chosen.log_number)
     service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
-    on_queue = chosen.runpod_webhook_get_job and arguments.test_input is None
-    if on_queue or arguments.rp_serve_api:
+    as_api = arguments.rp_serve_api or chosen.runpod_realtime_port > 0
+    if as_api or (chosen.runpod_webhook_get_job and arguments.test_input is None):
         from worker.entrypoints import queue
 
-        queue.run(service, chosen.max_running_requests)
-        return 0
+        return queue.serve_api(service) if as_api else queue.run(service, chosen)
     from worker.entrypoints import local
 
     return 0 if local.run(service, arguments.test_input) else 1

@@ -16,12 +16,17 @@ class JobMetrics:
         self._first_step: float | None = None
         self._last_step: float | None = None
         self._usage: Mapping[str, Any] = {}
+        self._deliveries: list[float] = []
 
     def note_step(self) -> None:
         """Tokens have come from the engine."""
         self._last_step = time.monotonic()
         if self._first_step is None:
             self._first_step = self._last_step
+
+    def note_delivery(self, seconds: float) -> None:
+        """One delivery has arrived, after `seconds`."""
+        self._deliveries.append(seconds)
 
     def note_usage(self, usage: Mapping[str, Any]) -> None:
         """The answer is made; `usage` is OpenAI's object."""
@@ -39,6 +44,9 @@ class JobMetrics:
             figures["completion_tokens"] = completion
             if decode := figures.get("decode_ms"):
                 figures["tokens_per_s"] = round((completion - 1) / decode * 1000, 1)
+        if self._deliveries:
+            figures["posts"] = len(self._deliveries)
+            figures["post_ms"] = _ms(sum(self._deliveries) / len(self._deliveries))
         return figures
 
 

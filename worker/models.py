@@ -26,12 +26,16 @@ _DEMO_ENGINE_ARGS = {
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The served model. `names[0]` is what answers say; `path` is a folder or a hub id."""
+    """The served model. `names[0]` is what answers say; `path` is a folder or a hub id.
+
+    `on_cpu`: it can be served without a GPU.
+    """
 
     path: str
     names: tuple[str, ...]
     context_length: int
     engine_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    on_cpu: bool = False
 
 
 def resolve(settings: Settings) -> Model:
@@ -50,4 +54,5 @@ def resolve(settings: Settings) -> Model:
         names=settings.served_model_name or (settings.model,),
         context_length=longest,
         engine_args=_DEMO_ENGINE_ARGS if demo else {},
+        on_cpu=demo,
     )

@@ -77,7 +77,6 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="origins, separated by commas, or *"
     )
-    drain_seconds: int = Field(default=60, ge=0, description="seconds, an integer of at least 0")
     chunked_prefill: bool = Field(default=True, description="true or false")
     dyn_tool_call_parser: Literal["harmony"] = Field(
         default="harmony",
@@ -100,12 +99,14 @@ class Settings(BaseSettings):
     stream_flush_ms: int = Field(
         default=0, ge=0, description="milliseconds, an integer of at least 0"
     )
+    drain_seconds: int = Field(default=60, ge=0, description="seconds, an integer of at least 0")
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
     ] = Field(default="info", description="debug, info, warning or error")
     engine_args: Annotated[dict[str, Any], NoDecode, BeforeValidator(_loads)] = Field(
         default_factory=dict[str, Any], description="a JSON object of SGLang server arguments"
     )
+    runpod_realtime_port: int = Field(default=0, ge=0, le=65535, description="a port number")
     runpod_webhook_get_job: str | None = Field(default=None, description="a URL (set by RunPod)")
 
     @property

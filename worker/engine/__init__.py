@@ -3,9 +3,18 @@
 Rule: only `sglang_engine.py` imports sglang; the worker gets tokens from it and nothing else.
 """
 
-from worker.engine.arguments import server_args
+from worker.engine.arguments import server_args, visible_gpus
 from worker.engine.port import Engine, Health
 from worker.engine.sglang_engine import SglangEngine
 from worker.generation import Sampling, Step, TokenLogprob
 
-__all__ = ["Engine", "Health", "Sampling", "SglangEngine", "Step", "TokenLogprob", "server_args"]
+__all__ = [
+    "Engine",
+    "Health",
+    "Sampling",
+    "SglangEngine",
+    "Step",
+    "TokenLogprob",
+    "server_args",
+    "visible_gpus",
+]

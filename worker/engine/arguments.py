@@ -24,7 +24,7 @@ def server_args(settings: Settings, model: Model) -> dict[str, Any]:
         "mem_fraction_static": settings.mem_fraction_static,
         "max_running_requests": settings.max_running_requests,
         "max_queued_requests": settings.max_queued_requests,
-        "tp_size": settings.tensor_parallel_size or _visible_gpus(),
+        "tp_size": settings.tensor_parallel_size or max(1, visible_gpus()),
         "incremental_streaming_output": True,
         "enable_cache_report": True,
         "log_level": "warning" if settings.log_level == "info" else settings.log_level,
@@ -36,10 +36,10 @@ def server_args(settings: Settings, model: Model) -> dict[str, Any]:
     return {key: value for key, value in ours.items() if value is not None} | settings.engine_args
 
 
-def _visible_gpus() -> int:
+def visible_gpus() -> int:
     import torch
 
-    return max(1, torch.cuda.device_count())
+    return torch.cuda.device_count()
 
 
 def ignore_sigquit(signum: int, _frame: object) -> None:

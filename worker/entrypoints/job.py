@@ -17,7 +17,7 @@ from worker.api.chat_answer import together
 from worker.api.fields import json_type
 from worker.errors import BadRequest, ServerError, WorkerError
 from worker.metrics import JobMetrics
-from worker.service import Service
+from worker.service import Batch, Service
 
 log = logging.getLogger(__name__)
 
@@ -76,16 +76,19 @@ def _native_sampling(job_input: Mapping[str, Json]) -> dict[str, Json]:
     return {_NATIVE_NAMES.get(str(key), str(key)): value for key, value in params.items()}
 
 
-async def outputs(service: Service, job_input: Json, metrics: JobMetrics) -> AsyncGenerator[Output]:
+async def outputs(
+    service: Service, job_input: Json, metrics: JobMetrics, problem: WorkerError | None = None
+) -> AsyncGenerator[Output]:
     """What the job yields. An error is the last output: `{"error": an error object as JSON}`.
 
     The SDK fails a job that yields such a dict, and passes the text on as it is.
+    `problem` is why the job cannot be answered, if that is known already.
     """
     as_events = False
     try:
         job = read(job_input)
         as_events = job.as_events
-        async with aclosing(service.answer(job.route, job.body, metrics)) as batches:
+        async with aclosing(_batches(service, job, metrics, problem)) as batches:
             async for batch in batches:
                 if as_events:
                     yield "".join(map(sse.event, batch))
@@ -101,10 +104,20 @@ async def outputs(service: Service, job_input: Json, metrics: JobMetrics) -> Asy
         yield {"error": visible.to_json()}
 
 
+def _batches(
+    service: Service, job: JobInput, metrics: JobMetrics, problem: WorkerError | None
+) -> AsyncGenerator[Batch]:
+    if problem is not None:
+        raise problem
+    return service.answer(job.route, job.body, metrics)
+
+
 def _visible(error: Exception) -> WorkerError:
     """The error that the client may see."""
     if isinstance(error, WorkerError):
         return error
+    if isinstance(error, RecursionError):
+        return BadRequest("The request is nested too deeply.")
     log.error("a job failed", exc_info=error)
     return ServerError("The worker failed on this request.")
 

@@ -1,0 +1,43 @@
+"""`python -m emulator`: the control plane on loopback, until SIGINT or SIGTERM."""
+
+import asyncio
+import signal
+import sys
+
+from pydantic import ValidationError
+
+from emulator.server import running
+from emulator.settings import Settings
+
+JSON_DEPTH = 20_000
+"""Jobs nested thousands of levels deep must reach the worker, whose test they are."""
+
+
+async def serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(settings) as url:
+        print(f"RunPod emulator ready at {url}", flush=True)
+        await stop.wait()
+
+
+def main() -> int:
+    """The process's exit status."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        print(f"{str(wrong['loc'][0]).upper()}: {wrong['msg']}", file=sys.stderr)
+        return 2
+    sys.setrecursionlimit(JSON_DEPTH)
+    try:
+        asyncio.run(serve(settings))
+    except OSError as error:
+        print(f"the emulator cannot listen on port {settings.port}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""The workers that the emulator starts itself: child processes with the environment RunPod sets.
+
+Rules: each has a session, a home and a log of its own. When a worker's process ends, so does all
+that it started, as when a container ends. Leaving the pool ends all of them, within a bound.
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulator.endpoint import QUEUE, Endpoint
+
+PROJECT = Path(__file__).parent.parent
+STOP_SECONDS = 10
+SIGNAL_S = 0.2
+"""By then, a process has taken note of a signal."""
+LOG_LINES = 400
+
+
+@dataclass
+class Child:
+    """One worker's process."""
+
+    process: asyncio.subprocess.Process
+    home: "tempfile.TemporaryDirectory[str]"
+    watch: "asyncio.Task[None]"
+
+    @property
+    def log(self) -> Path:
+        return log_in(self.home)
+
+
+def log_in(home: "tempfile.TemporaryDirectory[str]") -> Path:
+    return Path(home.name) / "worker.log"
+
+
+def environment(url: str, worker_id: str, home: str, ping_interval_ms: int) -> dict[str, str]:
+    """What RunPod sets for a queue worker; `url`: the endpoint's, up to its name."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PORT"}
+    return {
+        **inherited,
+        "HOME": home,
+        "RUNPOD_AI_API_KEY": "emulator",
+        "RUNPOD_POD_ID": worker_id,
+        "RUNPOD_PING_INTERVAL": str(ping_interval_ms),
+        "RUNPOD_WEBHOOK_GET_JOB": f"{url}/job-take/$ID?gpu=none",
+        "RUNPOD_WEBHOOK_PING": f"{url}/ping/$RUNPOD_POD_ID?gpu=none",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{url}/job-done/$RUNPOD_POD_ID/$ID?gpu=none",
+        "RUNPOD_WEBHOOK_POST_STREAM": f"{url}/job-stream/$RUNPOD_POD_ID/$ID?gpu=none",
+    }
+
+
+class Pool:
+    """The child processes, by worker id."""
+
+    def __init__(self, endpoint: Endpoint, command: Sequence[str], ping_interval_ms: int) -> None:
+        self._endpoint = endpoint
+        self._command = command
+        self._ping_interval_ms = ping_interval_ms
+        self._children: dict[str, Child] = {}
+        self._numbers = itertools.count(1)
+        self.url = ""
+        """The endpoint's URL; known once the server listens."""
+
+    async def start(self) -> str:
+        """Starts another worker; its id."""
+        worker_id = f"worker-{next(self._numbers)}"
+        home = tempfile.TemporaryDirectory(prefix=f"{worker_id}-", ignore_cleanup_errors=True)
+        with log_in(home).open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                cwd=PROJECT,
+                env=environment(self.url, worker_id, home.name, self._ping_interval_ms),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._endpoint.worker(worker_id).pid = process.pid
+        watch = asyncio.create_task(self._watch(worker_id, process, log_in(home)))
+        self._children[worker_id] = Child(process, home, watch)
+        return worker_id
+
+    async def _watch(self, worker_id: str, process: asyncio.subprocess.Process, log: Path) -> None:
+        status = await process.wait()
+        with suppress(ProcessLookupError):  # nothing of its session is left
+            os.killpg(process.pid, signal.SIGKILL)
+        self._endpoint.exited(worker_id, status)
+        told = self._endpoint.worker(worker_id).told_to_stop
+        if status != 0 and not told:
+            print(f"{worker_id} exited with {status}:", *tail(log, 20), sep="\n", file=sys.stderr)
+
+    def terminate(self, worker_id: str) -> bool:
+        """SIGTERM: the worker shall finish its jobs. Whether it is one of ours, and alive."""
+        if not self._send(worker_id, signal.SIGTERM):
+            return False
+        self._endpoint.told_to_stop(worker_id)
+        loop = asyncio.get_running_loop()
+        loop.call_later(SIGNAL_S, self._endpoint.ring, QUEUE)  # a held job comes after the signal
+        return True
+
+    def kill(self, worker_id: str) -> bool:
+        """SIGKILL. Whether the worker is one of ours, and alive."""
+        return self._send(worker_id, signal.SIGKILL)
+
+    def _send(self, worker_id: str, number: signal.Signals) -> bool:
+        child = self._children.get(worker_id)
+        if child is None or child.process.returncode is not None:
+            return False
+        child.process.send_signal(number)
+        return True
+
+    def log(self, worker_id: str) -> list[str]:
+        """The last lines that a worker wrote."""
+        child = self._children.get(worker_id)
+        return tail(child.log, LOG_LINES) if child else []
+
+    def terminate_all(self) -> None:
+        for worker_id in self._children:
+            self.terminate(worker_id)
+
+    async def close(self) -> None:
+        """Waits for all workers to end, and after `STOP_SECONDS` kills them."""
+        watches = [child.watch for child in self._children.values()]
+        if watches:
+            _, late = await asyncio.wait(watches, timeout=STOP_SECONDS)
+            for worker_id in self._children if late else ():
+                self.kill(worker_id)
+            await asyncio.gather(*watches)
+        for child in self._children.values():
+            child.home.cleanup()
+
+
+def tail(log: Path, lines: int) -> list[str]:
+    with log.open(errors="replace") as text:
+        return [line.rstrip("\n") for line in deque(text, maxlen=lines)]

@@ -1,0 +1,133 @@
+"""A job as its client sees it, and as the emulator's own API shows it.
+
+Rule: the client's view has the platform's field names, in milliseconds; our own has every moment
+on both clocks, in seconds.
+"""
+
+from collections import Counter
+
+from emulator.clock import Moment
+from emulator.endpoint import Endpoint
+from emulator.figures import figures
+from emulator.job import Attempt, Chunk, Job, Json, Refusal, State
+from emulator.worker import Worker
+
+Object = dict[str, Json]
+
+
+def status(job: Job) -> Object:
+    """What /status, /run, /runsync, /cancel and webhooks give."""
+    view: Object = {"id": job.id, "status": job.state.value}
+    if job.owner:
+        view["delayTime"] = _ms(job.queued, job.owner.taken)
+        view["workerId"] = job.owner.worker
+        if job.ended:
+            view["executionTime"] = _ms(job.owner.taken, job.ended)
+    if job.deliveries > 1:
+        view["retries"] = job.deliveries - 1
+    if job.error is not None:
+        view["error"] = job.error
+    elif job.output is not None:
+        view["output"] = job.output
+    return view
+
+
+def health(endpoint: Endpoint) -> Object:
+    """The endpoint's jobs and workers, counted."""
+    jobs = Counter(job.state for job in endpoint.jobs.values())
+    states = Counter(w.state(len(endpoint.running(w.id))) for w in endpoint.workers.values())
+    return {
+        "jobs": {
+            "completed": jobs[State.COMPLETED],
+            "failed": jobs[State.FAILED] + jobs[State.TIMED_OUT],
+            "inProgress": jobs[State.IN_PROGRESS],
+            "inQueue": jobs[State.IN_QUEUE],
+            "retried": sum(max(0, job.deliveries - 1) for job in endpoint.jobs.values()),
+        },
+        "workers": {
+            "idle": states["idle"],
+            "initializing": states["initializing"],
+            "ready": states["idle"] + states["running"],
+            "running": states["running"],
+            "throttled": 0,
+            "unhealthy": states["unhealthy"],
+        },
+    }
+
+
+def delivery(job: Job) -> Object:
+    """What a worker gets to take."""
+    webhook = {} if job.webhook is None else {"webhook": job.webhook}
+    return {"id": job.id, "input": job.input, "retries": job.deliveries - 1, **webhook}
+
+
+def summary(job: Job) -> Object:
+    """One row of the job table."""
+    return {
+        "id": job.id,
+        "number": job.number,
+        "kind": job.kind,
+        "state": job.state.value,
+        "worker": job.owner.worker if job.owner else None,
+        "deliveries": len(job.attempts),
+        "chunks": len(job.chunks),
+        "queued": moment(job.queued),
+        "ended": moment(job.ended) if job.ended else None,
+        "error": job.error,
+        "figures": figures(job),
+    }
+
+
+def record(job: Job) -> Object:
+    """All that is known of a job."""
+    return {
+        **summary(job),
+        "input": job.input,
+        "output": job.output,
+        "attempts": [_attempt(attempt, attempt is job.owner) for attempt in job.attempts],
+        "events": [
+            {"kind": event.kind, "detail": event.detail, **moment(event.at)} for event in job.events
+        ],
+    }
+
+
+def worker(of: Worker, jobs: list[str]) -> Object:
+    return {
+        "id": of.id,
+        "state": of.state(len(jobs)),
+        "pid": of.pid,
+        "jobs": jobs,
+        "pings": of.pings,
+        "last_ping": moment(of.last_ping) if of.last_ping else None,
+        "reported": of.reported,
+        "unhealthy": of.unhealthy,
+        "exit_code": of.exit_code,
+        "since": moment(of.since),
+    }
+
+
+def moment(at: Moment) -> Object:
+    return {"monotonic": at.monotonic, "wall": at.wall}
+
+
+def _attempt(of: Attempt, owns: bool) -> Object:
+    return {
+        "worker": of.worker,
+        "taken": moment(of.taken),
+        "duplicate": of.duplicate,
+        "owner": owns,
+        "chunks": [_chunk(chunk) for chunk in of.chunks],
+        "refused": [_refusal(refusal) for refusal in of.refused],
+    }
+
+
+def _chunk(of: Chunk) -> Object:
+    return {"output": of.output, "size": of.size, **moment(of.at)}
+
+
+def _refusal(of: Refusal) -> Object:
+    return {"door": of.door, "status": of.status, "size": of.size, **moment(of.at)}
+
+
+def _ms(start: Moment, end: Moment) -> int:
+    return round((end.monotonic - start.monotonic) * 1000)

@@ -1,0 +1,61 @@
+"""RunPod's queue: jobs taken, answered as they are made, and reported, with none lost.
+
+Rule: RunPod's SDK starts the worker (its arguments, fitness checks, pings, URLs and session); the
+loop that takes jobs and reports them is ours (`worker.py`), in the place of the SDK's JobScaler,
+which loses jobs at SIGTERM and chunks at the first unlucky POST. Everything that the loop awaits,
+the engine included, belongs to its event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import runpod.serverless
+
+from worker import fitness
+from worker.entrypoints.job import Output, outputs
+from worker.entrypoints.queue.control_plane import take_the_place_of_the_scaler
+from worker.entrypoints.queue.worker import QueueWorker
+from worker.metrics import JobMetrics
+from worker.service import Service
+from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Mapping[str, Any]], AsyncGenerator[Output]]
+
+
+def handler_of(service: Service) -> Handler:
+    """The SDK's handler: a job in, its outputs out. Its test API (--rp_serve_api) calls it."""
+
+    async def handler(job: Mapping[str, Any]) -> AsyncGenerator[Output]:
+        async with aclosing(outputs(service, job.get("input"), JobMetrics())) as items:
+            async for item in items:
+                yield item
+
+    return handler
+
+
+def serve_api(service: Service) -> int:
+    """Boots the engine and serves the SDK's own HTTP API, for tests and realtime endpoints.
+
+    The SDK starts no worker then, and runs no fitness checks.
+    """
+    asyncio.run(fitness.boot(service))
+    runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})
+    return 0
+
+
+def run(service: Service, settings: Settings) -> int:
+    """Checks this machine, boots the engine and serves jobs until SIGTERM or the engine's death.
+
+    Returns the process's exit status: 0 unless the engine died.
+    """
+    queue_worker = QueueWorker(service, settings)
+    take_the_place_of_the_scaler(queue_worker)
+    for check in fitness.checks(service, settings):
+        runpod.serverless.register_fitness_check(check)
+    runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})
+    return queue_worker.exit_status
