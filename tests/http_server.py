@@ -6,7 +6,8 @@ The engine is scripted, and can be made to wait: for tests of the door alone.
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -24,6 +25,15 @@ T = TypeVar("T")
 CHAT = "/v1/chat/completions"
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 ANSWER = tokens("<|channel|>final<|message|>one two three four five<|return|>")
+
+
+def until(condition: Callable[[], object], seconds: float = 5) -> float:
+    """How long it took until `condition()` was true."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds
+        time.sleep(0.005)
+    return time.monotonic() - started
 
 
 class GatedEngine(ScriptedEngine):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from openai import APIStatusError, OpenAI, RateLimitError
 from openai.types.chat import ChatCompletion
 
-from tests.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running
+from tests.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running, until
 from tests.scripted_engine import tokens
 from worker.engine import Sampling, Step
 from worker.entrypoints.http import answer
@@ -34,15 +33,6 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 
 def events(response: httpx.Response) -> list[str]:
     return [e.removeprefix("data: ") for e in response.text.split("\n\n") if e]
-
-
-def until(condition: Any, seconds: float = 5) -> float:
-    """How long it took until `condition()` was true."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds
-        time.sleep(0.005)
-    return time.monotonic() - started
 
 
 def test_a_chat_is_answered(door: RunningDoor) -> None:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from itertools import chain
 from typing import Any
 
 from worker.api import models
@@ -148,16 +149,20 @@ class Service:
             self.engine.generate(prompt, sampling, _choice_rid(rid, index))
             for index, (prompt, sampling) in enumerate(asked)
         ]
-        async with aclosing(merged(generations)) as ready:
-            async for steps in ready:
-                metrics.note_step()
-                batch = [c for index, step in steps for c in self._take(answer, rid, index, step)]
-                if answer.done:
-                    metrics.note_usage(answer.usage())
-                    yield [*batch, *answer.close()]
-                    return
-                if batch:
-                    yield batch
+        try:
+            async with aclosing(merged(generations)) as ready:
+                async for steps in ready:
+                    metrics.note_step()
+                    taken = [self._take(answer, rid, index, step) for index, step in steps]
+                    batch = list(chain.from_iterable(taken))
+                    if answer.done:
+                        yield [*batch, *answer.close()]
+                        return
+                    if batch:
+                        yield batch
+        finally:
+            metrics.note_usage(answer.usage())
+            metrics.note_recoveries(answer.recoveries())
 
     def _take(
         self, answer: ChatAnswer | CompletionAnswer, rid: str, index: int, step: Step

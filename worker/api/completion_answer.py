@@ -78,6 +78,10 @@ class CompletionAnswer:
         if self._request.include_usage or not self._request.stream:
             yield {**self._head, "choices": [], "usage": self.usage()}
 
+    def recoveries(self) -> Mapping[str, int]:
+        """Raw text has nothing to mend."""
+        return {}
+
     def usage(self) -> dict[str, Any]:
         """Over all prompts; each prompt counts once, however many choices were made of it."""
         n = self._request.choices

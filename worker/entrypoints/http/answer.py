@@ -8,7 +8,7 @@ for a comment every KEEP_ALIVE_SECONDS, for proxies that cut silent connections.
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from typing import Any
 
 import orjson
@@ -16,7 +16,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from worker.api import sse
-from worker.entrypoints.http.pace import Pace
 from worker.service import Batch
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -30,18 +29,27 @@ _SSE_HEADERS = [
 
 
 class Answer(Response):
-    """Sends `batches`: as events if it is streamed, else the one object that they hold."""
+    """Sends `batches`: as events if it is streamed, else the one object that they hold.
 
-    def __init__(self, batches: AsyncGenerator[Batch], pace: Pace, *, streamed: bool) -> None:
+    It does so within `running`, which is told when it begins and ends.
+    """
+
+    def __init__(
+        self,
+        batches: AsyncGenerator[Batch],
+        running: AbstractContextManager[None],
+        *,
+        streamed: bool,
+    ) -> None:
         super().__init__()
-        self._pace = pace
+        self._running = running
         self._batches = batches
         self._streamed = streamed
         self._blocked_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = self._send_events(send) if self._streamed else self._send_object(send)
-        with self._pace.running():
+        with self._running:
             if not await self._unless_gone(receive, sending):
                 scope["extensions"]["abort"]["now"]()
 

@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -96,8 +97,12 @@ class Call:
 class Guard:
     """ASGI middleware around the routes."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, pace: Pace) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: Keys, pace: Pace, note: Callable[[str, int], None]
+    ) -> None:
+        """`note` is told the path and the status of every request that was answered."""
         self._app = app
+        self._note = note
         self._keys = keys
         self._pace = pace
 
@@ -115,6 +120,8 @@ class Guard:
         finally:
             spent = time.monotonic() - call.started
             log.debug("%s: %s %s in %.3f s", call.id, call.path, call.status, spent)
+            if call.status is not None:
+                self._note(call.path, call.status)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> None:
         key = self._keys.check(call.headers.get("authorization"))
