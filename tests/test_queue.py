@@ -1,134 +1,225 @@
-"""A queue worker as RunPod runs it: handler.py, the real SDK and the real engine in one process.
+"""The queue worker end to end: handler.py, RunPod's SDK, the real engine, and the emulator.
 
-The control plane here is only what the SDK asks for: a job to take, and a place for what it makes.
+Each is a process of its own, as on the platform. The engine is booted once for all that do not end
+their worker; what the demo model answers to `SUM` at temperature 0 is always the same.
 """
 
+import itertools
 import json
-import os
-import signal
-import subprocess
+import random
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from queue import Empty, Queue
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.emulation import Emulation, emulation, eventually, refused, streamed
+
+HANDLER = (sys.executable, "handler.py")
+SUM = [{"role": "user", "content": "What is 2+2?"}]
+COUNT = [{"role": "user", "content": "Count to one hundred"}]
+CHAT = {"messages": SUM, "temperature": 0, "stream": True}
+LONG = {"messages": COUNT, "temperature": 0, "stream": True}
 
 
-class ControlPlane(ThreadingHTTPServer):
-    """Hands out `jobs`; collects what is posted for them by id."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.jobs: Queue[dict[str, Any]] = Queue()
-        self.streamed: dict[str, list[Any]] = {}
-        self.done: dict[str, Any] = {}
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v2/ep"
-
-    def result(self, job_id: str, within: float) -> Any:
-        """What the worker reported for a job."""
-        deadline = time.monotonic() + within
-        while job_id not in self.done:
-            assert time.monotonic() < deadline, "no result came"
-            time.sleep(0.05)
-        return self.done[job_id]
+def events(body: dict[str, Any]) -> dict[str, Any]:
+    """The job input that the OpenAI-compatible URL makes of a request."""
+    return {"openai_route": "/v1/chat/completions", "openai_input": body}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: ControlPlane  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def do_GET(self) -> None:
-        if "/job-take" not in self.path:
-            self._reply(204 if "/job-stop/" in self.path else 200)
-            return
-        try:
-            job = self.server.jobs.get(timeout=0.5)
-        except Empty:
-            self._reply(204)
-            return
-        self._reply(200, [job] if "/job-take-batch/" in self.path else job)
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        kind, job_id = self.path.partition("?")[0].split("/")[-2:]
-        if kind == "job-stream":
-            self.server.streamed.setdefault(job_id, []).append(body["output"])
+def told(outputs: list[Any]) -> str:
+    """The reasoning and the content that a streamed job's outputs show, put together."""
+    chunks: list[Any] = []
+    for output in outputs:
+        if isinstance(output, str):
+            lines = [line.removeprefix("data: ") for line in output.split("\n\n")[:-1]]
+            chunks += [json.loads(line) for line in lines if line != "[DONE]"]
         else:
-            self.server.done[job_id] = body
-        self._reply(200)
-
-    def _reply(self, status: int, value: Any = None) -> None:
-        body = b"" if status == 204 else json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the test says what matters."""
+            chunks.append(output)
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    return "".join((d.get("reasoning") or "") + (d.get("content") or "") for d in deltas)
 
 
-@pytest.fixture
-def control_plane() -> Iterator[ControlPlane]:
-    server = ControlPlane()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+@pytest.fixture(scope="module")
+def plane() -> Iterator[Emulation]:
+    """The emulator with one worker, which is shared: no test leaves a fault or a job behind."""
+    with emulation(1, HANDLER, MODEL="demo", LOG_LEVEL="info") as running:
+        running.ready(1, within=180)
+        yield running
 
 
-def test_jobs_are_taken_streamed_and_reported(control_plane: ControlPlane, tmp_path: Path) -> None:
-    """A stream, an error and a whole answer; SIGTERM ends the worker with status 0."""
-    hello = [{"role": "user", "content": "What is 2+2?"}]
-    chat = {"messages": hello, "temperature": 0, "stream": True}
-    form = {"openai_route": "/v1/chat/completions", "openai_input": chat}
-    control_plane.jobs.put({"id": "streamed", "input": form})
-    control_plane.jobs.put({"id": "wrong", "input": {"messages": "no"}})
-    control_plane.jobs.put({"id": "whole", "input": {**chat, "stream": False}})
-    url = control_plane.url
-    environment = {
-        "HOME": str(tmp_path),
-        "MODEL": "demo",
-        "RUNPOD_AI_API_KEY": "key",
-        "RUNPOD_POD_ID": "pod",
-        "RUNPOD_PING_INTERVAL": "1000",
-        "RUNPOD_WEBHOOK_GET_JOB": f"{url}/job-take/$ID?gpu=x",
-        "RUNPOD_WEBHOOK_PING": f"{url}/ping/$RUNPOD_POD_ID?gpu=x",
-        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{url}/job-done/$ID?gpu=x",
-        "RUNPOD_WEBHOOK_POST_STREAM": f"{url}/job-stream/$ID?gpu=x",
+@pytest.fixture(autouse=True)
+def no_faults(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "plane" in request.fixturenames:
+        request.getfixturevalue("plane").set_faults()
+
+
+@pytest.fixture(scope="module")
+def expected(plane: Emulation) -> str:
+    """What the demo model says to `SUM`."""
+    return told(plane.ended(plane.submit(CHAT), 60)["output"])
+
+
+def test_every_form_of_job_is_answered(plane: Emulation, expected: str) -> None:
+    """Streamed as events, as chunks, and whole; the models; text; an error in each."""
+    assert "4" in expected
+    as_events = plane.ended(plane.submit(events(CHAT)))
+    assert streamed(as_events) == as_events["output"]
+    assert as_events["output"][-1].endswith("data: [DONE]\n\n")
+    assert told(as_events["output"]) == expected
+    (whole,) = plane.ended(plane.submit(events({**CHAT, "stream": False})))["output"]
+    assert whole["choices"][0]["message"]["content"] in expected
+    (models,) = plane.ended(plane.submit({"openai_route": "/v1/models"}))["output"]
+    assert models["data"][0]["id"] == "demo"
+    failed = plane.ended(plane.submit(events({"messages": 5, "stream": True})))
+    assert failed["state"] == "FAILED"
+    assert json.loads(failed["error"])["param"] == "messages"
+    assert streamed(failed)[0].startswith('data: {"error"')
+
+
+@pytest.mark.parametrize("job_input", [None, 5, "text", [], {}, {"openai_route": 7}])
+def test_whatever_a_job_holds_it_is_answered(plane: Emulation, job_input: Any) -> None:
+    """By an error object."""
+    job = plane.ended(plane.submit(job_input))
+    assert json.loads(job["error"])["type"] == "invalid_request_error"
+
+
+def test_a_job_nested_thousands_of_levels_deep_fails_alone(plane: Emulation, expected: str) -> None:
+    """The rest of its batch is answered."""
+    deep = '{"messages":' * 2500 + "1" + "}" * 2500
+    body = f'{{"input": {deep}}}'
+    answer = httpx.post(f"{plane.endpoint_url}/run", content=body, timeout=30)
+    beside = plane.submit(CHAT)
+    assert told(plane.ended(beside)["output"]) == expected
+    status = f"{plane.endpoint_url}/status/{answer.json()['id']}"  # which does not show the input
+    job = eventually(lambda: (now := httpx.get(status).json())["status"] == "FAILED" and now)
+    assert "nested too deeply" in job["error"]
+
+
+def test_64_streams_run_at_once(plane: Emulation, expected: str) -> None:
+    """Each complete, each the same."""
+    ids = [plane.submit(events(CHAT)) for _ in range(64)]
+    jobs = [plane.ended(i, 120) for i in ids]
+    assert {told(job["output"]) for job in jobs} == {expected}
+    began = max(job["attempts"][0]["chunks"][0]["monotonic"] for job in jobs)
+    assert sum(job["attempts"][0]["chunks"][-1]["monotonic"] > began for job in jobs) > 16
+
+
+def test_a_slow_platform_gets_fewer_and_larger_chunks(plane: Emulation, expected: str) -> None:
+    """One POST at a time; what is made meanwhile goes with the next."""
+    plane.set_faults(stream={"latency_ms": 200})
+    job = plane.ended(plane.submit(CHAT))
+    assert told(streamed(job)) == expected
+    receipts = [chunk["monotonic"] for chunk in job["attempts"][0]["chunks"]]
+    assert len(receipts) < 15
+    gaps = [after - before for before, after in itertools.pairwise(receipts)]
+    assert all(gap >= 0.2 for gap in gaps)
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "503": {"stream": {"fail": {"rate": 0.3}}},
+    "429": {"stream": {"busy": {"rate": 0.1}, "retry_after_s": 0}},
+    "413": {"stream": {"max_bytes": 420, "latency_ms": 100}},
+    "dropped": {"stream": {"drop": {"rate": 0.3}}},
+    "results": {"done": {"fail": {"rate": 0.3}, "drop": {"rate": 0.3}}},
+    "takes": {"take": {"fail": {"next": 2}, "drop": {"next": 2}}},
+    "twice": {"duplicate": {"rate": 1}},
+    "pings": {"miss_pings": True},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_stream_has_a_hole(plane: Emulation, expected: str, fault: str) -> None:
+    """Under each fault, what was streamed is complete and exact, and so is the result."""
+    plane.set_faults(seed=3, **FAULTS[fault])
+    jobs = [plane.ended(plane.submit(events(CHAT)), 60) for _ in range(4)]
+    for job in jobs:
+        assert job["state"] == "COMPLETED"
+        assert told(streamed(job)) == expected
+        assert streamed(job) == job["output"]
+    if fault in ("503", "429", "413", "dropped", "results"):
+        assert any(refused(job) for job in jobs)
+
+
+@pytest.mark.timeout(900)
+def test_500_jobs_under_all_faults_at_random(
+    plane: Emulation, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each ends complete and exact, or failed with its reason; none lost, none with a hole."""
+    rng, ids = random.Random(5), list[str]()  # noqa: S311 - repeatable, not secret
+    for batch in range(10):
+        plane.set_faults(seed=batch, **random_faults(rng))
+        mine = [plane.submit(rng.choice((events(CHAT), CHAT))) for _ in range(50)]
+        for job_id in mine:
+            plane.ended(job_id, 120)
+        ids += mine
+    jobs = [plane.job(job_id) for job_id in ids]
+    exact = [j for j in jobs if j["state"] == "COMPLETED" and told(streamed(j)) == expected]
+    failed = [j for j in jobs if j["state"] == "FAILED" and json.loads(j["error"])["message"]]
+    with capsys.disabled():
+        refusals = sum(len(refused(job)) for job in jobs)
+        print(
+            f"\n{len(jobs)} jobs, {len(exact)} exact, {len(failed)} failed with a reason, "
+            f"{refusals} POSTs refused or dropped"
+        )
+    assert len(exact) + len(failed) == 500
+    assert len(exact) > 450
+
+
+def random_faults(rng: random.Random) -> dict[str, Any]:
+    """Several faults at once."""
+    trouble = {
+        "fail": {"rate": rng.choice((0, 0.1))},
+        "busy": {"rate": rng.choice((0, 0.1))},
+        "drop": {"rate": rng.choice((0, 0.1))},
+        "retry_after_s": 0,
     }
-    log = (tmp_path / "log").open("w")
-    worker = subprocess.Popen(
-        [sys.executable, "handler.py"],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        streamed = control_plane.result("streamed", within=180)
-        wrong = control_plane.result("wrong", within=20)
-        whole = control_plane.result("whole", within=20)
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
-    finally:
-        worker.kill()
-        worker.wait()
-        log.close()
-    events = control_plane.streamed["streamed"]
-    assert streamed["output"] == events
-    assert len(events) > 5
-    assert events[-1] == "data: [DONE]\n\n"
-    assert json.loads(wrong["error"])["param"] == "messages"
-    assert "4" in whole["output"][0]["choices"][0]["message"]["content"]
+    return {
+        "stream": {**trouble, "latency_ms": rng.choice((0, 20)), "max_bytes": 5000},
+        "done": trouble,
+        "take": {"fail": {"rate": 0.05}},
+        "duplicate": {"rate": rng.choice((0, 0.2))},
+        "miss_pings": rng.random() < 0.3,
+    }
+
+
+def test_a_cancel_at_any_moment_stops_its_job_alone(plane: Emulation, expected: str) -> None:
+    """Twenty random moments; the worker is idle soon after, and others go on."""
+    rng = random.Random(7)  # noqa: S311 - repeatable, not secret
+    plane.set_faults(stream={"latency_ms": 20})
+    beside = plane.submit(events(LONG))
+    for _ in range(20):
+        job_id = plane.submit(events(LONG))
+        time.sleep(rng.uniform(0, 0.8))
+        plane.cancel(job_id)
+        plane.in_state(job_id, "CANCELLED")
+        time.sleep(0.2)  # a POST may have been under way
+        count = plane.job(job_id)["chunks"]
+        time.sleep(0.2)
+        assert plane.job(job_id)["chunks"] == count
+    assert plane.ended(beside, 60)["state"] == "COMPLETED"
+    assert told(plane.ended(plane.submit(CHAT))["output"]) == expected
+
+
+def test_the_ping_process_is_started_anew(plane: Emulation, expected: str) -> None:
+    """Without pings RunPod would take the worker for dead."""
+    (worker_id,) = plane.ready()
+    main = psutil.Process(plane.worker(worker_id)["pid"])
+    pings = plane.worker(worker_id)["pings"]
+    (ping,) = [child for child in main.children() if is_ping(child)]
+    ping.kill()
+    again = eventually(lambda: [c for c in main.children() if is_ping(c) and c.pid != ping.pid])
+    assert len(again) == 1
+    assert eventually(lambda: plane.worker(worker_id)["pings"] > pings + 2)
+    assert told(plane.ended(plane.submit(CHAT))["output"]) == expected
+
+
+def is_ping(process: psutil.Process) -> bool:
+    """The SDK's ping process is the one that was spawned and holds no model."""
+    if process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    return "spawn_main" in " ".join(process.cmdline()) and process.memory_info().rss < 150 * 2**20
