@@ -36,11 +36,11 @@ fuzz:
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost
 
+serve: setup
+	@$(PYTHON) -m worker.serve --host 127.0.0.1
+
 emulator: setup
 	@$(PYTHON) -m emulator
-
-serve:
-	@echo "make $@: not built yet" >&2; exit 1
 
 # Pins the CPU environment anew, from pyproject.toml and builder/cpu/uv.toml.
 lock:

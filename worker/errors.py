@@ -68,6 +68,37 @@ class NotFound(BadRequest):
     status = 404
 
 
+class MethodNotAllowed(BadRequest):
+    """The route exists, and does not take this method."""
+
+    status = 405
+
+
+class RequestTimeout(BadRequest):
+    """The request did not come in time."""
+
+    status = 408
+
+
+class PayloadTooLarge(BadRequest):
+    """The request's body is larger than this worker takes."""
+
+    status = 413
+
+
+class HeadersTooLarge(BadRequest):
+    """The request's headers are larger than this worker takes."""
+
+    status = 431
+
+
+class Unauthorized(BadRequest):
+    """No key, or none that this worker knows."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
 class ServerError(WorkerError):
     """Something failed that is not the request's fault."""
 
@@ -85,3 +116,17 @@ class EngineOverloaded(WorkerError):
     status = 429
     type = "rate_limit_error"
     code = "engine_overloaded"
+
+
+class TooManyRequests(EngineOverloaded):
+    """This key has as many requests running as it may have."""
+
+    code = "rate_limit_exceeded"
+
+
+class NotReady(ServerError):
+    """The engine is still booting; the same request will succeed in `seconds` or so."""
+
+    status = 503
+    code = "model_loading"
+    seconds = 5

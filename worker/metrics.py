@@ -15,38 +15,57 @@ class JobMetrics:
         self._started = time.monotonic()
         self._first_step: float | None = None
         self._last_step: float | None = None
-        self._usage: Mapping[str, Any] = {}
-        self._deliveries: list[float] = []
+        self.usage: Mapping[str, Any] = {}
+        self.recoveries: Mapping[str, int] = {}
+        self.gaps: list[float] = []
+        self.deliveries: list[float] = []
+
+    @property
+    def seconds(self) -> float:
+        """Since the job came."""
+        return time.monotonic() - self._started
+
+    @property
+    def first_token_seconds(self) -> float | None:
+        """From the job's coming to its first token, if that has come."""
+        return None if self._first_step is None else self._first_step - self._started
 
     def note_step(self) -> None:
         """Tokens have come from the engine."""
-        self._last_step = time.monotonic()
-        if self._first_step is None:
-            self._first_step = self._last_step
+        now = time.monotonic()
+        if self._last_step is None:
+            self._first_step = now
+        else:
+            self.gaps.append(now - self._last_step)
+        self._last_step = now
 
     def note_delivery(self, seconds: float) -> None:
         """One delivery has arrived, after `seconds`."""
-        self._deliveries.append(seconds)
+        self.deliveries.append(seconds)
 
     def note_usage(self, usage: Mapping[str, Any]) -> None:
         """The answer is made; `usage` is OpenAI's object."""
-        self._usage = usage
+        self.usage = usage
+
+    def note_recoveries(self, recoveries: Mapping[str, int]) -> None:
+        """What the parser had to mend, by kind."""
+        self.recoveries = recoveries
 
     def to_object(self) -> dict[str, Any]:
-        figures: dict[str, Any] = {"total_ms": _ms(time.monotonic() - self._started)}
+        figures: dict[str, Any] = {"total_ms": _ms(self.seconds)}
         if self._first_step is not None and self._last_step is not None:
             figures["ttft_ms"] = _ms(self._first_step - self._started)
             figures["decode_ms"] = _ms(self._last_step - self._first_step)
-        if self._usage:
-            completion = self._usage["completion_tokens"]
-            figures["prompt_tokens"] = self._usage["prompt_tokens"]
-            figures["cached_tokens"] = self._usage["prompt_tokens_details"]["cached_tokens"]
+        if self.usage:
+            completion = self.usage["completion_tokens"]
+            figures["prompt_tokens"] = self.usage["prompt_tokens"]
+            figures["cached_tokens"] = self.usage["prompt_tokens_details"]["cached_tokens"]
             figures["completion_tokens"] = completion
             if decode := figures.get("decode_ms"):
                 figures["tokens_per_s"] = round((completion - 1) / decode * 1000, 1)
-        if self._deliveries:
-            figures["posts"] = len(self._deliveries)
-            figures["post_ms"] = _ms(sum(self._deliveries) / len(self._deliveries))
+        if self.deliveries:
+            figures["posts"] = len(self.deliveries)
+            figures["post_ms"] = _ms(sum(self.deliveries) / len(self.deliveries))
         return figures
 
 

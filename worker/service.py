@@ -4,22 +4,25 @@ Rule: one way for streaming and not. `answer` yields what is ready, a batch of O
 chunks of a streamed answer as they are made, or one object, which is the fold of the same chunks.
 """
 
-import asyncio
 import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from itertools import chain
 from typing import Any
 
 from worker.api import models
 from worker.api.chat import ChatRequest
 from worker.api.chat_answer import ChatAnswer, ChatFold
+from worker.api.completion_answer import CompletionAnswer, CompletionFold
+from worker.api.completions import CompletionRequest
 from worker.api.fields import read
 from worker.engine import Engine
 from worker.errors import ContextLengthExceeded, NotFound
 from worker.generation import Sampling, Step
 from worker.harmony import TurnMemory, render_prompt, structural_tag
+from worker.merge import merged
 from worker.metrics import JobMetrics
 from worker.models import Model
 from worker.settings import Settings
@@ -50,20 +53,27 @@ class Service:
         match _parts(route):
             case ["v1", "chat", "completions"]:
                 return self._chat(body, metrics)
+            case ["v1", "completions"]:
+                return self._completion(body, metrics)
             case ["v1", "models"]:
                 data = [self._model_object(name) for name in self.model.names]
                 return _one({"object": "list", "data": data})
             case ["v1", "models", *name] if name:
                 return _one(self._model_object(models.check("/".join(name), self.model.names)))
-            case ["v1", "responses" | "completions" as later]:
-                raise NotFound(f"/v1/{later} is not supported yet.", code="unknown_url")
+            case ["v1", "responses"]:
+                raise NotFound("/v1/responses is not supported yet.", code="unknown_url")
             case _:
                 raise NotFound(f"Unknown route: {route[:200]!r}.", code="unknown_url")
 
     def check(self, route: str, body: Json) -> None:
         """Raises what `answer` would raise before it needs the engine."""
-        if _parts(route) == ["v1", "chat", "completions"]:
-            self._read_chat(body)
+        match _parts(route):
+            case ["v1", "chat", "completions"]:
+                self._read_chat(body)
+            case ["v1", "completions"]:
+                self._read_completion(body)
+            case _:
+                pass
 
     def _model_object(self, name: str) -> Object:
         length = self.model.context_length
@@ -81,52 +91,86 @@ class Service:
             date=settings.system_date,
             memory=self._memory,
         )
+        self._room(prompt, "messages")
+        return request, name, prompt, grammar
+
+    def _room(self, prompt: Sequence[int], param: str) -> int:
+        """How many tokens of the context a prompt leaves. Raises ContextLengthExceeded."""
         longest = self.model.context_length
-        if len(prompt) + 1 >= longest:  # SGLang keeps one place for itself
+        room = longest - len(prompt) - 1  # SGLang keeps one place for itself
+        if room < 1:
             raise ContextLengthExceeded(
                 f"This model's maximum context length is {longest} tokens. However, your "
-                f"messages resulted in {len(prompt)} tokens. Please shorten them.",
-                param="messages",
+                f"{param} resulted in {len(prompt)} tokens. Please shorten the {param}.",
+                param=param,
             )
-        return request, name, prompt, grammar
+        return room
 
     def _chat(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Batch]:
         request, name, prompt, grammar = self._read_chat(body)
         rid = uuid.uuid4().hex
         answer = ChatAnswer(request, id=f"chatcmpl-{rid}", model=name, created=int(time.time()))
-        room = self.model.context_length - len(prompt) - 1
-        samplings = [request.sampling(room, c, grammar) for c in range(request.choices)]
-        chunks = self._chat_chunks(prompt, samplings, rid, answer, metrics)
-        return chunks if request.stream else _folded(chunks)
+        room = self._room(prompt, "messages")
+        asked = [(prompt, request.sampling(room, c, grammar)) for c in range(request.choices)]
+        chunks = self._chunks(asked, rid, answer, metrics)
+        return chunks if request.stream else _folded(chunks, ChatFold())
 
-    async def _chat_chunks(
+    def _read_completion(self, body: Json) -> tuple[CompletionRequest, str, list[list[int]]]:
+        """The request, the model's name that it asks for, and its prompts."""
+        request = read(CompletionRequest, body)
+        name = models.check(request.model, self.model.names)
+        prompts = request.prompts()
+        for prompt in prompts:
+            self._room(prompt, "prompt")
+        return request, name, prompts
+
+    def _completion(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Batch]:
+        request, name, prompts = self._read_completion(body)
+        rid = uuid.uuid4().hex
+        created = int(time.time())
+        answer = CompletionAnswer(request, prompts, id=f"cmpl-{rid}", model=name, created=created)
+        asked = [
+            (prompt, request.sampling(self._room(prompt, "prompt"), choice))
+            for prompt in prompts
+            for choice in range(request.choices)
+        ]
+        chunks = self._chunks(asked, rid, answer, metrics)
+        return chunks if request.stream else _folded(chunks, CompletionFold())
+
+    async def _chunks(
         self,
-        prompt: Sequence[int],
-        samplings: Sequence[Sampling],
+        asked: Sequence[tuple[Sequence[int], Sampling]],
         rid: str,
-        answer: ChatAnswer,
+        answer: ChatAnswer | CompletionAnswer,
         metrics: JobMetrics,
     ) -> AsyncGenerator[Batch]:
+        """Generates what is asked, one choice for each prompt and sampling."""
         generations = [
             self.engine.generate(prompt, sampling, _choice_rid(rid, index))
-            for index, sampling in enumerate(samplings)
+            for index, (prompt, sampling) in enumerate(asked)
         ]
-        async with aclosing(_merged(generations)) as ready:
-            async for steps in ready:
-                metrics.note_step()
-                batch = [c for index, step in steps for c in self._take(answer, rid, index, step)]
-                if answer.done:
-                    metrics.note_usage(answer.usage())
-                    yield [*batch, *answer.close()]
-                    return
-                if batch:
-                    yield batch
+        try:
+            async with aclosing(merged(generations)) as ready:
+                async for steps in ready:
+                    metrics.note_step()
+                    taken = [self._take(answer, rid, index, step) for index, step in steps]
+                    batch = list(chain.from_iterable(taken))
+                    if answer.done:
+                        yield [*batch, *answer.close()]
+                        return
+                    if batch:
+                        yield batch
+        finally:
+            metrics.note_usage(answer.usage())
+            metrics.note_recoveries(answer.recoveries())
 
-    def _take(self, answer: ChatAnswer, rid: str, index: int, step: Step) -> list[Object]:
+    def _take(
+        self, answer: ChatAnswer | CompletionAnswer, rid: str, index: int, step: Step
+    ) -> list[Object]:
         """The chunks of one choice's step; what it ends is ended in the engine and remembered."""
         chunks = answer.take(index, step)
         if answer.finished(index):
-            if turn := answer.turn_with_calls(index):
+            if isinstance(answer, ChatAnswer) and (turn := answer.turn_with_calls(index)):
                 self._memory.remember(*turn)  # before the client can answer the calls
             if step.finish_reason is None:  # a stop string was found
                 self.engine.abort(_choice_rid(rid, index))
@@ -145,46 +189,12 @@ async def _one(item: Object) -> AsyncGenerator[Batch]:
     yield [item]
 
 
-async def _folded(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
+async def _folded(
+    batches: AsyncGenerator[Batch], fold: ChatFold | CompletionFold
+) -> AsyncGenerator[Batch]:
     """The one object that the chunks add up to."""
-    fold = ChatFold()
     async with aclosing(batches):
         async for batch in batches:
             for chunk in batch:
                 fold.add(chunk)
     yield [fold.completion()]
-
-
-async def _merged(
-    generations: Sequence[AsyncGenerator[Step]],
-) -> AsyncGenerator[list[tuple[int, Step]]]:
-    """The items of several generators, all that are ready, each with its generator's index."""
-    if len(generations) == 1:
-        async with aclosing(generations[0]) as steps:
-            async for step in steps:
-                yield [(0, step)]
-        return
-    waiting: dict[asyncio.Task[Step | None], int] = {}
-    try:
-        for index, generation in enumerate(generations):
-            waiting[asyncio.create_task(_next(generation))] = index
-        while waiting:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            ready: list[tuple[int, Step]] = []
-            for task in done:
-                index = waiting.pop(task)
-                if (step := task.result()) is not None:
-                    waiting[asyncio.create_task(_next(generations[index]))] = index
-                    ready.append((index, step))
-            if ready:
-                yield ready
-    finally:
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        for generation in generations:
-            await generation.aclose()
-
-
-async def _next(steps: AsyncGenerator[Step]) -> Step | None:
-    return await anext(steps, None)

@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         default=(), description="keys, separated by commas"
     )
     port: int = Field(default=8000, ge=1, le=65535, description="a port number from 1 to 65535")
+    max_body_mb: int = Field(default=32, ge=1, description="megabytes, an integer of at least 1")
+    max_requests_per_key: int | None = Field(default=None, ge=1, description=_COUNT)
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="origins, separated by commas, or *"
+    )
     chunked_prefill: bool = Field(default=True, description="true or false")
     dyn_tool_call_parser: Literal["harmony"] = Field(
         default="harmony",

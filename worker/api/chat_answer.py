@@ -3,6 +3,7 @@
 Rule: a whole answer is the fold of its chunks. A chunk comes as soon as there is something to say.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,10 @@ class ChatAnswer:
         """Of a choice that ended in calls: the calls' ids, and the completion's."""
         choice = self._choices[index]
         return (choice.call_ids, choice.ids) if choice.finish_reason == "tool_calls" else None
+
+    def recoveries(self) -> Counter[str]:
+        """What had to be mended in the output, over all choices, by kind."""
+        return sum((choice.recoveries for choice in self._choices), Counter[str]())
 
     def usage(self) -> dict[str, Any]:
         return usage_of(choice.usage for choice in self._choices)

@@ -4,6 +4,7 @@ Rule: what a delta shows has passed the stop strings, and a token's log probabil
 the text that the token is part of. Reasoning and arguments are never searched for stop strings.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -40,6 +41,11 @@ class Choice:
         self._stop = StopStrings(request.stop) if request.stop else None
         self._logprobs = bool(request.logprobs)
         self._pending: list[dict[str, Any]] = []  # log probabilities of text not sent yet
+
+    @property
+    def recoveries(self) -> Counter[str]:
+        """What the parser had to mend, by kind."""
+        return self._parser.recoveries
 
     def take(self, step: Step) -> Part:
         """What this step adds to the answer; `finish_reason` is set with the last one."""

@@ -91,6 +91,8 @@ def read(model: type[M], body: object) -> M:
         problem = error.errors()[0]
         path = _path(problem["loc"])
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        if not path:  # the fields do not agree with each other
+            raise BadRequest(f"{message}.") from None
         got = "" if problem["type"] == "missing" else f", got {json_type(problem['input'])}"
         raise BadRequest(f"{path}: {message}{got}.", param=path) from None
 

@@ -3,7 +3,7 @@
 Rule: the prompt counts once however many choices were made of it; the details are always there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,3 +38,15 @@ def usage_of(choices: Iterable[ChoiceUsage]) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": each[0].cached},
         "completion_tokens_details": {"reasoning_tokens": sum(c.reasoning for c in each)},
     }
+
+
+def sum_of(usages: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """One `usage` object for several."""
+    total: dict[str, Any] = {}
+    for usage in usages:
+        for key, value in usage.items():
+            if isinstance(value, Mapping):
+                total[key] = sum_of((total.get(key, {}), value))
+            else:
+                total[key] = total.get(key, 0) + value
+    return total

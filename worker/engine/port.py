@@ -4,9 +4,9 @@ Rule: every engine keeps the contract suite, tests/test_engine_contract.py; the 
 `SglangEngine`, and tests bring another.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from worker.generation import Sampling, Step
 
@@ -42,4 +42,24 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Ends the engine and every process that it started."""
+        ...
+
+
+class Load(NamedTuple):
+    """How busy an engine is. Ratios are between 0 and 1."""
+
+    running: int
+    queued: int
+    kv_usage: float
+    prefix_hits: float
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """What an engine may say of itself besides, for those who watch it."""
+
+    def load(self) -> Load: ...
+
+    def boot_seconds(self) -> Mapping[str, float]:
+        """How long each phase of the boot took."""
         ...

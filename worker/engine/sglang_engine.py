@@ -11,12 +11,13 @@ import gc
 import logging
 import signal
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 from worker.engine.arguments import ignore_sigquit, logprobs, sampling_params
-from worker.engine.port import Health
+from worker.engine.port import Health, Load
 from worker.errors import BadRequest, EngineDead, EngineOverloaded, ServerError
 from worker.generation import FinishReason, Sampling, Step
 from worker.harmony.vocabulary import STOP_IDS
@@ -37,10 +38,12 @@ class SglangEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: asyncio.Task[None] | None = None
         self._death: str | None = None
+        self._boot_seconds: dict[str, float] = {}
 
     async def start(self) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGQUIT, ignore_sigquit)
+        started = time.monotonic()
         try:
             self._engine = await _in_lasting_thread(_boot, self._arguments)
         except Exception as error:
@@ -53,10 +56,13 @@ class SglangEngine:
         watchdog.stop()  # It would answer a death with SIGQUIT to us; `_attach` watches instead.
         gc.collect()
         gc.freeze()  # what booted stays; a collection need not walk a million objects of it
+        booted = time.monotonic()
         warm_up = Sampling(max_tokens=1, temperature=0.0)
         async with aclosing(self.generate([STOP_IDS[0]], warm_up, "warm-up")) as steps:
             async for _ in steps:
                 pass
+        now = time.monotonic()
+        self._boot_seconds = {"engine": booted - started, "warm_up": now - booted}
 
     def _attach(self) -> None:
         """Has the running loop receive the engine's output and watch its processes.
@@ -177,6 +183,20 @@ class SglangEngine:
         if self._death is not None:
             return Health.DEAD
         return Health.STARTING if self._loop is None else Health.READY
+
+    def load(self) -> Load:
+        if self._engine is None or self._death is not None:
+            return Load(0, 0, 0.0, 0.0)
+        of_ranks = self._engine.tokenizer_manager.load_snapshot_reader.read_all()
+        return Load(
+            running=sum(rank.num_running_reqs for rank in of_ranks),
+            queued=sum(rank.num_waiting_reqs for rank in of_ranks),
+            kv_usage=max((rank.token_usage for rank in of_ranks), default=0.0),
+            prefix_hits=max((rank.cache_hit_rate for rank in of_ranks), default=0.0),
+        )
+
+    def boot_seconds(self) -> Mapping[str, float]:
+        return self._boot_seconds
 
     async def close(self) -> None:
         self._unwatch()

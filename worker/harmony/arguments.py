@@ -22,6 +22,7 @@ class Arguments:
 
     def __init__(self, *, code: bool = False) -> None:
         self.in_string = False
+        self.mended = False
         self._json: bool | None = False if code else None  # None until the first character
         self._sent: list[str] = []
         self._held: list[str] = []
@@ -87,6 +88,7 @@ class Arguments:
             whole = sent + held
             for mended in (whole, _without_commas(whole) + "".join(reversed(self._missing))):
                 if _is_json(mended):
+                    self.mended = mended != whole
                     return mended[len(sent) :]
         return held
 

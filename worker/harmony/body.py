@@ -34,6 +34,11 @@ class Body:
         return self._arguments.in_string
 
     @property
+    def mended(self) -> bool:
+        """Whether arguments were changed when they closed."""
+        return self._arguments.mended
+
+    @property
     def unfinished(self) -> bool:
         """Whether an end here comes too early: in the middle of the arguments."""
         return self._arguments.unfinished and not self.sealed

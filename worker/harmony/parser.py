@@ -8,6 +8,7 @@ Rules:
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from worker.harmony.address import Address, Kind
 from worker.harmony.body import Body
 from worker.harmony.events import Event, Finished, ToolCallBegun
 from worker.harmony.header import Header, Origin
-from worker.harmony.tool_names import ToolNames
+from worker.harmony.recoveries import Recovery
+from worker.harmony.tool_names import ToolNames, is_builtin
 from worker.harmony.vocabulary import (
     CALL,
     CHANNEL,
@@ -43,6 +45,7 @@ class Parser:
 
     `tools`: the request's tools (OpenAI's form), to read a mangled name by.
     `reasoning_tokens`: how many ids were bodies of analysis so far. `calls`: how many calls.
+    `recoveries`: what had to be mended, by `Recovery`.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Parser:
     ) -> None:
         self.reasoning_tokens = 0
         self.calls = 0
+        self.recoveries: Counter[str] = Counter()
         self._tools = ToolNames(tools or ())
         self._call_id = call_id
         self._table = token_bytes()
@@ -116,6 +120,7 @@ class Parser:
 
     def _marker_in_header(self, header: Header, token: int) -> None:
         if token in (MESSAGE, CONSTRAIN) and header.empty and self._ended_early():
+            self.recoveries[Recovery.EARLY_END] += 1
             self._header, self._closed = None, False
             self._marker_in_body(token)
         elif token == MESSAGE:
@@ -148,6 +153,7 @@ class Parser:
         if quoted or not header.certain:
             self._resume(header.text + rest)
         else:
+            self.recoveries[Recovery.MISSING_MESSAGE] += 1
             self._open(header, rest.lstrip())
 
     def _message(self, header: Header) -> None:
@@ -167,6 +173,7 @@ class Parser:
             return
         ends_message = natural and not self._in_string()
         if rest.strip() or ends_message or header.address().kind is Kind.CALL:
+            self.recoveries[Recovery.MISSING_MESSAGE] += natural
             self._open(header, rest.lstrip())
 
     def _end(self, token: int) -> None:
@@ -188,8 +195,10 @@ class Parser:
         self._header = None
         body = self._body
         if body is None or (self._closed and body.kind in (Kind.REASONING, Kind.TEXT)):
+            self.recoveries[Recovery.MISSING_HEADER] += 1
             self._open_body(Address(Kind.TEXT))
         elif self._closed and body.kind is Kind.CALL and not body.unfinished:
+            self.recoveries[Recovery.MADE_UP_RESULT] += 1
             self._open_body(Address(Kind.FOREIGN))  # it pretends to be the call's result
         self._closed = False
         self._bytes.append(text)
@@ -199,9 +208,20 @@ class Parser:
         address, body = header.address(), self._body
         if body is None or self._closed or not body.empty or body.address != address:
             self._open_body(address)
+            self._count_mended(header, address)
         self._header, self._body_header = None, header
         if text:
             self._bytes.append(text)
+
+    def _count_mended(self, header: Header, address: Address) -> None:
+        """Counts what is not as it should be in a header that was understood."""
+        if header.origin not in (Origin.PROMPT, Origin.START):
+            self.recoveries[Recovery.MISSING_START] += 1
+        if address.kind is Kind.CALL and not is_builtin(address.name):
+            if f"to=functions.{address.name}" not in header.text.decode("utf-8", "replace"):
+                self.recoveries[Recovery.RECIPIENT] += 1
+            if b"commentary" not in header.text:
+                self.recoveries[Recovery.CHANNEL] += 1
 
     def _open_body(self, address: Address) -> None:
         self._close(natural=True)
@@ -215,6 +235,8 @@ class Parser:
         self._flush()
         if self._body is not None:
             self._events += self._body.close(natural=natural)
+            if self._body.mended:
+                self.recoveries[Recovery.ARGUMENTS] += 1
             self._body = None
 
     def _role_before_marker(self) -> list[bytes]:

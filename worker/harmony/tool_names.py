@@ -60,6 +60,11 @@ class ToolNames:
         return name
 
 
+def is_builtin(name: str) -> bool:
+    """Whether a name is one of gpt-oss's own tools, which have no `functions.` before them."""
+    return name == PYTHON or name.startswith("browser.")
+
+
 def is_namespaced(name: str) -> bool:
     return _NAMESPACED.match(name) is not None
 

@@ -1,0 +1,79 @@
+"""A text completion request: validated, and its prompts as token ids.
+
+Rules: the prompt is raw text, without Harmony. A marker in text is ordinary text; whoever wants
+the marker itself gives token ids. What this API cannot do is refused, never ignored.
+Source: https://platform.openai.com/docs/api-reference/completions/create.
+"""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from worker.api.fields import json_type
+from worker.api.sampling import SamplingFields
+from worker.generation import Sampling
+from worker.harmony.vocabulary import ENDOFTEXT, SIZE, STOP_IDS, encode
+
+DEFAULT_MAX_TOKENS = 16
+MAX_CHOICES = 128
+"""Completions of one request, over all of its prompts."""
+
+Prompt = str | list[int]
+
+
+def _prompts(value: Any) -> list[Prompt]:
+    """A prompt or a list of prompts, each text or token ids, as a list of prompts."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise ValueError("must be a string, token ids, or a list of either")
+    if not value:
+        raise ValueError("must not be empty")
+    if all(isinstance(item, str) for item in value):
+        return value
+    if all(isinstance(item, list) for item in value):
+        return [_ids(item) for item in value]
+    return [_ids(value)]
+
+
+def _ids(value: list[Any]) -> list[int]:
+    for item in value:
+        if isinstance(item, bool) or not isinstance(item, int):
+            raise ValueError(f"must be strings or token ids, not {json_type(item)}")
+        if not 0 <= item < SIZE:
+            raise ValueError(f"token ids must be from 0 to {SIZE - 1}")
+    return value
+
+
+class CompletionRequest(SamplingFields):
+    """A text completion request. An absent field and null mean the same."""
+
+    prompt: Annotated[list[Prompt], BeforeValidator(_prompts)]
+    echo: bool | None = None
+    best_of: int | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.best_of is not None and self.best_of != self.choices:
+            raise ValueError("best_of is supported only where it equals n")
+        if self.echo and self.logprobs is not None:
+            raise ValueError("echo and logprobs are not supported together")
+        if len(self.prompt) * self.choices > MAX_CHOICES:
+            raise ValueError(f"at most {MAX_CHOICES} completions in one request (prompts times n)")
+        return self
+
+    def prompts(self) -> list[list[int]]:
+        """Token ids of each prompt; an empty one is a document's beginning, as OpenAI has it."""
+        encoded = (encode(p) if isinstance(p, str) else p for p in self.prompt)
+        return [ids or [ENDOFTEXT] for ids in encoded]
+
+    def sampling(self, room: int, choice: int) -> Sampling:
+        """How to generate choice number `choice` with `room` tokens left in the context."""
+        return self.sampling_with(
+            max_tokens=min(self.max_tokens or DEFAULT_MAX_TOKENS, room),
+            choice=choice,
+            top_logprobs=self.logprobs,
+            stop_ids=(*STOP_IDS, ENDOFTEXT),
+        )

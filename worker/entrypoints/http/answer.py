@@ -1,0 +1,126 @@
+"""An answer on its way to an HTTP client: one JSON object, or a stream of server-sent events.
+
+Rules: the next batch is pulled when the last one is handed over, so what piles up while the socket
+is full is merged by the engine. A client that leaves, or takes nothing for STALL_SECONDS, aborts
+the generation. Nothing is sent before the first batch, so that an error can still be a status; but
+for a comment every KEEP_ALIVE_SECONDS, for proxies that cut silent connections.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AbstractContextManager, aclosing
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from worker.api import sse
+from worker.service import Batch
+
+KEEP_ALIVE_SECONDS = 15.0
+STALL_SECONDS = 60.0
+
+_SSE_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would gather the events
+]
+
+
+class Answer(Response):
+    """Sends `batches`: as events if it is streamed, else the one object that they hold.
+
+    It does so within `running`, which is told when it begins and ends.
+    """
+
+    def __init__(
+        self,
+        batches: AsyncGenerator[Batch],
+        running: AbstractContextManager[None],
+        *,
+        streamed: bool,
+    ) -> None:
+        super().__init__()
+        self._running = running
+        self._batches = batches
+        self._streamed = streamed
+        self._blocked_since: float | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = self._send_events(send) if self._streamed else self._send_object(send)
+        with self._running:
+            if not await self._unless_gone(receive, sending):
+                scope["extensions"]["abort"]["now"]()
+
+    async def _send_object(self, send: Send) -> None:
+        async with aclosing(self._batches) as batches:
+            ((item,),) = [batch async for batch in batches]
+        body = orjson.dumps(item)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._hand_over(send, body, more=False)
+
+    async def _send_events(self, send: Send) -> None:
+        async with aclosing(self._batches) as batches:
+            batch = await self._first(batches, send)
+            await self._hand_over(send, _events(batch))
+            async for batch in batches:
+                await self._hand_over(send, _events(batch))
+        await self._hand_over(send, sse.DONE.encode(), more=False)
+
+    async def _first(self, batches: AsyncGenerator[Batch], send: Send) -> Batch:
+        """The first batch; the response is begun with it, or when a comment is due before."""
+        start = {"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS}
+        first = asyncio.ensure_future(anext(batches))
+        try:
+            await asyncio.wait({first}, timeout=KEEP_ALIVE_SECONDS)
+            if first.done():
+                first.result()  # raises before anything is sent
+            await send(start)
+            while not first.done():
+                await self._hand_over(send, b": keep-alive\n\n")
+                await asyncio.wait({first}, timeout=KEEP_ALIVE_SECONDS)
+            return first.result()
+        finally:
+            first.cancel()
+            await asyncio.wait({first})
+
+    async def _hand_over(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        self._blocked_since = asyncio.get_running_loop().time()
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+        self._blocked_since = None
+
+    async def _unless_gone(self, receive: Receive, sending: Coroutine[Any, Any, None]) -> bool:
+        """Whether everything was sent; if the client leaves before that, sending is cancelled."""
+        task = asyncio.ensure_future(sending)
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            while not (task.done() or leaving.done() or self._stalled()):
+                await asyncio.wait(
+                    {task, leaving}, timeout=STALL_SECONDS / 4, return_when="FIRST_COMPLETED"
+                )
+            if task.done():
+                task.result()
+            return task.done()
+        finally:
+            for each in (task, leaving):
+                each.cancel()
+            await asyncio.wait({task, leaving})
+
+    def _stalled(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._blocked_since is not None and now - self._blocked_since > STALL_SECONDS
+
+
+def _events(batch: Batch) -> bytes:
+    return "".join(map(sse.event, batch)).encode()
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

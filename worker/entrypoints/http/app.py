@@ -1,0 +1,121 @@
+"""The routes of the HTTP door.
+
+Rule: a route is its path, its method and one call of the service; what every request has in common
+is the guard's. Source: https://platform.openai.com/docs/api-reference, and RunPod's health checks.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from worker import prometheus
+from worker.engine import Health
+from worker.entrypoints.http.answer import Answer
+from worker.entrypoints.http.body import read_json
+from worker.entrypoints.http.guard import Guard
+from worker.entrypoints.http.keys import Keys
+from worker.entrypoints.http.pace import Pace
+from worker.errors import EngineDead, NotReady
+from worker.metrics import JobMetrics
+from worker.prometheus import Telemetry
+from worker.service import Service
+from worker.settings import Settings
+
+_POSTS = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+_PAGES = ("/ping", "/health", "/metrics")
+_GETS = ("/v1/models", "/v1/models/{name:path}")
+_PREFIX = "/openai"
+"""Optional before every route, as in RunPod's OpenAI-compatible URL."""
+
+
+class Door:
+    """An ASGI application that answers with one service."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._service = service
+        self._telemetry = Telemetry(service.engine)
+        self._max_body = settings.max_body_mb * 2**20
+        self._pace = Pace()
+        keys = Keys(settings.api_key, settings.max_requests_per_key)
+        self._router = Router(self._routes())
+        self._app: ASGIApp = Guard(self._router, keys, self._pace, self._note)
+        if settings.cors_origins:
+            self._app = CORSMiddleware(
+                self._app,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=["x-request-id", "openai-processing-ms", "retry-after"],
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self._router  # has it raise what it would answer in plain text
+        await self._app(scope, receive, send)
+
+    def _routes(self) -> list[Route]:
+        prefixes = ("", _PREFIX)
+        return [
+            Route("/ping", self._ping),
+            Route("/health", self._health),
+            Route("/metrics", self._metrics),
+            *(Route(p + path, self._post, methods=["POST"]) for p in prefixes for path in _POSTS),
+            *(Route(p + path, self._get) for p in prefixes for path in _GETS),
+        ]
+
+    async def _ping(self, _request: Request) -> Response:
+        """RunPod's load balancer: 200 healthy, 204 initialising, else unhealthy."""
+        status = {Health.READY: 200, Health.STARTING: 204, Health.DEAD: 503}
+        return Response(status_code=status[self._service.engine.health()])
+
+    async def _health(self, _request: Request) -> Response:
+        health = self._service.engine.health()
+        status = 200 if health is Health.READY else 503
+        return JSONResponse({"status": health.value}, status_code=status)
+
+    async def _metrics(self, _request: Request) -> Response:
+        return Response(self._telemetry.text(), media_type=prometheus.CONTENT_TYPE)
+
+    def _note(self, path: str, status: int) -> None:
+        """A request at `path` was answered. Only known routes are told apart."""
+        path = path.removeprefix(_PREFIX)
+        known = path in _POSTS or path in _PAGES or path == "/v1/models"
+        of_model = path.startswith("/v1/models/")
+        self._telemetry.note_request(
+            path if known else "/v1/models/{name}" if of_model else "other", status
+        )
+
+    async def _get(self, request: Request) -> Response:
+        return await self._answer(request.url.path, None)
+
+    async def _post(self, request: Request) -> Response:
+        self._check_ready()
+        return await self._answer(request.url.path, await read_json(request, self._max_body))
+
+    async def _answer(self, route: str, body: Any) -> Response:
+        self._check_ready()
+        metrics = JobMetrics()
+        batches = self._service.answer(route, body, metrics)
+        streamed = isinstance(body, Mapping) and body.get("stream") is True
+        return Answer(batches, self._running(metrics), streamed=streamed)
+
+    @contextmanager
+    def _running(self, metrics: JobMetrics) -> Generator[None]:
+        """While an answer is made and sent."""
+        try:
+            with self._pace.running():
+                yield
+        finally:
+            self._telemetry.note_job(metrics)
+
+    def _check_ready(self) -> None:
+        health = self._service.engine.health()
+        if health is Health.STARTING:
+            raise NotReady("The model is still being loaded; try again soon.")
+        if health is Health.DEAD:
+            raise EngineDead("The engine has died; this worker is ending.")

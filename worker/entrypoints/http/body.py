@@ -1,0 +1,90 @@
+"""A request's body as JSON, read within bounds.
+
+Rule: whatever is sent, by whoever and however slowly, gives a JSON value or one clean error; what
+is held of it never exceeds the limit.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+from worker.errors import BadRequest, PayloadTooLarge, RequestTimeout
+
+READ_SECONDS = 60.0
+"""For the whole body."""
+MAX_DEPTH = 100
+"""Of lists and objects within each other; a JSON schema of a tool has ten or so."""
+
+Json = Any  # A JSON value from outside.
+
+
+async def read_json(request: Request, limit: int) -> Json:
+    """The body's value; at most `limit` bytes. Raises BadRequest (400, 408 or 413)."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return parsed(await _read(request, limit))
+    except TimeoutError:
+        raise RequestTimeout("The request's body did not come in time.") from None
+
+
+async def _read(request: Request, limit: int) -> bytearray:
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > limit:
+            raise _too_large(limit)
+    return data
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request's body is larger than {limit / 2**20:g} MB.")
+
+
+def parsed(data: bytes | bytearray) -> Json:
+    """`data` as JSON by RFC 8259: UTF-8, no NaN. Unpaired surrogates in escapes are admitted:
+    JavaScript clients send them where they cut a text."""
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise BadRequest("The request's body is not UTF-8.") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise BadRequest(f"The request's body is not JSON: {_reason(error)}.") from None
+    _check_depth(value)
+    return value
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.lower()} (line {error.lineno}, column {error.colno})"
+    return "a number is too long or no number of JSON"
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _check_depth(value: Json) -> None:
+    level = _nested([value])
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        level = _nested(chain.from_iterable(v.values() if type(v) is dict else v for v in level))
+    if level:
+        raise _too_deep()
+
+
+def _nested(values: Iterable[Json]) -> list[Json]:
+    return [value for value in values if type(value) in (dict, list)]
+
+
+def _too_deep() -> BadRequest:
+    return BadRequest(f"The request's body is nested more than {MAX_DEPTH} levels deep.")

@@ -1,0 +1,169 @@
+"""What surrounds every HTTP request: its id, its key, its place, and the boundary of its errors.
+
+Rules: without a key, nothing but /ping and /health answers, not even which routes there are. What
+leaves on an error is OpenAI's error object, as a status before the first byte, as an event after.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.api import sse
+from worker.entrypoints.http.keys import Keys
+from worker.entrypoints.http.pace import Pace
+from worker.errors import (
+    BadRequest,
+    EngineOverloaded,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    PayloadTooLarge,
+    ServerError,
+    TooManyRequests,
+    WorkerError,
+)
+
+log = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset({"/ping", "/health"})
+DISCARD_SECONDS = 1.0
+"""For how long a body that was refused is read on: a client that is cut off sees no answer."""
+
+
+class Call:
+    """One request and its response so far."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.headers = Headers(scope=scope)
+        self.path: str = scope["path"]
+        self.id = _request_id(self.headers)
+        self.status: int | None = None
+        self.started = time.monotonic()
+        self._streams = False
+        self._receive = receive
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Sends on; the head gets OpenAI's headers."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = message["headers"] = list(message.get("headers", ()))
+            self._streams = any(value.startswith(b"text/event-stream") for _, value in headers)
+            spent = round((time.monotonic() - self.started) * 1000)
+            headers.append((b"x-request-id", self.id.encode()))
+            headers.append((b"openai-processing-ms", str(spent).encode()))
+        await self._send(message)
+
+    async def fail(self, error: WorkerError, headers: dict[str, str]) -> None:
+        """Sends the error, in whichever way is still open."""
+        if self.status is None:
+            await self._send_status(error, headers)
+        elif self._streams:
+            event = sse.event({"error": error.to_object()}).encode()
+            await self._send({"type": "http.response.body", "body": event})
+
+    async def _send_status(self, error: WorkerError, headers: dict[str, str]) -> None:
+        body = f'{{"error": {error.to_json()}}}'.encode()
+        refused_unread = isinstance(error, PayloadTooLarge)
+        if refused_unread:
+            headers |= {"connection": "close"}
+        headers |= {"content-type": "application/json", "content-length": str(len(body))}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self.send(
+            {"type": "http.response.start", "status": error.status, "headers": raw},
+        )
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        if refused_unread:
+            await self._discard()
+        await self._send({"type": "http.response.body"})
+
+    async def _discard(self) -> None:
+        try:
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while (await self._receive()).get("more_body"):
+                    pass
+        except TimeoutError:
+            log.debug("%s: the rest of the body is left unread", self.id)
+
+
+class Guard:
+    """ASGI middleware around the routes."""
+
+    def __init__(
+        self, app: ASGIApp, keys: Keys, pace: Pace, note: Callable[[str, int], None]
+    ) -> None:
+        """`note` is told the path and the status of every request that was answered."""
+        self._app = app
+        self._note = note
+        self._keys = keys
+        self._pace = pace
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(scope, receive, send)
+        try:
+            if call.path in OPEN_PATHS:
+                await self._app(scope, receive, call.send)
+            else:
+                await self._answer(call, scope, receive)
+        except ClientDisconnect:
+            log.debug("%s: the client left", call.id)
+        except Exception as error:  # noqa: BLE001 - the one boundary of a request
+            await call.fail(_visible(error, call), self._headers(error))
+        finally:
+            spent = time.monotonic() - call.started
+            log.debug("%s: %s %s in %.3f s", call.id, call.path, call.status, spent)
+            if call.status is not None:
+                self._note(call.path, call.status)
+
+    async def _answer(self, call: Call, scope: Scope, receive: Receive) -> None:
+        key = self._keys.check(call.headers.get("authorization"))
+        with self._keys.running(key):
+            await self._app(scope, receive, call.send)
+
+    def _headers(self, error: Exception) -> dict[str, str]:
+        """What a client should know besides the error itself."""
+        match error:
+            case HTTPException(headers=headers):
+                return dict(headers or {})
+            case EngineOverloaded() | TooManyRequests():
+                return {"retry-after": str(self._pace.retry_after())}
+            case NotReady():
+                return {"retry-after": str(error.seconds)}
+            case WorkerError(status=401):
+                return {"www-authenticate": "Bearer"}
+            case _:
+                return {}
+
+
+def _request_id(headers: Headers) -> str:
+    """The client's id of its request, if it has one that can be logged; else ours."""
+    given = headers.get("x-request-id", "")
+    return given if re.fullmatch(r"[\w.:-]{1,128}", given, re.ASCII) else new_request_id()
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(16)}"
+
+
+def _visible(error: Exception, call: Call) -> WorkerError:
+    """The error that the client may see."""
+    match error:
+        case WorkerError():
+            return error
+        case HTTPException(status_code=404):
+            return NotFound(f"Unknown route: {call.path[:200]!r}.", code="unknown_url")
+        case HTTPException(status_code=405):
+            return MethodNotAllowed(f"{call.path[:200]} does not take this method.")
+        case HTTPException():
+            return BadRequest(error.detail)
+        case _:
+            log.error("%s failed", call.id, exc_info=error)
+            return ServerError("The worker failed on this request.")

@@ -1,0 +1,45 @@
+"""Several generations as one: what is ready of all of them, at once.
+
+Rule: nothing is generated ahead of who reads, but for one step of each; leaving closes them all.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from worker.generation import Step
+
+
+async def merged(
+    generations: Sequence[AsyncGenerator[Step]],
+) -> AsyncGenerator[list[tuple[int, Step]]]:
+    """The items of several generators, all that are ready, each with its generator's index."""
+    if len(generations) == 1:
+        async with aclosing(generations[0]) as steps:
+            async for step in steps:
+                yield [(0, step)]
+        return
+    waiting: dict[asyncio.Task[Step | None], int] = {}
+    try:
+        for index, generation in enumerate(generations):
+            waiting[asyncio.create_task(_next(generation))] = index
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            ready: list[tuple[int, Step]] = []
+            for task in done:
+                index = waiting.pop(task)
+                if (step := task.result()) is not None:
+                    waiting[asyncio.create_task(_next(generations[index]))] = index
+                    ready.append((index, step))
+            if ready:
+                yield ready
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for generation in generations:
+            await generation.aclose()
+
+
+async def _next(steps: AsyncGenerator[Step]) -> Step | None:
+    return await anext(steps, None)

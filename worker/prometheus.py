@@ -1,0 +1,113 @@
+"""What the worker can be watched by: every metric, in Prometheus's words.
+
+Rules: a label has few values, whatever clients send. Figures of a job are taken over when it ends,
+from its JobMetrics; what the engine knows is asked of it when someone looks.
+Source: https://prometheus.io/docs/practices/naming. The dashboard is docs/grafana.json.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from worker.engine import Engine
+from worker.engine.port import Measured
+from worker.metrics import JobMetrics
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+disable_created_metrics()  # a series for each series, that no one reads
+
+_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Telemetry:
+    """The metrics of one worker. Its doors report to it; `text` is what Prometheus reads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._registry = CollectorRegistry(auto_describe=True)
+        self._requests = self._counter("requests", "Requests answered.", "route", "status")
+        self._tokens = self._counter(
+            "tokens",
+            "Tokens, by kind: prompt, cached (of the prompt), completion, reasoning.",
+            "kind",
+        )
+        self._recoveries = self._counter("parser_recoveries", "Outputs mended, by kind.", "kind")
+        self._retries = self._counter("post_retries", "Deliveries to RunPod's queue tried again.")
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds", "From a request to its first token.", _LONG
+        )
+        self._gaps = self._histogram(
+            "inter_token_seconds", "Between the steps in which tokens come.", _SHORT
+        )
+        self._job = self._histogram("job_seconds", "From a request to its last token.", _LONG)
+        self._posts = self._histogram("post_seconds", "One delivery to RunPod's queue.", _SHORT)
+        self._registry.register(_EngineCollector(engine))
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"gpt_oss_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"gpt_oss_{name}", text, buckets=buckets, registry=self._registry)
+
+    def note_request(self, route: str, status: int) -> None:
+        """A request was answered at one of the door's own routes."""
+        self._requests.labels(route, str(status)).inc()
+
+    def note_retry(self) -> None:
+        """A delivery to RunPod's queue is tried again."""
+        self._retries.inc()
+
+    def note_job(self, job: JobMetrics) -> None:
+        """A job has ended, in whichever way."""
+        if job.first_token_seconds is not None:
+            self._first_token.observe(job.first_token_seconds)
+            self._job.observe(job.seconds)
+        for gap in job.gaps:
+            self._gaps.observe(gap)
+        for seconds in job.deliveries:
+            self._posts.observe(seconds)
+        for kind, count in job.recoveries.items():
+            self._recoveries.labels(kind).inc(count)
+        if usage := job.usage:
+            self._tokens.labels("prompt").inc(usage["prompt_tokens"])
+            self._tokens.labels("cached").inc(usage["prompt_tokens_details"]["cached_tokens"])
+            self._tokens.labels("completion").inc(usage["completion_tokens"])
+            reasoning = usage["completion_tokens_details"]["reasoning_tokens"]
+            self._tokens.labels("reasoning").inc(reasoning)
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+
+class _EngineCollector(Collector):
+    """What the engine says of itself, if it does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        ready = 1.0 if self._engine.health().value == "ready" else 0.0
+        yield GaugeMetricFamily("gpt_oss_engine_ready", "Whether the engine serves.", ready)
+        if not isinstance(self._engine, Measured):
+            return
+        load = self._engine.load()
+        running = "Generations that the engine works on."
+        yield GaugeMetricFamily("gpt_oss_requests_running", running, load.running)
+        waiting = "Generations that wait for their first step."
+        yield GaugeMetricFamily("gpt_oss_requests_queued", waiting, load.queued)
+        yield GaugeMetricFamily("gpt_oss_kv_usage_ratio", "KV cache in use.", load.kv_usage)
+        hits = "Of the last prefill's tokens, those that came from the prefix cache."
+        yield GaugeMetricFamily("gpt_oss_prefix_hit_ratio", hits, load.prefix_hits)
+        phases = GaugeMetricFamily("gpt_oss_boot_seconds", "The boot, by phase.", labels=["phase"])
+        for phase, seconds in self._engine.boot_seconds().items():
+            phases.add_metric([phase], seconds)
+        yield phases

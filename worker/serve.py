@@ -1,0 +1,37 @@
+"""The worker as an HTTP API: `python -m worker.serve`, for pods and load-balancing endpoints.
+
+Everything is behind the guard below: the engine's processes import this file again.
+"""
+
+import argparse
+import asyncio
+import sys
+
+
+def main() -> int:
+    """The process's exit status: 0 when told to stop, 1 without an engine, 2 for a bad setting."""
+    import uvloop
+
+    from worker import logs, settings
+    from worker.engine import SglangEngine, server_args
+    from worker.entrypoints.http.server import serve
+    from worker.models import resolve
+    from worker.service import Service
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="0.0.0.0", help="the address to listen on")  # noqa: S104
+    arguments = parser.parse_args()
+    try:
+        chosen = settings.load()
+        model = resolve(chosen)
+    except settings.SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.configure(chosen.log_number)
+    service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(service, chosen, arguments.host))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
