@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.endpoint import QUEUE, Endpoint
+from emulator.endpoint import Endpoint
+from emulator.queue import QUEUE
 
 PROJECT = Path(__file__).parent.parent
 STOP_SECONDS = 10
@@ -84,7 +85,7 @@ class Pool:
                 stderr=log,
                 start_new_session=True,
             )
-        self._endpoint.worker(worker_id).pid = process.pid
+        self._endpoint.workers.get(worker_id).pid = process.pid
         watch = asyncio.create_task(self._watch(worker_id, process, log_in(home)))
         self._children[worker_id] = Child(process, home, watch)
         return worker_id
@@ -93,8 +94,8 @@ class Pool:
         status = await process.wait()
         with suppress(ProcessLookupError):  # nothing of its session is left
             os.killpg(process.pid, signal.SIGKILL)
-        self._endpoint.exited(worker_id, status)
-        told = self._endpoint.worker(worker_id).told_to_stop
+        self._endpoint.workers.exited(worker_id, status)
+        told = self._endpoint.workers.get(worker_id).told_to_stop
         if status != 0 and not told:
             print(f"{worker_id} exited with {status}:", *tail(log, 20), sep="\n", file=sys.stderr)
 
@@ -102,7 +103,7 @@ class Pool:
         """SIGTERM: the worker shall finish its jobs. Whether it is one of ours, and alive."""
         if not self._send(worker_id, signal.SIGTERM):
             return False
-        self._endpoint.told_to_stop(worker_id)
+        self._endpoint.workers.told_to_stop(worker_id)
         loop = asyncio.get_running_loop()
         loop.call_later(SIGNAL_S, self._endpoint.ring, QUEUE)  # a held job comes after the signal
         return True

@@ -35,7 +35,7 @@ def status(job: Job) -> Object:
 def health(endpoint: Endpoint) -> Object:
     """The endpoint's jobs and workers, counted."""
     jobs = Counter(job.state for job in endpoint.jobs.values())
-    states = Counter(w.state(len(endpoint.running(w.id))) for w in endpoint.workers.values())
+    states = Counter(w.state(len(endpoint.running(w.id))) for w in endpoint.workers)
     return {
         "jobs": {
             "completed": jobs[State.COMPLETED],
