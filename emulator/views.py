@@ -71,6 +71,7 @@ def summary(job: Job) -> Object:
         "worker": job.owner.worker if job.owner else None,
         "deliveries": len(job.attempts),
         "chunks": len(job.chunks),
+        "refused": sum(len(attempt.refused) for attempt in job.attempts),
         "queued": moment(job.queued),
         "ended": moment(job.ended) if job.ended else None,
         "error": job.error,
