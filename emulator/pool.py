@@ -24,6 +24,8 @@ STOP_SECONDS = 10
 SIGNAL_S = 0.2
 """By then, a process has taken note of a signal."""
 LOG_LINES = 400
+TOLD_LINES, TOLD_WIDTH = 20, 300
+"""How much of its log a person is told when a worker ends on its own."""
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Pool:
         self._command = command
         self._ping_interval_ms = ping_interval_ms
         self._children: dict[str, Child] = {}
+        self._killed: set[str] = set()
         self._numbers = itertools.count(1)
         self.url = ""
         """The endpoint's URL; known once the server listens."""
@@ -95,9 +98,10 @@ class Pool:
         with suppress(ProcessLookupError):  # nothing of its session is left
             os.killpg(process.pid, signal.SIGKILL)
         self._endpoint.workers.exited(worker_id, status)
-        told = self._endpoint.workers.get(worker_id).told_to_stop
-        if status != 0 and not told:
-            print(f"{worker_id} exited with {status}:", *tail(log, 20), sep="\n", file=sys.stderr)
+        asked_for = self._endpoint.workers.get(worker_id).told_to_stop or worker_id in self._killed
+        if status != 0 and not asked_for:
+            lines = [line[:TOLD_WIDTH] for line in tail(log, TOLD_LINES)]
+            print(f"{worker_id} exited with {status}:", *lines, sep="\n", file=sys.stderr)
 
     def terminate(self, worker_id: str) -> bool:
         """SIGTERM: the worker shall finish its jobs. Whether it is one of ours, and alive."""
@@ -110,6 +114,7 @@ class Pool:
 
     def kill(self, worker_id: str) -> bool:
         """SIGKILL. Whether the worker is one of ours, and alive."""
+        self._killed.add(worker_id)
         return self._send(worker_id, signal.SIGKILL)
 
     def _send(self, worker_id: str, number: signal.Signals) -> bool:
