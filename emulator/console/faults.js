@@ -1,6 +1,6 @@
 // Every fault that `PUT /faults` takes, as fields and buttons. What is shown is what the emulator has.
 
-import { act } from "./api.js";
+import { act, ask } from "./api.js";
 import { button, byId, h } from "./dom.js";
 
 const DOORS = ["stream", "done", "take"];
@@ -15,6 +15,7 @@ const SWITCHES = [
 ];
 
 let faults = null;
+let changing = Promise.resolve();
 const shows = [];
 
 export function start() {
@@ -36,11 +37,15 @@ export function update(now) {
   for (const show of shows) show();
 }
 
-function change(path, value) {
-  const changed = structuredClone(faults);
-  const last = path.at(-1);
-  path.slice(0, -1).reduce((part, name) => part[name], changed)[last] = value;
-  act("PUT", "/faults", changed).then(update);
+/** Changes one setting of what the emulator has now: one change after the other, so none is lost. */
+function change(path, edit) {
+  changing = changing.then(async () => {
+    const changed = await ask("GET", "/faults");
+    if (!changed) return;
+    const part = path.slice(0, -1).reduce((parent, name) => parent[name], changed);
+    part[path.at(-1)] = edit(part[path.at(-1)]);
+    update(await act("PUT", "/faults", changed));
+  });
 }
 
 const at = (path) => path.reduce((part, name) => part[name], faults);
@@ -70,7 +75,7 @@ function chance(where, { name, label, says = label, extra }) {
   const path = [...where, name];
   const full = [...where, says].join(": ");
   const rate = input([...path, "rate"], { min: 0, max: 100, step: 5, says: `${full}, percent`, factor: 100 });
-  const next = button("Next one", () => change([...path, "next"], at(path).next + 1), `${full}, the next one`);
+  const next = button("Next one", () => change([...path, "next"], (due) => due + 1), `${full}, the next one`);
   shows.push(() => {
     const due = at(path).next;
     next.textContent = due ? `Next ${due}` : "Next one";
@@ -86,7 +91,10 @@ function field(where, what) {
 
 function input(path, { min, max, step = 1, empty = 0, factor = 1, says }) {
   const element = h("input", { type: "number", min, step, ...(max !== undefined && { max }), ...(says && { "aria-label": says }) });
-  element.onchange = () => change(path, Number.isNaN(element.valueAsNumber) ? empty : element.valueAsNumber / factor);
+  element.onchange = () => {
+    const value = Number.isNaN(element.valueAsNumber) ? empty : element.valueAsNumber / factor;
+    change(path, () => value);
+  };
   shows.push(() => {
     const value = at(path);
     if (document.activeElement !== element) element.value = value === null ? "" : Math.round(value * factor * 100) / 100;
@@ -97,7 +105,10 @@ function input(path, { min, max, step = 1, empty = 0, factor = 1, says }) {
 
 function toggle({ name, label }) {
   const element = h("input", { type: "checkbox", role: "switch" });
-  element.onchange = () => change([name], element.checked);
+  element.onchange = () => {
+    const on = element.checked;
+    change([name], () => on);
+  };
   shows.push(() => (element.checked = faults[name]));
   return h("label", { class: "fault switch" }, h("span", {}, label), element);
 }
