@@ -1,4 +1,4 @@
-"""One endpoint: its jobs, its queue, its workers, and the platform's rules between them.
+"""One endpoint: its jobs, its queue, and the platform's rules between them and the workers.
 
 Rules: pure, no I/O; the clock is given. Whatever changes for someone who waits is rung by topic:
 a job's id, `QUEUE`, or `stop_topic` of a worker. `tick` must be called now and then: deadlines
@@ -15,18 +15,14 @@ from dataclasses import dataclass, field
 from emulator.clock import Clock, now
 from emulator.faults import Faults
 from emulator.job import Attempt, Chunk, Job, Json, Kind, Policy, Refusal, State
-from emulator.queue import JobQueue
+from emulator.queue import QUEUE, JobQueue
 from emulator.worker import Worker
+from emulator.workers import Workers
 
-QUEUE = "queue"
 MAX_DELIVERIES = 3
 KEPT_JOBS = 4000
 """Ended jobs that the emulator's own API still shows; their clients lose sight of them earlier."""
 RETENTION_S: dict[Kind, float] = {"run": 30 * 60, "runsync": 60, "openai": 60}
-
-
-def stop_topic(worker_id: str) -> str:
-    return f"stop {worker_id}"
 
 
 def _silent(_topic: str) -> None:
@@ -48,11 +44,11 @@ class Endpoint:
     ping_limit: float = 30
     faults: Faults = field(default_factory=Faults)
     jobs: dict[str, Job] = field(default_factory=dict[str, Job])
-    workers: dict[str, Worker] = field(default_factory=dict[str, Worker])
     changes: int = 0
     """How many changes of jobs there were."""
 
     def __post_init__(self) -> None:
+        self.workers = Workers(self.clock, self.ring, self.lose)
         self._queue = JobQueue()
         self._numbers = itertools.count(1)
 
@@ -101,28 +97,18 @@ class Endpoint:
 
     # What workers do
 
-    def worker(self, worker_id: str) -> Worker:
-        """The worker of that id, known from now on."""
-        if worker_id not in self.workers:
-            self.workers[worker_id] = Worker(worker_id, self.clock())
-        return self.workers[worker_id]
-
     def take(self, worker_id: str, most: int) -> list[Job]:
         """Up to `most` jobs for a worker that asks, and no more than its share of the queue."""
-        worker = self.worker(worker_id)
+        worker = self.workers.get(worker_id)
         if worker.unhealthy or worker.gone or worker.told_to_stop != self.faults.hold_until_stop:
             return []
-        share = math.ceil(len(self._queue) / max(1, self._able()))
+        share = math.ceil(len(self._queue) / max(1, self.workers.able))
         first, again = self._queue.take(min(most, share))
         for job in (*first, *again):
             job.take(worker_id, self.clock(), duplicate=job in again)
             self._changed(job)
         self._queue.deliver_again([j for j in first if self.faults.duplicates(str(j.number))])
         return [*first, *again]
-
-    def _able(self) -> int:
-        """How many workers can be given jobs."""
-        return sum(w.state(0) == "idle" for w in self.workers.values())
 
     def receive(self, job: Job, attempt: Attempt, chunk: Chunk) -> None:
         """A chunk of a job's stream has come."""
@@ -154,22 +140,6 @@ class Endpoint:
         else:
             self._end(job, State.COMPLETED, output=output)
 
-    def stops_for(self, worker_id: str) -> list[str]:
-        """The jobs that a worker shall stop, told once."""
-        worker = self.worker(worker_id)
-        stops, worker.to_stop = worker.to_stop, []
-        return stops
-
-    def ping(self, worker_id: str, jobs: tuple[str, ...], *, unhealthy: bool) -> None:
-        worker = self.worker(worker_id)
-        worker.last_ping, worker.reported = self.clock(), jobs
-        worker.pings += 1
-        if unhealthy:
-            self.lose(worker, "it says that it is unhealthy")
-        elif worker.unhealthy:
-            worker.unhealthy = None
-            self.ring(QUEUE)
-
     # What the platform does
 
     def lose(self, worker: Worker, why: str) -> None:
@@ -180,16 +150,6 @@ class Endpoint:
                 self._requeue(job, f"{worker.id}: {why}")
             else:
                 self._end(job, State.FAILED, error=f"job lost with its worker: {why}")
-
-    def exited(self, worker_id: str, exit_code: int) -> None:
-        """A worker's process has ended."""
-        worker = self.worker(worker_id)
-        worker.gone, worker.exit_code = True, exit_code
-        self.lose(worker, f"it exited with {exit_code}")
-
-    def told_to_stop(self, worker_id: str) -> None:
-        """A worker was sent SIGTERM."""
-        self.worker(worker_id).told_to_stop = True
 
     def set_faults(self, faults: Faults) -> None:
         self.faults = faults
@@ -203,10 +163,7 @@ class Endpoint:
                 self._end(job, State.TIMED_OUT, error="job exceeded its ttl")
             elif job.owner and at - job.owner.taken.monotonic > job.policy.execution_timeout:
                 self._end(job, State.TIMED_OUT, error="job exceeded its execution timeout")
-        for worker in self.workers.values():
-            pinged = worker.last_ping
-            if pinged and not worker.unhealthy and at - pinged.monotonic > self.ping_limit:
-                self.lose(worker, "its pings stopped")
+        self.workers.tick(self.ping_limit)
         self.forget(KEPT_JOBS)
 
     def running(self, worker_id: str) -> list[Job]:
@@ -223,8 +180,7 @@ class Endpoint:
         self._queue.discard(job)
         if job.state is State.IN_PROGRESS and state in (State.CANCELLED, State.TIMED_OUT):
             for worker_id in {attempt.worker for attempt in job.attempts}:
-                self.worker(worker_id).to_stop.append(job.id)
-                self.ring(stop_topic(worker_id))
+                self.workers.stop_job(worker_id, job.id)
         job.end(state, self.clock(), output, error)
         self._changed(job)
         self.on_end(job)

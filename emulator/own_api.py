@@ -123,7 +123,7 @@ async def _changes(plane: Plane) -> AsyncIterator[str]:
 def _workers(endpoint: Endpoint) -> list[views.Object]:
     return [
         views.worker(worker, [job.id for job in endpoint.running(worker.id)])
-        for worker in endpoint.workers.values()
+        for worker in endpoint.workers
     ]
 
 

@@ -16,13 +16,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.endpoint import QUEUE, Endpoint
+from emulator.endpoint import Endpoint
+from emulator.queue import QUEUE
 
 PROJECT = Path(__file__).parent.parent
 STOP_SECONDS = 10
 SIGNAL_S = 0.2
 """By then, a process has taken note of a signal."""
 LOG_LINES = 400
+TOLD_LINES, TOLD_WIDTH = 20, 300
+"""How much of its log a person is told when a worker ends on its own."""
 
 
 @dataclass
@@ -66,6 +69,7 @@ class Pool:
         self._command = command
         self._ping_interval_ms = ping_interval_ms
         self._children: dict[str, Child] = {}
+        self._killed: set[str] = set()
         self._numbers = itertools.count(1)
         self.url = ""
         """The endpoint's URL; known once the server listens."""
@@ -84,7 +88,7 @@ class Pool:
                 stderr=log,
                 start_new_session=True,
             )
-        self._endpoint.worker(worker_id).pid = process.pid
+        self._endpoint.workers.get(worker_id).pid = process.pid
         watch = asyncio.create_task(self._watch(worker_id, process, log_in(home)))
         self._children[worker_id] = Child(process, home, watch)
         return worker_id
@@ -93,22 +97,24 @@ class Pool:
         status = await process.wait()
         with suppress(ProcessLookupError):  # nothing of its session is left
             os.killpg(process.pid, signal.SIGKILL)
-        self._endpoint.exited(worker_id, status)
-        told = self._endpoint.worker(worker_id).told_to_stop
-        if status != 0 and not told:
-            print(f"{worker_id} exited with {status}:", *tail(log, 20), sep="\n", file=sys.stderr)
+        self._endpoint.workers.exited(worker_id, status)
+        asked_for = self._endpoint.workers.get(worker_id).told_to_stop or worker_id in self._killed
+        if status != 0 and not asked_for:
+            lines = [line[:TOLD_WIDTH] for line in tail(log, TOLD_LINES)]
+            print(f"{worker_id} exited with {status}:", *lines, sep="\n", file=sys.stderr)
 
     def terminate(self, worker_id: str) -> bool:
         """SIGTERM: the worker shall finish its jobs. Whether it is one of ours, and alive."""
         if not self._send(worker_id, signal.SIGTERM):
             return False
-        self._endpoint.told_to_stop(worker_id)
+        self._endpoint.workers.told_to_stop(worker_id)
         loop = asyncio.get_running_loop()
         loop.call_later(SIGNAL_S, self._endpoint.ring, QUEUE)  # a held job comes after the signal
         return True
 
     def kill(self, worker_id: str) -> bool:
         """SIGKILL. Whether the worker is one of ours, and alive."""
+        self._killed.add(worker_id)
         return self._send(worker_id, signal.SIGKILL)
 
     def _send(self, worker_id: str, number: signal.Signals) -> bool:

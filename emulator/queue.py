@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 from emulator.job import Job
 
+QUEUE = "queue"
+"""The topic that is rung when there may be a job to take."""
+
 
 class JobQueue:
     """Jobs in the order in which they are handed out."""

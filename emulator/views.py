@@ -35,7 +35,7 @@ def status(job: Job) -> Object:
 def health(endpoint: Endpoint) -> Object:
     """The endpoint's jobs and workers, counted."""
     jobs = Counter(job.state for job in endpoint.jobs.values())
-    states = Counter(w.state(len(endpoint.running(w.id))) for w in endpoint.workers.values())
+    states = Counter(w.state(len(endpoint.running(w.id))) for w in endpoint.workers)
     return {
         "jobs": {
             "completed": jobs[State.COMPLETED],
@@ -71,6 +71,7 @@ def summary(job: Job) -> Object:
         "worker": job.owner.worker if job.owner else None,
         "deliveries": len(job.attempts),
         "chunks": len(job.chunks),
+        "refused": sum(len(attempt.refused) for attempt in job.attempts),
         "queued": moment(job.queued),
         "ended": moment(job.ended) if job.ended else None,
         "error": job.error,

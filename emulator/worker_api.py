@@ -15,11 +15,12 @@ from starlette.routing import Route
 
 from emulator import views
 from emulator.clock import Moment
-from emulator.endpoint import QUEUE, stop_topic
 from emulator.faults import Door, Fate
 from emulator.job import Attempt, Chunk, Job, Json, Refusal
 from emulator.plane import Plane, plane_of
+from emulator.queue import QUEUE
 from emulator.web import HangUp, held, parse_object, reply
+from emulator.workers import stop_topic
 
 CHUNK_LIMIT = 1_000_000
 """Bytes of one stream POST."""
@@ -31,7 +32,7 @@ async def take(request: Request) -> Response:
     """A long poll for one job, or for a batch."""
     plane, worker_id = plane_of(request), request.path_params["worker"]
     door = plane.endpoint.faults.take
-    worker = plane.endpoint.worker(worker_id)
+    worker = plane.endpoint.workers.get(worker_id)
     worker.polls += 1
     refused = _refusal(door, plane.endpoint.faults.fate("take", f"{worker_id}/{worker.polls}"))
     await asyncio.sleep(door.latency_ms / 1000)
@@ -52,7 +53,7 @@ async def stop(request: Request) -> Response:
     """A long poll for the jobs that the worker shall stop."""
     plane, worker_id = plane_of(request), request.path_params["worker"]
     jobs = await held(
-        *(request, plane.bells, lambda: plane.endpoint.stops_for(worker_id) or None),
+        *(request, plane.bells, lambda: plane.endpoint.workers.stops_for(worker_id) or None),
         *(stop_topic(worker_id), plane.poll_seconds),
     )
     return reply({"jobsToStop": jobs}) if jobs else Response(status_code=_EMPTY)
@@ -66,7 +67,7 @@ async def ping(request: Request) -> Response:
     query = request.query_params
     jobs = tuple(job_id for job_id in query.get("job_id", "").split(",") if job_id)
     unhealthy = query.get("status") == "unhealthy"
-    endpoint.ping(request.path_params["worker"], jobs, unhealthy=unhealthy)
+    endpoint.workers.ping(request.path_params["worker"], jobs, unhealthy=unhealthy)
     return reply({})
 
 

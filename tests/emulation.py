@@ -47,6 +47,14 @@ class Emulation:
         """All that the emulator knows of a job, chunks and receipts included."""
         return self._call("GET", f"/jobs/{job_id}")
 
+    def last_job(self) -> dict[str, Any]:
+        """The record of the job that was submitted last."""
+        return self.job(self._call("GET", "/jobs")["jobs"][-1]["id"])
+
+    def forget(self) -> None:
+        """Forgets the jobs that have ended."""
+        self._call("DELETE", "/jobs")
+
     def ended(self, job_id: str, within: float = 30) -> dict[str, Any]:
         """The job's record, once it has ended."""
 
@@ -71,6 +79,9 @@ class Emulation:
     def set_faults(self, **faults: Any) -> None:
         """Switches exactly these faults on; none takes all off."""
         self._call("PUT", "/faults", faults)
+
+    def faults(self) -> dict[str, Any]:
+        return self._call("GET", "/faults")
 
     def workers(self) -> list[dict[str, Any]]:
         return self._call("GET", "/workers")["workers"]

@@ -1,0 +1,120 @@
+// One job in full: a lane for its queue and for each delivery, its events, its input and output.
+
+import { byId, duration, h, notice, number, pretty } from "./dom.js";
+
+const AGAIN_MS = 250;
+const TICKS_DRAWN = 300;
+const SHOWN_TEXT = 20_000;
+
+let current = null;
+let following = true;
+let due = null;
+
+export const picked = () => current;
+
+export function start() {
+  byId("follow").onclick = () => follow(!following);
+}
+
+/** Shows a job, and stays with it. */
+export function pick(id) {
+  follow(false);
+  current = id;
+  load();
+}
+
+/** A job has changed; it is shown if it is the picked one, or the newest while these are followed. */
+export function changed({ id }, newest) {
+  if (following && newest) current = id;
+  if (id === current) due ??= setTimeout(load, AGAIN_MS);
+}
+
+function follow(on) {
+  following = on;
+  byId("follow").setAttribute("aria-pressed", String(on));
+}
+
+async function load() {
+  due = null;
+  const answer = await fetch(`/jobs/${current}`);
+  if (!answer.ok) return notice("That job is forgotten.");
+  show(await answer.json());
+}
+
+function show(job) {
+  const open = [...byId("job").querySelectorAll("details[open]")].map((details) => details.dataset.of);
+  const end = job.ended ?? { monotonic: job.queued.monotonic + Math.max(0.05, Date.now() / 1000 - job.queued.wall) };
+  const span = Math.max(0.001, end.monotonic - job.queued.monotonic);
+  const at = (moment) => (100 * (moment.monotonic - job.queued.monotonic)) / span;
+  byId("job").replaceChildren(
+    heading(job),
+    h("div", { class: "lanes" }, queueLane(job, at), ...job.attempts.map((attempt) => lane(attempt, job, at)), axis(span)),
+    events(job),
+    text("Output", job.error ?? job.output ?? streamed(job), open),
+    text("Input", job.input, open),
+  );
+}
+
+function heading({ number: n, kind, state, id, figures, error }) {
+  const facts = [`${number(figures.completion_tokens)} tokens`, `${number(figures.tokens_per_s)} tokens/s`, `TTFT ${duration(figures.ttft_ms)}`, `total ${duration(figures.total_ms)}`];
+  return h("div", { class: "job-head" }, h("strong", {}, `#${n}`), h("span", { class: `state ${state}` }, state.toLowerCase().replace("_", " ")),
+    h("span", {}, kind), h("code", {}, id), h("span", { class: "muted" }, facts.join(" · ")), error && h("p", { class: "problem" }, error));
+}
+
+/** From the submission to the first delivery; later waits show as gaps between the deliveries. */
+function queueLane({ queued, attempts }, at) {
+  const end = attempts.length ? at(attempts[0].taken) : 100;
+  return track("queue", [span("queue", at(queued), end, "waiting")]);
+}
+
+function lane(attempt, job, at) {
+  const { taken, chunks, refused, worker } = attempt;
+  const first = chunks.length ? at(chunks[0]) : endOf(attempt, job, at);
+  const every = Math.ceil(chunks.length / TICKS_DRAWN);
+  const marks = [
+    span("prompt", at(taken), first, "until the first text"),
+    span("stream", first, endOf(attempt, job, at), `${chunks.length} chunks`),
+    ...chunks.filter((_, index) => index % every === 0).map((chunk) => mark("chunk", at(chunk), `${chunk.size} bytes`)),
+    ...refused.map((refusal) => mark("refused", at(refusal), `${refusal.door}: ${refusal.status ?? "dropped"}`)),
+  ];
+  const name = attempt.duplicate ? `${worker}, duplicate` : worker;
+  return track(name, marks, `${chunks.length} chunks, ${refused.length} refused`);
+}
+
+function endOf(attempt, { events: all, ended, owner }, at) {
+  const lost = all.find(({ kind, monotonic }) => kind === "retried" && monotonic >= attempt.taken.monotonic);
+  return at(lost ?? ended ?? { monotonic: Infinity });
+}
+
+const clip = (percent) => Math.min(100, Math.max(0, percent));
+
+function span(kind, from, to, title) {
+  return h("i", { class: `span ${kind}`, title, style: `left:${clip(from)}%;width:${Math.max(0, clip(to) - clip(from))}%` });
+}
+
+const mark = (kind, at, title) => h("b", { class: kind, title, style: `left:${clip(at)}%` });
+
+function track(name, marks, says = name) {
+  return h("div", { class: "lane" }, h("span", { class: "lane-name" }, name), h("div", { class: "track", role: "img", "aria-label": says }, ...marks));
+}
+
+function axis(seconds) {
+  const steps = [0, 0.25, 0.5, 0.75, 1].map((part) => h("span", {}, duration(seconds * 1000 * part)));
+  return h("div", { class: "lane axis", "aria-hidden": "true" }, h("span", { class: "lane-name" }), h("div", {}, ...steps));
+}
+
+function events({ events: all, queued }) {
+  const since = ({ monotonic }) => `+${((monotonic - queued.monotonic) * 1000).toFixed(0)} ms`;
+  const items = all.map((event) => h("li", { class: event.kind.replace(" ", "-") }, h("time", {}, since(event)), h("strong", {}, event.kind), ` ${event.detail}`));
+  return h("ol", { class: "events", "aria-label": "Events" }, ...items);
+}
+
+function streamed({ attempts }) {
+  return attempts.find((attempt) => attempt.owner)?.chunks.map((chunk) => chunk.output) ?? null;
+}
+
+function text(name, value, open) {
+  const whole = typeof value === "string" ? value : pretty(value);
+  const shown = whole.length > SHOWN_TEXT ? `${whole.slice(0, SHOWN_TEXT)}…` : whole;
+  return h("details", { "data-of": name, open: open.includes(name) }, h("summary", {}, name), h("pre", { class: "code" }, shown));
+}

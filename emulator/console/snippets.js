@@ -1,0 +1,90 @@
+// What was just done, as a person would do it in a shell or in Python.
+
+import { byId } from "./dom.js";
+
+let last = null;
+let language = "curl";
+let model = "demo";
+
+/** The name by which the worker's answers call its model: OpenAI's client wants one. */
+export function modelIs(name) {
+  model = name;
+  show();
+}
+
+export function remember(method, path, body) {
+  last = { method, path, body };
+  show();
+}
+
+export function start() {
+  for (const name of ["curl", "python"]) {
+    byId(`as-${name}`).onclick = () => {
+      language = name;
+      for (const other of ["curl", "python"]) {
+        byId(`as-${other}`).setAttribute("aria-pressed", String(other === name));
+      }
+      show();
+    };
+  }
+  byId("copy").onclick = async () => {
+    await navigator.clipboard.writeText(byId("snippet").textContent);
+    byId("copy").textContent = "Copied";
+    setTimeout(() => (byId("copy").textContent = "Copy"), 1500);
+  };
+}
+
+function show() {
+  if (last) byId("snippet").textContent = language === "curl" ? curl(last) : python(last);
+}
+
+function curl({ method, path, body }) {
+  const url = location.origin + path;
+  const head = method === "GET" || (method === "POST" && body !== undefined) ? "curl -N" : `curl -N -X ${method}`;
+  if (body === undefined) return `${head} ${url}`;
+  const text = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
+  return `${head} ${url} \\\n  -H 'Content-Type: application/json' \\\n  -d '${text}'`;
+}
+
+function python(done) {
+  if (done.path.endsWith("/chat/completions")) return openai(done.body);
+  if (done.path.endsWith("/run")) return runpod(done.body);
+  const given = done.body === undefined ? "" : `, json=${literal(done.body)}`;
+  const call = `httpx.${done.method.toLowerCase()}("${location.origin}${done.path}"${given})`;
+  return `import httpx\n\nprint(${call}.json())`;
+}
+
+function openai(body) {
+  const fields = Object.entries({ model, ...body }).map(([name, value]) => `    ${name}=${literal(value, 1)},\n`);
+  return `from openai import OpenAI
+
+client = OpenAI(base_url="${location.origin}/v2/demo/openai/v1", api_key="any")
+stream = client.chat.completions.create(
+${fields.join("")})
+for chunk in stream:
+    print(chunk.choices[0].delta if chunk.choices else chunk.usage)`;
+}
+
+function runpod(body) {
+  return `import runpod
+
+runpod.api_key = "any"
+runpod.endpoint_url_base = "${location.origin}/v2"
+job = runpod.Endpoint("demo").run(${literal(body)})
+print(job.output(timeout=60))`;
+}
+
+/** A JSON value as Python writes it. */
+function literal(value, depth = 0) {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (typeof value !== "object") return JSON.stringify(value);
+  const [open, close] = Array.isArray(value) ? "[]" : "{}";
+  const items = Array.isArray(value)
+    ? value.map((item) => literal(item, depth + 1))
+    : Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${literal(item, depth + 1)}`);
+  const line = open + items.join(", ") + close;
+  if (line.length < 60 && !line.includes("\n")) return line;
+  const indent = "    ".repeat(depth);
+  return `${open}\n${items.map((item) => `${indent}    ${item},\n`).join("")}${indent}${close}`;
+}
