@@ -38,7 +38,7 @@ class SglangEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: asyncio.Task[None] | None = None
         self._death: str | None = None
-        self._boot_seconds: dict[str, float] = {}
+        self._boot_seconds: dict[str, float] = {}  # empty until it is over
 
     async def start(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -182,7 +182,7 @@ class SglangEngine:
     def health(self) -> Health:
         if self._death is not None:
             return Health.DEAD
-        return Health.STARTING if self._loop is None else Health.READY
+        return Health.READY if self._boot_seconds else Health.STARTING
 
     def load(self) -> Load:
         if self._engine is None or self._death is not None:
