@@ -186,7 +186,7 @@ def duration(jobs: list[dict[str, Any]]) -> float:
 
 
 def lags(jobs: list[dict[str, Any]], sent: dict[str, list[Sent]]) -> str:
-    """From a token's making to the receipt of its POST, and what of it no POST under way explains."""
+    """From a token's making to its POST's receipt, and how much longer than the POST before."""
     lag: list[float] = []
     over: list[float] = []
     for job in jobs:

@@ -90,6 +90,14 @@ def test_the_emulator_does_not_know_the_worker() -> None:
     assert not {name for name in known if name.partition(".")[0] in {"worker", "handler", "runpod"}}
 
 
+@pytest.mark.parametrize("name", ["endpoint", "job", "queue", "worker", "workers", "faults"])
+def test_the_emulators_rules_can_be_tried_without_a_server(name: str) -> None:
+    """No HTTP, no processes, no event loop: a clock in a test is enough."""
+    outside = {"starlette", "uvicorn", "httpx", "asyncio", "subprocess"}
+    shells = {f"emulator.{shell}" for shell in ("web", "pool", "plane", "server", "bells")}
+    assert not (outside | shells) & set(imports(ROOT / "emulator" / f"{name}.py"))
+
+
 def test_every_module_says_what_it_is_for() -> None:
     """A docstring at the head of each module."""
     every = [*MODULES, *EMULATOR]

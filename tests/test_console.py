@@ -303,3 +303,4 @@ def test_the_demo_model_calls_its_tool_and_answers_from_its_cache(open_page: Ope
         )
         again = plane.ended(plane.last_job()["id"])
         assert again["figures"]["cached_tokens"] > 0
+        page.screenshot(path=VIEWS / "demo.png")

@@ -26,11 +26,9 @@ export function start() {
 
 /** Jobs that are new or have changed. */
 export function update(changed) {
-  const newest = Math.max(...changed.map((summary) => summary.number));
-  for (const summary of changed) {
-    known.set(summary.id, summary);
-    job.changed(summary, summary.number === newest && newest >= Math.max(...[...known.values()].map((k) => k.number)));
-  }
+  for (const summary of changed) known.set(summary.id, summary);
+  const newest = Math.max(...[...known.values()].map((summary) => summary.number));
+  for (const summary of changed) job.changed(summary, summary.number === newest);
   render();
 }
 
@@ -72,7 +70,7 @@ function newRow({ id, number: n }) {
   cells.bar.append(bar, h("small"));
   const [state, refused] = [h("span"), h("b", { class: "refusals" })];
   cells.state.append(state, refused);
-  const pick = button(`#${n}`, () => job.pick(id), `Job ${n}: show its timeline`, "pick");
+  const pick = button(`#${n}`, () => (job.pick(id), render()), `Job ${n}: show its timeline`, "pick");
   const element = h("tr", {}, h("th", { scope: "row" }, pick), ...Object.values(cells));
   return { element, cells, parts, bar, state, refused };
 }
