@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SYSTEM_PYTHON := python3.11
 export MODEL ?= demo
 
-.PHONY: setup run test lint types suite unit fuzz serve emulator bench lock clean
+.PHONY: setup run test lint types suite unit long serve emulator bench lock clean
 
 setup:
 	@$(SYSTEM_PYTHON) builder/setup.py
@@ -21,20 +21,24 @@ lint: setup
 types: setup
 	$(PYTHON) -m pyright
 
-# The two halves of the suite, one core each; the fuzzing half is slow under coverage.
-FUZZ := tests/test_parser_fuzz.py tests/test_parser_oracle.py
+# The two halves of the suite, one core each. The long half is fuzzing, which is slow under coverage,
+# and workers in processes of their own, which coverage does not see.
+LONG := $(addprefix tests/test_,parser_fuzz.py parser_oracle.py queue.py queue_endings.py \
+	queue_soak.py constrained.py)
 
 suite: setup
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 unit fuzz
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 unit long
 
 unit:
-	$(PYTHON) -m pytest --cov --cov-report=term $(addprefix --ignore=,$(FUZZ))
+	$(PYTHON) -m pytest --cov --cov-report=term $(addprefix --ignore=,$(LONG))
 
-fuzz:
-	$(PYTHON) -m pytest $(FUZZ)
+long:
+	$(PYTHON) -m pytest $(LONG)
 
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost
+	$(PYTHON) -m benchmarks.queue_door
+	$(PYTHON) -m benchmarks.header_grammar
 
 serve: setup
 	@$(PYTHON) -m worker.serve --host 127.0.0.1
