@@ -46,7 +46,9 @@ def worker(
         process.wait()
 
 
-def test_sigterm_at_any_moment_loses_no_job(plane: Emulation, tmp_path: Path) -> None:
+def test_sigterm_at_any_moment_loses_no_job(
+    plane: Emulation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Twenty workers, ended at random moments between streams; each job is reported once."""
     rng = random.Random(11)  # noqa: S311 - repeatable, not secret
     late = list[float]()
@@ -68,7 +70,8 @@ def test_sigterm_at_any_moment_loses_no_job(plane: Emulation, tmp_path: Path) ->
             assert streamed(job) == job["output"]
             ends.append(job["ended"]["monotonic"])
         late += [left - max(ends)] if ends else []
-    print(f"\nSIGTERM: out {max(late):.2f} s after the last job at most, {len(late)} workers")
+    with capsys.disabled():
+        print(f"\nSIGTERM: out {max(late):.2f} s after the last job at most, {len(late)} workers")
 
 
 def test_a_job_that_comes_after_sigterm_is_answered(plane: Emulation, tmp_path: Path) -> None:
