@@ -19,7 +19,7 @@ LONG = {"words": ["a"] * 2000, "pause": 0.05}
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[Emulation]:
-    with emulation(workers=1, POLL_SECONDS="3") as running:
+    with emulation(workers=1, POLL_SECONDS="1") as running:
         running.ready(1)
         yield running
 

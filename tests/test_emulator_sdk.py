@@ -10,7 +10,7 @@ from tests.emulation import Emulation, emulation, eventually, refused, streamed
 @pytest.fixture(scope="module")
 def plane() -> Iterator[Emulation]:
     """An emulator with two workers of the toy kind."""
-    with emulation(workers=2, POLL_SECONDS="3") as running:
+    with emulation(workers=2, POLL_SECONDS="1") as running:
         running.ready(2)
         yield running
 
