@@ -123,6 +123,11 @@ class Endpoint:
         job.note("refused", refusal.at, f"{refusal.door}: {refusal.status or 'dropped'}")
         self._changed(job)
 
+    def repeat(self, job: Job, attempt: Attempt, key: str) -> None:
+        """A POST came that had counted already."""
+        job.note("repeated", self.clock(), f"{attempt.worker}: {key}")
+        self._changed(job)
+
     def progress(self, job: Job, attempt: Attempt, output: Json) -> None:
         """A worker tells how far a job is."""
         if job.runs_in(attempt):

@@ -22,6 +22,7 @@ class Fate(Enum):
     FAIL = "fail"
     BUSY = "busy"
     DROP = "drop"
+    LOSE_REPLY = "lose reply"
     TOO_LARGE = "too large"
 
 
@@ -44,7 +45,7 @@ class Chance(_Model):
 
 
 class Door(_Model):
-    """What can happen to the requests at one of the worker's doors."""
+    """What can happen to the requests at one of the worker's doors, whatever they bring."""
 
     latency_ms: Annotated[float, Field(ge=0)] = 0
     fail: Chance = Field(default_factory=Chance)
@@ -55,14 +56,11 @@ class Door(_Model):
     retry_after_s: Annotated[int, Field(ge=0)] = 1
     drop: Chance = Field(default_factory=Chance)
     """The connection is closed without a reply; what was sent is lost."""
-    max_bytes: Annotated[int, Field(ge=1)] | None = None
-    """A larger body gets 413."""
 
     def fate(self, key: str, size: int = 0) -> Fate:
         """What becomes of a request; `key` is what its luck hangs on."""
-        if self.max_bytes is not None and size > self.max_bytes:
-            return Fate.TOO_LARGE
-        chances = ((Fate.DROP, self.drop), (Fate.FAIL, self.fail), (Fate.BUSY, self.busy))
+        del size
+        chances = self._chances()
         for fate, chance in chances:
             if chance.due():
                 return fate
@@ -73,13 +71,33 @@ class Door(_Model):
             luck -= chance.rate
         return Fate.FINE
 
+    def _chances(self) -> list[tuple[Fate, Chance]]:
+        return [(Fate.DROP, self.drop), (Fate.FAIL, self.fail), (Fate.BUSY, self.busy)]
+
+
+class PostDoor(Door):
+    """What can happen, besides, to what a worker brings."""
+
+    lost_reply: Chance = Field(default_factory=Chance)
+    """The connection is closed without a reply; what was sent counts."""
+    max_bytes: Annotated[int, Field(ge=1)] | None = None
+    """A larger body gets 413."""
+
+    def fate(self, key: str, size: int = 0) -> Fate:
+        if self.max_bytes is not None and size > self.max_bytes:
+            return Fate.TOO_LARGE
+        return super().fate(key)
+
+    def _chances(self) -> list[tuple[Fate, Chance]]:
+        return [*super()._chances(), (Fate.LOSE_REPLY, self.lost_reply)]
+
 
 class Faults(_Model):
     """All faults, as `PUT /faults` takes them; the default is none."""
 
     seed: int = 0
-    stream: Door = Field(default_factory=Door)
-    done: Door = Field(default_factory=Door)
+    stream: PostDoor = Field(default_factory=PostDoor)
+    done: PostDoor = Field(default_factory=PostDoor)
     take: Door = Field(default_factory=Door)
     duplicate: Chance = Field(default_factory=Chance)
     """A job is delivered once more than it should be."""
@@ -87,6 +105,8 @@ class Faults(_Model):
     """Jobs reach only a worker that was sent SIGTERM, until the fault is taken off."""
     miss_pings: bool = False
     """Pings get no reply and count for nothing."""
+    forget_keys: bool = False
+    """What comes twice with one Idempotency-Key counts twice."""
 
     def door(self, name: str) -> Door:
         """The faults of a door: stream, done or take."""

@@ -75,6 +75,10 @@ class Attempt:
     duplicate: bool = False
     chunks: list[Chunk] = field(default_factory=list[Chunk])
     refused: list[Refusal] = field(default_factory=list[Refusal])
+    posts: int = 0
+    """How many POSTs came for it, whatever became of them."""
+    keys: set[str] = field(default_factory=set[str])
+    """The idempotency keys of what has counted."""
 
 
 @dataclass(slots=True, eq=False)

@@ -5,6 +5,7 @@ Source: https://docs.runpod.io/serverless/endpoints/send-requests, "Webhook noti
 """
 
 import asyncio
+import json
 
 import httpx
 
@@ -39,12 +40,13 @@ class Webhooks:
 
 
 async def _send(job: Job, url: str) -> None:
-    async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
+    body, headers = json.dumps(views.status(job)), {"Content-Type": "application/json"}
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, headers=headers) as client:
         for tried in range(TRIES):
             if tried:
                 await asyncio.sleep(PAUSE_S)
             try:
-                answer = await client.post(url, json=views.status(job))
+                answer = await client.post(url, content=body)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 job.note("webhook", now(), type(error).__name__)
                 continue

@@ -1,7 +1,8 @@
 """The worker's side of the platform, as RunPod's SDK 1.12.0 speaks it.
 
 Rules: a POST's receipt is stamped when its body is there, before any fault and any latency. What
-a POST brought counts from then on, and its reply comes after the latency.
+a POST brought counts from then on, once for each Idempotency-Key, and its reply comes after the
+latency. Unknown of the platform, and chosen here: that it heeds such keys.
 Source: runpod/serverless/modules/{rp_job,rp_http,rp_ping}.py of that release.
 """
 
@@ -77,10 +78,10 @@ async def stream(request: Request) -> Response:
     posted = await _posted(request, plane, "stream")
     if isinstance(posted, Response):
         return posted
-    chunk = Chunk(posted.body.get("output"), posted.at, posted.size)
-    plane.endpoint.receive(posted.job, posted.attempt, chunk)
-    await asyncio.sleep(plane.endpoint.faults.stream.latency_ms / 1000)
-    return reply({})
+    if not posted.repeated:
+        chunk = Chunk(posted.body.get("output"), posted.at, posted.size)
+        plane.endpoint.receive(posted.job, posted.attempt, chunk)
+    return await _acknowledgement(posted, plane.endpoint.faults.stream)
 
 
 async def done(request: Request) -> Response:
@@ -89,17 +90,26 @@ async def done(request: Request) -> Response:
     posted = await _posted(request, plane, "done")
     if isinstance(posted, Response):
         return posted
-    result, worker_id = posted.body, posted.attempt.worker
+    if not posted.repeated:
+        await _report(plane, posted)
+    return await _acknowledgement(posted, plane.endpoint.faults.done)
+
+
+async def _report(plane: Plane, posted: "_Posted") -> None:
+    result = posted.body
     if result.get("status") == "IN_PROGRESS":
         plane.endpoint.progress(posted.job, posted.attempt, result.get("output"))
     else:
         error = result.get("error")
         error = error if error is None or isinstance(error, str) else json.dumps(error)
         plane.endpoint.finish(posted.job, posted.attempt, result.get("output"), error)
-    if result.get("stopPod") and plane.pool.terminate(worker_id):
+    if result.get("stopPod") and plane.pool.terminate(posted.attempt.worker):
         await plane.pool.start()
-    await asyncio.sleep(plane.endpoint.faults.done.latency_ms / 1000)
-    return reply({})
+
+
+async def _acknowledgement(posted: "_Posted", door: Door) -> Response:
+    await asyncio.sleep(door.latency_ms / 1000)
+    return HangUp() if posted.reply_lost else reply({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,9 @@ class _Posted:
     body: dict[str, Json]
     size: int
     at: Moment
+    repeated: bool
+    """Whether it came before, with the same key."""
+    reply_lost: bool
 
 
 async def _posted(request: Request, plane: Plane, door: str) -> _Posted | Response:
@@ -121,23 +134,37 @@ async def _posted(request: Request, plane: Plane, door: str) -> _Posted | Respon
     attempt = job.attempt_of(request.path_params["worker"]) if job else None
     if job is None or attempt is None:
         return reply({"error": "this worker was given no such job"}, 404)
-    size, number = len(body), len(attempt.chunks) + len(attempt.refused)
-    fate = faults.fate(door, f"{job.number}/{number}", size)
+    size = len(body)
+    fate = faults.fate(door, f"{job.number}/{attempt.posts}", size)
+    attempt.posts += 1
     if door == "stream" and size > CHUNK_LIMIT:
         fate = Fate.TOO_LARGE
     refused = _refusal(faults.door(door), fate)
     if refused is None:
-        return _Posted(job, attempt, parse_object(body), size, at)
+        value, repeated = parse_object(body), _repeated(request, plane, job, attempt)
+        return _Posted(job, attempt, value, size, at, repeated, fate is Fate.LOSE_REPLY)
     status = None if fate is Fate.DROP else refused.status_code
     plane.endpoint.refuse(job, attempt, Refusal(door, status, at, size))
     await asyncio.sleep(faults.door(door).latency_ms / 1000)
     return refused
 
 
+def _repeated(request: Request, plane: Plane, job: Job, attempt: Attempt) -> bool:
+    """Whether a POST has counted before. If not, it does from now on."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None or plane.endpoint.faults.forget_keys:
+        return False
+    if key in attempt.keys:
+        plane.endpoint.repeat(job, attempt, key)
+        return True
+    attempt.keys.add(key)
+    return False
+
+
 def _refusal(door: Door, fate: Fate) -> Response | None:
     """The reply that a fate means; None where the request goes its way."""
     match fate:
-        case Fate.FINE:
+        case Fate.FINE | Fate.LOSE_REPLY:
             return None
         case Fate.DROP:
             return HangUp()

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.emulation import Emulation, emulation, refused, streamed
+from tests.emulation import Emulation, emulation, eventually, refused, streamed
 
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[Emulation]:
     """An emulator with two workers of the toy kind."""
-    with emulation(workers=2, POLL_SECONDS="3") as running:
+    with emulation(workers=2, POLL_SECONDS="1") as running:
         running.ready(2)
         yield running
 
@@ -85,3 +85,31 @@ def test_the_jobs_of_a_killed_worker_are_retried_by_the_others(plane: Emulation)
     assert streamed(job) == ["a"] * 20
     plane.start_worker()
     plane.ready(2)
+
+
+def test_a_job_that_comes_after_sigterm_is_lost_by_the_sdk_and_retried(plane: Emulation) -> None:
+    """The SDK takes it and never runs it; its worker's end gives it to another."""
+    plane.set_faults(hold_until_stop=True)
+    job_id = plane.submit({"words": ["a"]})
+    leaving = plane.ready(2)[0]
+    plane.terminate(leaving)
+    eventually(lambda: plane.job(job_id)["attempts"])
+    plane.set_faults()
+    assert plane.exit_status(leaving) == 0
+    job = plane.ended(job_id)
+    assert job["state"] == "COMPLETED"
+    assert [attempt["worker"] == leaving for attempt in job["attempts"]] == [True, False]
+    plane.start_worker()
+    plane.ready(2)
+
+
+def test_workers_whose_pings_are_missed_count_as_dead_until_they_are_heard(
+    plane: Emulation,
+) -> None:
+    """Nothing is wrong with them: they come back with the first ping."""
+    plane.set_faults(miss_pings=True)
+    eventually(lambda: all(w["state"] in ("unhealthy", "exited") for w in plane.workers()))
+    job_id = plane.submit({"words": ["a"]})
+    assert plane.job(job_id)["state"] == "IN_QUEUE"
+    plane.set_faults()
+    assert plane.ended(job_id)["state"] == "COMPLETED"

@@ -9,9 +9,11 @@ const CHANCES = [
   { name: "busy", label: "429", extra: { name: "retry_after_s", label: "after, s", min: 0 } },
   { name: "drop", label: "Dropped", says: "connection dropped" },
 ];
+const OF_POSTS = [{ name: "lost_reply", label: "Reply lost", says: "reply lost" }];
 const SWITCHES = [
   { name: "hold_until_stop", label: "Hold jobs until a worker got SIGTERM" },
   { name: "miss_pings", label: "Miss pings" },
+  { name: "forget_keys", label: "Forget idempotency keys" },
 ];
 
 let faults = null;
@@ -57,7 +59,11 @@ function tab(name, index, doors) {
   return element;
 }
 
-const active = (door) => door.latency_ms > 0 || door.max_bytes !== null || CHANCES.some(({ name }) => door[name].rate > 0 || door[name].next > 0);
+/** Whether any of a door's faults can strike. */
+function active(door) {
+  const strikes = (fault) => fault?.rate > 0 || fault?.next > 0;
+  return door.latency_ms > 0 || Boolean(door.max_bytes) || [...CHANCES, ...OF_POSTS].some(({ name }) => strikes(door[name]));
+}
 
 function select(tabs, doors, chosen) {
   tabs.forEach((each, index) => each.setAttribute("aria-pressed", String(index === chosen)));
@@ -65,8 +71,9 @@ function select(tabs, doors, chosen) {
 }
 
 function door(name) {
-  const rows = CHANCES.map((fault) => chance([name], fault));
-  const size = name === "take" ? [] : [field([name], { name: "max_bytes", label: "413 above, bytes", min: 1, empty: null })];
+  const brings = name !== "take";
+  const rows = [...CHANCES, ...(brings ? OF_POSTS : [])].map((fault) => chance([name], fault));
+  const size = !brings ? [] : [field([name], { name: "max_bytes", label: "413 above, bytes", min: 1, empty: null })];
   return h("div", { class: "fault-rows" }, field([name], { name: "latency_ms", label: "Latency, ms", min: 0, step: 10 }), ...rows, ...size);
 }
 

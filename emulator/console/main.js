@@ -17,7 +17,7 @@ function startTheme() {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const now = () => localStorage.theme ?? (dark.matches ? "dark" : "light");
   const show = () => {
-    document.documentElement.dataset.theme = now();
+    if (localStorage.theme) document.documentElement.dataset.theme = localStorage.theme;
     byId("theme").textContent = now() === "dark" ? "Light" : "Dark";
     byId("theme").setAttribute("aria-label", `Use ${now() === "dark" ? "light" : "dark"} colours`);
   };
