@@ -7,9 +7,11 @@ their worker; what the demo model answers to `SUM` at temperature 0 is always th
 import itertools
 import json
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -187,22 +189,40 @@ def random_faults(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def test_a_cancel_at_any_moment_stops_its_job_alone(plane: Emulation, expected: str) -> None:
-    """Twenty random moments; the worker is idle soon after, and others go on."""
+def test_a_cancel_at_any_moment_stops_its_job_alone(
+    plane: Emulation, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twenty random moments; nothing more comes of the job, and others go on."""
     rng = random.Random(7)  # noqa: S311 - repeatable, not secret
     plane.set_faults(stream={"latency_ms": 20})
     beside = plane.submit(events(LONG))
+    cancelled = dict[str, float]()
     for _ in range(20):
         job_id = plane.submit(events(LONG))
         time.sleep(rng.uniform(0, 0.8))
         plane.cancel(job_id)
-        plane.in_state(job_id, "CANCELLED")
+        job = plane.in_state(job_id, "CANCELLED")
+        if job["worker"]:
+            cancelled[job_id] = job["ended"]["wall"]
         time.sleep(0.2)  # a POST may have been under way
         count = plane.job(job_id)["chunks"]
         time.sleep(0.2)
         assert plane.job(job_id)["chunks"] == count
+    (worker_id,) = plane.ready()
+    late = [stopped - cancelled[i] for i, stopped in stops(plane.log(worker_id)) if i in cancelled]
+    with capsys.disabled():
+        print(f"\n{len(late)} cancels: stopped {max(late) * 1000:.0f} ms later at most")
+    assert len(late) == len(cancelled)
     assert plane.ended(beside, 60)["state"] == "COMPLETED"
     assert told(plane.ended(plane.submit(CHAT))["output"]) == expected
+
+
+def stops(log: list[str]) -> Iterator[tuple[str, float]]:
+    """The jobs that the worker's log says it stopped, and when (seconds since the epoch)."""
+    for line in log:
+        if found := re.match(r"(.{23}) INFO .*: job (\S+): stopped$", line):
+            moment = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007 - local time
+            yield found[2], moment.timestamp()
 
 
 def test_the_ping_process_is_started_anew(plane: Emulation, expected: str) -> None:
