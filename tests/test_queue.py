@@ -123,11 +123,12 @@ def test_a_slow_platform_gets_fewer_and_larger_chunks(plane: Emulation, expected
 
 
 FAULTS: dict[str, dict[str, Any]] = {
-    "503": {"stream": {"fail": {"rate": 0.3}}},
-    "429": {"stream": {"busy": {"rate": 0.1}, "retry_after_s": 0}},
+    "503": {"stream": {"fail": {"rate": 0.3, "next": 2}}},
+    "429": {"stream": {"busy": {"rate": 0.1, "next": 2}, "retry_after_s": 0}},
     "413": {"stream": {"max_bytes": 420, "latency_ms": 100}},
-    "dropped": {"stream": {"drop": {"rate": 0.3}}},
-    "results": {"done": {"fail": {"rate": 0.3}, "drop": {"rate": 0.3}}},
+    "dropped": {"stream": {"drop": {"rate": 0.3, "next": 2}}},
+    "replies": {"stream": {"lost_reply": {"rate": 0.3}}, "done": {"lost_reply": {"rate": 0.3}}},
+    "results": {"done": {"fail": {"rate": 0.3, "next": 1}, "drop": {"rate": 0.3, "next": 1}}},
     "takes": {"take": {"fail": {"next": 2}, "drop": {"next": 2}}},
     "twice": {"duplicate": {"rate": 1}},
     "pings": {"miss_pings": True},
