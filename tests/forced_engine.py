@@ -13,16 +13,21 @@ from worker.engine import Sampling, SglangEngine
 
 
 class Script(CustomLogitProcessor):
-    """Lets the sampler choose the next id of the request's script alone."""
+    """Lets the sampler choose the next id of the request's script alone.
+
+    Where the script stands is read off the request's KV cache. Its calls cannot be counted: of a
+    prompt in chunks, SGLang samples after each and keeps the last alone. Nor can its tokens:
+    they are a step late where the schedule overlaps.
+    """
 
     def __call__(
         self, logits: torch.Tensor, custom_param_list: list[dict[str, Any]] | None = None
     ) -> torch.Tensor:
         for row, params in enumerate(custom_param_list or ()):
-            at = params.get("at", 0)
-            params["at"] = at + 1
+            script, request = params["script"], params["__req__"]
+            said = max(0, request.kv.kv_committed_len - len(request.origin_input_ids))
             logits[row, :] = -float("inf")
-            logits[row, params["script"][min(at, len(params["script"]) - 1)]] = 0.0
+            logits[row, script[min(said, len(script) - 1)]] = 0.0
         return logits
 
 
