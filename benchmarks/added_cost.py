@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from worker.api import sse
 from worker.engine import SglangEngine, server_args
@@ -62,11 +62,12 @@ async def cost(one: Callable[[], Awaitable[int]]) -> Cost:
     return Cost((time.process_time() - cpu) / tokens * 1e6, tokens / (time.monotonic() - wall))
 
 
-async def bare(engine: SglangEngine) -> int:
+async def bare(engine: SglangEngine, body: dict[str, Any] = BODY) -> int:
     """One stream of SGLang's own; the number of its tokens."""
-    sampling = Sampling(max_tokens=4000, temperature=0.0, stop_ids=STOP_IDS)
+    longest = body.get("max_tokens", 4000)
+    sampling = Sampling(max_tokens=longest, temperature=0.0, stop_ids=STOP_IDS)
     stream = await engine._engine.async_generate(
-        input_ids=render_prompt(BODY), sampling_params=sampling_params(sampling), stream=True
+        input_ids=render_prompt(body), sampling_params=sampling_params(sampling), stream=True
     )
     tokens = 0
     async with aclosing(stream) as chunks:

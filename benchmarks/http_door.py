@@ -1,9 +1,10 @@
 """Our HTTP door beside SGLang's own server and the bare engine: 32 streams of a chat, in one run.
 
-Rule: each side has an engine of its own with the same model and arguments, and the other sides'
-processes are stopped (SIGSTOP) while it is measured: idle schedulers spin. The sides take turns.
-The client is one process with bare sockets, the same for both servers. What is compared is tokens
-per second, the CPU of the process that serves HTTP, and how long /ping takes meanwhile.
+Rule: each side is a process of its own, whose engine has the same model and arguments and is asked
+for the same prompts and tokens; the others are stopped (SIGSTOP) while it is measured: idle
+schedulers spin. The sides take turns. The client is this process, with bare sockets, the same for
+both servers. What is compared is tokens per second, the CPU of the process that serves (or reads
+the bare engine's output), and how long /ping takes meanwhile.
 Run: `python -m benchmarks.http_door [ROUNDS]`.
 """
 
@@ -13,14 +14,15 @@ import os
 import signal
 import socket
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import psutil
 import uvloop
 
@@ -51,45 +53,41 @@ class Figures(NamedTuple):
 
 
 class Side:
-    """What is measured: a process with its children, and how a round of it is made."""
+    """What is measured: a process with its children, and how it makes a round of streams."""
 
-    def __init__(self, name: str, pid: int, one: Callable[[], Awaitable[int]], port: int) -> None:
+    def __init__(
+        self, name: str, process: Process, streams: Callable[[], Awaitable[int]], port: int = 0
+    ) -> None:
         self.name = name
-        self.port = port
-        self._process = psutil.Process(pid)
-        self._one = one
+        self.process = process
+        self._port = port
+        self._streams = streams
+        self._seen = psutil.Process(process.pid)
 
-    @contextmanager
-    def awake(self) -> Iterator[None]:
-        self._signal(signal.SIGCONT)
-        try:
-            yield
-        finally:
-            self.stop()
-
-    def stop(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def _signal(self, number: int) -> None:
-        family = self._process.children(recursive=True)
-        for process in family + ([self._process] if self._process.pid != os.getpid() else []):
-            process.send_signal(number)
+    def signal(self, number: int) -> None:
+        for each in [*self._seen.children(recursive=True), self._seen]:
+            each.send_signal(number)
 
     async def round(self) -> Figures:
-        with self.awake():
-            pings: list[float] = []
-            pinging = asyncio.create_task(ping(self.port, pings))
-            cpu, wall = self._cpu(), time.monotonic()
-            tokens = sum(await asyncio.gather(*(self._one() for _ in range(STREAMS))))
-            wall, cpu = time.monotonic() - wall, self._cpu() - cpu
-            pinging.cancel()
-            await asyncio.wait({pinging})
+        self.signal(signal.SIGCONT)
+        pings: list[float] = []
+        pinging = asyncio.create_task(ping(self._port, pings))
+        cpu, wall = self._cpu(), time.monotonic()
+        tokens = await self._streams()
+        wall, cpu = time.monotonic() - wall, self._cpu() - cpu
+        pinging.cancel()
+        await asyncio.wait({pinging})
+        self.signal(signal.SIGSTOP)
         p99 = statistics.quantiles(pings, n=100)[98] if len(pings) > 1 else 0.0
         return Figures(tokens / wall, cpu / tokens * 1e6, p99 * 1000)
 
     def _cpu(self) -> float:
-        times = self._process.cpu_times()
+        times = self._seen.cpu_times()
         return times.user + times.system
+
+
+async def streams(port: int) -> int:
+    return sum(await asyncio.gather(*(stream(port) for _ in range(STREAMS))))
 
 
 async def stream(port: int) -> int:
@@ -109,9 +107,11 @@ async def stream(port: int) -> int:
 
 async def ping(port: int, seconds: list[float]) -> None:
     """How long a health check takes, twenty times a second, on a connection of its own."""
+    if not port:
+        return
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        while port:
+        while True:
             started = time.monotonic()
             writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
             await reader.readuntil(b"\r\n\r\n")
@@ -126,68 +126,85 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def start(arguments: list[str], port: int, path: str) -> subprocess.Popen[bytes]:
-    """A server's process, once it answers a chat."""
-    environment = {"MODEL": "demo", "PORT": str(port), "LOG_LEVEL": "error"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
+async def start(name: str, *words: str, port: int = 0) -> Process:
+    environment = {"MODEL": "demo", "LOG_LEVEL": "error", "PORT": str(port)}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", name, *words),
         cwd=ROOT,
         env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdin=PIPE,
+        stdout=PIPE if name == __spec__.name else DEVNULL,
+        stderr=DEVNULL,
     )
-    import httpx
-
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}{path}").status_code == 200:
-                return process
-        except httpx.TransportError:
-            pass
-        time.sleep(0.5)
-    raise TimeoutError(f"{arguments[0]} did not start")
 
 
-def of_sglang(arguments: dict[str, Any]) -> Callable[[int], list[str]]:
-    """SGLang's server at a port, with the very arguments of our engine."""
-    words = ["sglang.launch_server", "--host", "127.0.0.1"]
+async def server(name: str, path: str, port: int, *words: str) -> Side:
+    """A server on a port, once it answers at `path`."""
+    process = await start(name, *words, port=port)
+    async with asyncio.timeout(300), httpx.AsyncClient() as client:
+        while True:
+            with suppress(httpx.TransportError):
+                if (await client.get(f"http://127.0.0.1:{port}{path}")).status_code == 200:
+                    return Side(name, process, lambda: streams(port), port)
+            await asyncio.sleep(0.5)
+
+
+async def our_side(arguments: dict[str, Any]) -> Side:  # noqa: ARG001 - it makes them itself
+    return await server("worker.serve", "/ping", free_port(), "--host", "127.0.0.1")
+
+
+async def sglang_side(arguments: dict[str, Any]) -> Side:
+    port = free_port()
+    words = ["--port", str(port), *as_words(arguments)]
+    return await server("sglang.launch_server", "/health_generate", port, *words)
+
+
+async def bare_side(arguments: dict[str, Any]) -> Side:  # noqa: ARG001 - it makes them itself
+    """The bare engine in a process of its own: a line in is a round, a line out its tokens."""
+    process = await start(__spec__.name, "bare")
+    assert process.stdin
+    assert process.stdout
+    to, by = process.stdin, process.stdout
+
+    async def round_of_streams() -> int:
+        to.write(b"\n")
+        return int(await by.readline())
+
+    await by.readline()  # it has started
+    return Side("bare engine", process, round_of_streams)
+
+
+async def be_bare(arguments: dict[str, Any]) -> None:
+    engine = SglangEngine(arguments)
+    await engine.start()
+    print(flush=True)
+    while await asyncio.to_thread(sys.stdin.readline):
+        tokens = await asyncio.gather(*(bare(engine, BODY) for _ in range(STREAMS)))
+        print(sum(tokens), flush=True)
+
+
+def as_words(arguments: dict[str, Any]) -> list[str]:
+    """Our engine's very arguments, as SGLang's server takes them."""
+    words = ["--host", "127.0.0.1"]
     for name, value in arguments.items():
         if name != "custom_sigquit_handler" and value is not False:
             words.append("--" + name.replace("_", "-"))
             words += [] if value is True else [str(value)]
-    return lambda port: [*words, "--port", str(port)]
+    return words
 
 
-async def main(rounds: int) -> None:
-    settings = Settings(model="demo", log_level="error")
-    model = resolve(settings)
-    arguments = server_args(settings, model)
-    servers: list[subprocess.Popen[bytes]] = []
+async def main(arguments: dict[str, Any], rounds: int) -> None:
     sides: list[Side] = []
-    engine = SglangEngine(arguments)
     try:
-        for name, words, path in (
-            ("worker.serve", lambda _: ["worker.serve", "--host", "127.0.0.1"], "/ping"),
-            ("sglang.launch_server", of_sglang(arguments), "/health_generate"),
-        ):
-            port = free_port()
-            servers.append(await asyncio.to_thread(start, words(port), port, path))
-            sides.append(Side(name, servers[-1].pid, lambda port=port: stream(port), port))
-            sides[-1].stop()
-        await engine.start()
-        sides.insert(0, Side("bare engine", os.getpid(), lambda: bare(engine), 0))
+        for start_side in (bare_side, our_side, sglang_side):
+            sides.append(await start_side(arguments))
+            sides[-1].signal(signal.SIGSTOP)
         figures = [[await side.round() for side in sides] for _ in range(rounds + 1)][1:]
-        report(sides, figures)
+        report(sides, figures)  # the first round warmed up
     finally:
-        for server in servers:
-            family = psutil.Process(server.pid).children(recursive=True)
-            for process in [*family, server]:
-                process.kill()
-            server.wait()
-        for child in psutil.Process().children(recursive=True):
-            child.send_signal(signal.SIGCONT)  # what is stopped cannot be closed
-        await engine.close()
+        for side in sides:
+            side.signal(signal.SIGKILL)
+            await side.process.wait()
 
 
 def report(sides: list[Side], figures: list[list[Figures]]) -> None:
@@ -210,4 +227,9 @@ def report(sides: list[Side], figures: list[list[Figures]]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5))
+    settings = Settings(model="demo", log_level="error")
+    of_engine = server_args(settings, resolve(settings))
+    if sys.argv[1:] == ["bare"]:
+        uvloop.run(be_bare(of_engine))
+    else:
+        uvloop.run(main(of_engine, int(sys.argv[1]) if len(sys.argv) > 1 else 5))
