@@ -15,7 +15,7 @@ options=(-f "$here/sshd_config" -p "${SSH_PORT:-22}")
 
 install -d -m 0700 "$folder"
 if [ -n "${PUBLIC_KEY:-}" ]; then
-    printf '%s\n' "${PUBLIC_KEY//$'\r'/}" | install -m 0600 /dev/stdin "$folder/authorized_keys"
+    printf '%s\n' "$PUBLIC_KEY" | install -m 0600 /dev/stdin "$folder/authorized_keys"
 fi
 if [ -n "${SSH_PASSWORD:-}" ]; then
     printf 'root:%s\n' "$SSH_PASSWORD" | chpasswd
@@ -30,4 +30,4 @@ env -0 | grep -zvP '\n|^(HOME|LOGNAME|OLDPWD|PWD|SHELL|SHLVL|TERM|USER|_)=' | tr
 install -d -m 0755 /run/sshd
 [ -f /run/sshd/host_key ] || ssh-keygen -q -t ed25519 -N '' -f /run/sshd/host_key
 /usr/sbin/sshd -t "${options[@]}"
-(/usr/sbin/sshd -D -e "${options[@]}" &)
+/usr/sbin/sshd -D -e "${options[@]}" &

@@ -1,4 +1,4 @@
-"""The start script as a container runs it: as the first process, with an /etc and a home of its own.
+"""The start script as a container runs it: as the first process, with its own /etc and home.
 
 Rule: nothing of the machine is changed. The processes are in a PID namespace and end with its
 first; root's password and home, and what sshd keeps in /run, are in a mount namespace.

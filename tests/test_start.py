@@ -43,7 +43,9 @@ def key(tmp_path: Path) -> Path:
 
 
 def make_key(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-C", "", "-N", "", "-f", path], check=True
+    )
     return path
 
 
@@ -83,9 +85,7 @@ def test_a_queue_worker_where_there_is_a_queue_else_the_http_api(
 @needs_container
 def test_a_queue_worker_has_no_sshd(start: Start, key: Path) -> None:
     """Nor the password in its environment."""
-    container = start(
-        RUNPOD_WEBHOOK_GET_JOB=QUEUE, PUBLIC_KEY=public(key), SSH_PASSWORD=PASSWORD
-    )
+    container = start(RUNPOD_WEBHOOK_GET_JOB=QUEUE, PUBLIC_KEY=public(key), SSH_PASSWORD=PASSWORD)
     assert "started: python3 -u handler.py" in container.started()
     assert PASSWORD not in container.log()
     assert not container.listens()
@@ -173,7 +173,7 @@ def test_an_sshd_that_cannot_be_started_is_said_and_the_api_starts(start: Start,
     assert "started: python3 -m worker.serve" in refused.started()
     assert "sshd could not be started; the API starts without it" in refused.log()
 
-    with socket.create_server(("0.0.0.0", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         blocked = start(PUBLIC_KEY=public(key), SSH_PORT=str(taken.getsockname()[1]))
         assert "started: python3 -m worker.serve" in blocked.started()
         until(lambda: "Address already in use" in blocked.log())
