@@ -176,7 +176,20 @@ def test_an_sshd_that_cannot_be_started_is_said_and_the_api_starts(start: Start,
     with socket.create_server(("127.0.0.1", 0)) as taken:
         blocked = start(PUBLIC_KEY=public(key), SSH_PORT=str(taken.getsockname()[1]))
         assert "started: python3 -m worker.serve" in blocked.started()
-        until(lambda: "Address already in use" in blocked.log())
+        until(lambda: "Cannot bind any address" in blocked.log())
+
+
+@needs_container
+def test_strangers_who_knock_are_not_in_the_log(start: Start, key: Path) -> None:
+    """A scanner's probe, a wrong protocol, a wrong password: any open port gets many of these."""
+    container = start(PUBLIC_KEY=public(key))
+    container.has_sshd()  # by connecting and leaving
+    said = container.started()
+    with socket.create_connection(("127.0.0.1", container.ssh_port)) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert connection.recv(100).startswith(b"SSH-2.0")
+    assert container.ssh("true", password="wrong").returncode != 0
+    assert container.log() == said
 
 
 @needs_container
