@@ -176,7 +176,7 @@ def test_an_sshd_that_cannot_be_started_is_said_and_the_api_starts(start: Start,
     with socket.create_server(("127.0.0.1", 0)) as taken:
         blocked = start(PUBLIC_KEY=public(key), SSH_PORT=str(taken.getsockname()[1]))
         assert "started: python3 -m worker.serve" in blocked.started()
-        until(lambda: "Cannot bind any address" in blocked.log())
+        until(lambda: "Cannot bind any address" in blocked.log(), 20)
 
 
 @needs_container
@@ -231,8 +231,8 @@ def test_the_api_through_a_tunnel_and_its_end(start: Start, key: Path) -> None:
         subprocess.Popen(tunnel) as ssh,
         httpx.Client(base_url=f"http://127.0.0.1:{local}", timeout=60) as client,
     ):
-        until(lambda: ping(client) == 204, 60)
-        until(lambda: ping(client) == 200, 120)
+        until(lambda: ping(client) == 204, 100)
+        until(lambda: ping(client) == 200, 180)
         answer = client.post("/v1/chat/completions", json=question).json()
         assert "4" in answer["choices"][0]["message"]["content"]
         assert container.stop() == 0
