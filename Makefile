@@ -17,6 +17,8 @@ test: lint types suite
 lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	.venv/bin/shellcheck builder/*.sh .ci/run
+	.venv/bin/hadolint Dockerfile
 
 types: setup
 	$(PYTHON) -m pyright
@@ -24,7 +26,7 @@ types: setup
 # The two halves of the suite, one core each. The long half is fuzzing, which is slow under coverage,
 # and workers in processes of their own, which coverage does not see.
 LONG := $(addprefix tests/test_,parser_fuzz.py parser_oracle.py queue.py queue_endings.py \
-	queue_soak.py constrained.py)
+	queue_soak.py constrained.py start.py)
 
 suite: setup
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 unit long
