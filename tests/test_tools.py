@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from worker.errors import BadRequest
 from worker.harmony.json_schema import inlined
-from worker.harmony.tools import developer_content
+from worker.harmony.tools import LONGEST_WORD, tools_content
 from worker.harmony.vocabulary import encoding
 
 
@@ -15,8 +16,7 @@ def shown(schema: dict[str, Any]) -> str:
 
     parameters = {"type": "object", "properties": {"p": schema}, "$defs": schema.pop("$defs", {})}
     tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
-    content = developer_content("", [tool])
-    assert content is not None
+    content = tools_content([tool])
     text = encoding().decode(
         encoding().render(Message.from_role_and_content(Role.DEVELOPER, content))
     )
@@ -82,6 +82,15 @@ def test_keywords_beside_a_reference_win() -> None:
     assert inlined(schema) == {"description": "mine"}
 
 
-def test_nothing_to_say_is_no_message() -> None:
-    """Neither instructions nor tools."""
-    assert developer_content("", []) is None
+def test_half_a_character_is_shown_as_a_replacement() -> None:
+    """As it is everywhere else: JavaScript clients cut texts within an emoji."""
+    assert shown({"type": "string", "description": "a \ud83d"}).startswith("// a \ufffd\n")
+
+
+@pytest.mark.parametrize("letter", ["a", "\N{GRINNING FACE}", "\n", "e\u0301"])
+def test_a_word_that_never_ends_is_refused(letter: str) -> None:
+    """OpenAI's renderer would take minutes for it, or crash."""
+    word = (letter * LONGEST_WORD)[:LONGEST_WORD]
+    assert shown({"type": "string", "description": word})
+    with pytest.raises(BadRequest, match="a word of more than 2000 characters"):
+        shown({"type": "string", "description": word + letter})

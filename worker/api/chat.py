@@ -21,6 +21,9 @@ def _effort(value: str) -> str:
     return value
 
 
+Effort = Annotated[str, AfterValidator(_effort), Field(json_schema_extra={"enum": [*EFFORTS]})]
+
+
 class ChatRequest(SamplingFields):
     """A chat completion request. An absent field and null mean the same."""
 
@@ -29,7 +32,7 @@ class ChatRequest(SamplingFields):
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
-    reasoning_effort: Annotated[str, AfterValidator(_effort)] | None = None
+    reasoning_effort: Effort | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None

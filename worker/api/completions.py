@@ -19,6 +19,9 @@ MAX_CHOICES = 128
 """Completions of one request, over all of its prompts."""
 
 Prompt = str | list[int]
+_Ids = list[Annotated[int, Field(ge=0, lt=SIZE)]]
+_Prompts = str | Annotated[list[str] | _Ids | list[_Ids], Field(min_length=1)]
+"""What `_prompts` admits, for the OpenAPI document; its own errors say more."""
 
 
 def _prompts(value: Any) -> list[Prompt]:
@@ -48,7 +51,7 @@ def _ids(value: list[Any]) -> list[int]:
 class CompletionRequest(SamplingFields):
     """A text completion request. An absent field and null mean the same."""
 
-    prompt: Annotated[list[Prompt], BeforeValidator(_prompts)]
+    prompt: Annotated[list[Prompt], BeforeValidator(_prompts, json_schema_input_type=_Prompts)]
     echo: bool | None = None
     best_of: int | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None

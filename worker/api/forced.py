@@ -3,36 +3,37 @@
 Rule: only the shape is read here; whether it can be guaranteed is for worker.harmony.grammar.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
 from worker.api.fields import Fields
 
-_MODES = ("auto", "none", "required")
+Mode = Literal["auto", "none", "required"]
+_MODES = get_args(Mode)
 
 
-class _Name(Fields):
+class FunctionName(Fields):
     name: str
 
 
-class _Named(Fields):
+class NamedTool(Fields):
     """`{"type": "function", "function": {"name": …}}`."""
 
     type: Literal["function"]
-    function: _Name
+    function: FunctionName
 
 
-class _Subset(Fields):
+class ToolSubset(Fields):
     mode: Literal["auto", "required"]
-    tools: Annotated[list[_Named], Field(min_length=1)]
+    tools: Annotated[list[NamedTool], Field(min_length=1)]
 
 
-class _Allowed(Fields):
+class AllowedTools(Fields):
     """`{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}`."""
 
     type: Literal["allowed_tools"]
-    allowed_tools: _Subset
+    allowed_tools: ToolSubset
 
 
 def _tool_choice(value: Any) -> Any:
@@ -42,16 +43,19 @@ def _tool_choice(value: Any) -> Any:
             raise ValueError(f"must be one of {', '.join(_MODES)}, or name a tool")
         return value
     kind = value.get("type") if isinstance(value, dict) else None
-    model = {"function": _Named, "allowed_tools": _Allowed}.get(str(kind))
+    model = {"function": NamedTool, "allowed_tools": AllowedTools}.get(str(kind))
     if model is None:
         raise ValueError("must be a mode, a function or allowed_tools")
     return model.model_validate(value)
 
 
-ToolChoice = Annotated[Any, BeforeValidator(_tool_choice)]
+ToolChoice = Annotated[
+    Any,
+    BeforeValidator(_tool_choice, json_schema_input_type=Mode | NamedTool | AllowedTools),
+]
 
 
-class _JsonSchema(Fields):
+class JsonSchemaFormat(Fields):
     name: str
     description: str | None = None
     json_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
@@ -62,7 +66,7 @@ class ResponseFormat(Fields):
     """Free text, any JSON object, or JSON by a schema."""
 
     type: Literal["text", "json_object", "json_schema"]
-    json_schema: _JsonSchema | None = None
+    json_schema: JsonSchemaFormat | None = None
 
     def model_post_init(self, _context: Any) -> None:
         if self.type == "json_schema" and self.json_schema is None:

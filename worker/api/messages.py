@@ -14,6 +14,20 @@ NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
 """Names of tools and authors: OpenAI's characters, and the dots of namespaced tools."""
 
 
+class TextPart(Fields):
+    type: Literal["text", "input_text", "output_text"]
+    text: str
+
+
+class RefusalPart(Fields):
+    type: Literal["refusal"]
+    refusal: str
+
+
+_Content = str | list[TextPart | RefusalPart] | None
+"""What `_content` admits, for the OpenAPI document; its own errors say more."""
+
+
 def _content(value: Any) -> Any:
     """Null, a string, or an array of parts, each with a text."""
     if value is None or isinstance(value, str):
@@ -55,7 +69,7 @@ class Message(Fields):
     """One message of the history, whoever wrote it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[Any, BeforeValidator(_content)] = None
+    content: Annotated[Any, BeforeValidator(_content, json_schema_input_type=_Content)] = None
     name: Annotated[str, Field(pattern=NAME)] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None

@@ -26,6 +26,7 @@ def _token_ids(bias: dict[str, float]) -> dict[str, float]:
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 StopString = Annotated[str, Field(min_length=1)]
+StopStrings = Annotated[list[StopString], Field(max_length=16)]
 
 
 class StreamOptions(Fields):
@@ -40,7 +41,13 @@ class SamplingFields(Fields):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
-    stop: Annotated[list[StopString], BeforeValidator(_as_list), Field(max_length=16)] | None = None
+    stop: (
+        Annotated[
+            StopStrings,
+            BeforeValidator(_as_list, json_schema_input_type=StopString | StopStrings),
+        ]
+        | None
+    ) = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1)] | None = None
@@ -50,7 +57,11 @@ class SamplingFields(Fields):
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     logit_bias: (
-        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], AfterValidator(_token_ids)]
+        Annotated[
+            dict[str, Annotated[float, Field(ge=-100, le=100)]],
+            AfterValidator(_token_ids),
+            Field(json_schema_extra={"propertyNames": {"pattern": "^[0-9]+$"}}),
+        ]
         | None
     ) = None
 

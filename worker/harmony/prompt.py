@@ -23,7 +23,7 @@ from openai_harmony import (
 
 from worker.errors import BadRequest
 from worker.harmony.memory import TurnMemory
-from worker.harmony.tools import developer_content
+from worker.harmony.tools import tools_content
 from worker.harmony.vocabulary import (
     CALL,
     CHANNEL,
@@ -230,10 +230,12 @@ def _answer_format(response_format: Json) -> str:
 @lru_cache(maxsize=64)
 def _developer(instructions: str, tools: str = "[]", answer_format: str = "") -> tuple[int, ...]:
     """The developer message; `tools` as JSON, since an agent sends the same ones every turn."""
-    content = developer_content(instructions, json.loads(tools))
-    if content is None:
-        return tuple(_plain("developer", None, answer_format)) if answer_format else ()
-    message = encoding().render(Message.from_role_and_content(Role.DEVELOPER, content))
+    texts = [f"# Instructions\n\n{instructions}"] if instructions else []
+    if described := json.loads(tools):
+        content = tools_content(described)
+        ids = encoding().render(Message.from_role_and_content(Role.DEVELOPER, content))
+        texts.append(encoding().decode(ids[ids.index(MESSAGE) + 1 : -1]))
+    ids = encode("\n\n".join(texts))
     if answer_format:
-        message = [*message[:-1], *encode(f"\n\n{answer_format}"), END]
-    return tuple(message)
+        ids += encode(f"\n\n{answer_format}" if texts else answer_format)
+    return (START, *_word("developer"), MESSAGE, *ids, END) if ids else ()

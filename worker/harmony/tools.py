@@ -1,7 +1,8 @@
 """OpenAI tool definitions as Harmony shows them to the model: a TypeScript namespace.
 
 Rule: `openai_harmony` writes the TypeScript; this module only brings a JSON schema into the forms
-that it knows (`oneOf`, `enum` on strings, no `$ref`), so that nothing of the schema is lost.
+that it knows (`oneOf`, `enum` on strings, no `$ref`, whole characters), so that nothing of the
+schema is lost. A word that would keep it busy is refused: its encoder takes time by the square.
 Source: openai/harmony, `json_schema_to_typescript`.
 """
 
@@ -9,16 +10,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import regex
 from openai_harmony import DeveloperContent, ToolDescription
 
+from worker.errors import BadRequest
 from worker.harmony.json_schema import inlined
 
 Json = Any  # A JSON value from outside: validated where it enters, walked here.
 
+LONGEST_WORD = 2000
+"""Characters; some 10 ms."""
+_WORD = regex.compile(r"[\p{L}\p{M}]+|[^\s\p{L}\p{N}]+|\s+")
+
 
 def describe(tools: Sequence[Mapping[str, Json]]) -> list[ToolDescription]:
     """Harmony's descriptions of OpenAI function tools (`{"type": "function", "function": …}`)."""
-    return [_describe(tool["function"]) for tool in tools]
+    return [_describe(_readable(tool["function"])) for tool in tools]
 
 
 def _describe(function: Mapping[str, Json]) -> ToolDescription:
@@ -30,16 +37,26 @@ def _describe(function: Mapping[str, Json]) -> ToolDescription:
     )
 
 
-def developer_content(
-    instructions: str, tools: Sequence[Mapping[str, Json]]
-) -> DeveloperContent | None:
-    """The developer message's content, or None when there is nothing to say."""
-    content = DeveloperContent.new()
-    if instructions:
-        content = content.with_instructions(instructions)
-    if tools:
-        content = content.with_function_tools(describe(tools))
-    return content if instructions or tools else None
+def _readable(value: Json) -> Json:
+    """`value` with whole characters. Raises BadRequest for a word that is too long."""
+    match value:
+        case str():
+            if any(len(word) > LONGEST_WORD for word in _WORD.findall(value)):
+                raise BadRequest(
+                    f"tools: a word of more than {LONGEST_WORD} characters.", param="tools"
+                )
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {_readable(key): _readable(item) for key, item in value.items()}
+        case list():
+            return [_readable(item) for item in value]
+        case _:
+            return value
+
+
+def tools_content(tools: Sequence[Mapping[str, Json]]) -> DeveloperContent:
+    """A developer message's content that shows the tools."""
+    return DeveloperContent.new().with_function_tools(describe(tools))
 
 
 def _adapted(schema: Json) -> Json:

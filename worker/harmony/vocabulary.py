@@ -6,14 +6,19 @@ that a user types can become a marker.
 The vocabulary file lies beside this module and is checked by its sha256, since every offline pod
 would otherwise fetch it at start. `openai_harmony` takes its folder from the environment alone,
 which is why this module sets (never reads) one variable.
+
+Text is encoded by tiktoken with the same vocabulary: `openai_harmony`'s own encoder takes time by
+the square of a word's length (5 s for 100,000 letters, holding the GIL) and panics on long ones.
 """
 
 import base64
 import hashlib
 import os
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+import tiktoken
 from openai_harmony import HarmonyEncoding, HarmonyEncodingName, load_harmony_encoding
 
 STARTOFTEXT, ENDOFTEXT = 199998, 199999
@@ -38,6 +43,22 @@ STOP_IDS = (RETURN, CALL)
 _FILE = Path(__file__).with_name("o200k_base.tiktoken")
 _SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_PATTERN = "|".join(
+    (
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    )
+)
+"""How o200k cuts a text into words (tiktoken_ext.openai_public.o200k_base)."""
+_BLANK = 50_000
+"""Characters. tiktoken panics at a gap of some 500,000."""
+
 
 @lru_cache(maxsize=1)
 def encoding() -> HarmonyEncoding:
@@ -59,6 +80,25 @@ def token_bytes() -> list[bytes]:
     return table
 
 
+@lru_cache(maxsize=1)
+def _tiktoken() -> tiktoken.Encoding:
+    ranks = {data: rank for rank, data in enumerate(token_bytes()) if data}
+    return tiktoken.Encoding(
+        "o200k_ordinary", pat_str=_PATTERN, mergeable_ranks=ranks, special_tokens={}
+    )
+
+
 def encode(text: str) -> list[int]:
     """Token ids of `text` as ordinary text; unpaired surrogates become U+FFFD."""
-    return encoding().encode(text, disallowed_special=())
+    encoder = _tiktoken()
+    return [token for piece in _pieces(text) for token in encoder.encode_ordinary(piece)]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """`text`, cut within gaps that are too long."""
+    start = 0
+    for end in range(_BLANK, len(text), _BLANK):
+        if text[end - _BLANK : end].isspace():
+            yield text[start:end]
+            start = end
+    yield text[start:]

@@ -1,0 +1,72 @@
+"""The document itself: what it is called, its routes, and the schemas that they name.
+
+Source: https://spec.openapis.org/oas/v3.1.0.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from builder.openapi.answers import ANSWERS
+from builder.openapi.paths import ERRORS, HEADERS, REFERENCE, Json, error, paths
+from worker.api.chat import ChatRequest
+from worker.api.completions import CompletionRequest
+
+ROOT = Path(__file__).parent.parent.parent
+PLACE = ROOT / "docs" / "openapi.json"
+_REQUESTS = (ChatRequest, CompletionRequest)
+
+
+def text() -> str:
+    """The document as it is written down."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def document() -> Json:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": project["name"],
+            "version": project["version"],
+            "description": project["description"],
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "paths": paths(),
+        "components": {
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "One of API_KEY; none is asked for where API_KEY is unset.",
+                }
+            },
+            "headers": HEADERS,
+            "responses": {name: error(*about) for name, about in ERRORS.items()},
+            "schemas": schemas(),
+        },
+    }
+
+
+class _Plain(GenerateJsonSchema):
+    """Without titles: they say the field's name again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
+def schemas() -> Json:
+    """Every request and every answer, by name."""
+    requests = [(model, "validation", TypeAdapter(model)) for model in _REQUESTS]
+    answers = [(model, "serialization", TypeAdapter(model)) for model in ANSWERS]
+    template = REFERENCE.format("schemas", "{model}")
+    _, shared = TypeAdapter.json_schemas(
+        [*requests, *answers], ref_template=template, schema_generator=_Plain
+    )
+    return dict(sorted(shared["$defs"].items()))

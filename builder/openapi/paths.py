@@ -1,0 +1,147 @@
+"""The routes: what each takes, how it answers, and with which errors and headers.
+
+Rule: a stream's event is described by `x-event`, which OpenAPI has no word for until 3.2. A route
+under /v1 may have /openai before it, which its servers say.
+"""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+REFERENCE = "#/components/{}/{}"
+
+HEADERS: Json = {
+    "x-request-id": {
+        "description": "The request's own `x-request-id`, if it had one, else the worker's.",
+        "schema": {"type": "string", "pattern": r"^[\w.:-]{1,128}$"},
+    },
+    "openai-processing-ms": {
+        "description": "Until the answer began.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "retry-after": {
+        "description": "Seconds.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "www-authenticate": {"schema": {"const": "Bearer"}},
+    "allow": {"schema": {"type": "string"}},
+}
+
+ERRORS: dict[str, tuple[str, *tuple[str, ...]]] = {
+    "BadRequest": ("The request is wrong; `param` names the field.",),
+    "Unauthorized": ("No key, or a wrong one.", "www-authenticate"),
+    "NotFound": ("There is no such route or model.",),
+    "MethodNotAllowed": ("The route does not take this method.", "allow"),
+    "RequestTimeout": ("The body did not come in time.",),
+    "PayloadTooLarge": ("The body is larger than MAX_BODY_MB.",),
+    "TooManyRequests": ("The engine's queue is full, or this key's share.", "retry-after"),
+    "HeadersTooLarge": ("The headers are larger than 64 KB.",),
+    "ServerError": ("The worker failed.",),
+    "Unavailable": ("The model is being loaded, or the engine has died.", "retry-after"),
+}
+"""What each means, and which headers it has besides those of every answer."""
+
+_OF_EVERY_CALL = {
+    "401": "Unauthorized",
+    "404": "NotFound",
+    "405": "MethodNotAllowed",
+    "429": "TooManyRequests",
+    "431": "HeadersTooLarge",
+    "500": "ServerError",
+    "503": "Unavailable",
+}
+_OF_A_BODY = {"400": "BadRequest", "408": "RequestTimeout", "413": "PayloadTooLarge"}
+
+
+def paths() -> Json:
+    chat = _post("createChatCompletion", "ChatRequest", "ChatCompletion", "ChatCompletionChunk")
+    text = _post("createCompletion", "CompletionRequest", "TextCompletion", "TextCompletionChunk")
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    name["description"] = "It may hold slashes."
+    return {
+        "/v1/chat/completions": _under_v1(post=chat),
+        "/v1/completions": _under_v1(post=text),
+        "/v1/responses": _under_v1(post=_not_yet("createResponse")),
+        "/v1/models": _under_v1(get=_get("listModels", _json("ModelList"))),
+        "/v1/models/{name}": _under_v1(
+            parameters=[name], get=_get("retrieveModel", _json("Model"))
+        ),
+        "/metrics": {"get": _get("metrics", {"text/plain": {"schema": {"type": "string"}}})},
+        "/health": {"get": _check("health", _json("HealthReport"), {"200", "503"})},
+        "/ping": {"get": _check("ping", {}, {"200", "204", "503"})},
+    }
+
+
+def _under_v1(**operations: Any) -> Json:
+    return {"servers": [{"url": "/"}, {"url": "/openai"}], **operations}
+
+
+def _post(name: str, request: str, whole: str, chunk: str) -> Json:
+    """An operation that is answered whole, or as a stream of chunks."""
+    events = {
+        "schema": {"type": "string", "description": "Server-sent events; the last is [DONE]."},
+        "x-event": {"anyOf": [_schema(chunk), _schema("Error")]},
+    }
+    content = {**_json(whole), "text/event-stream": events}
+    return {
+        "operationId": name,
+        "requestBody": {"required": True, "content": _json(request)},
+        "responses": {"200": _success(content), **_errors(_OF_A_BODY | _OF_EVERY_CALL)},
+    }
+
+
+def _not_yet(name: str) -> Json:
+    return {
+        "operationId": name,
+        "description": "Not supported yet: a 404 that says so.",
+        "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}},
+        "responses": _errors(_OF_A_BODY | _OF_EVERY_CALL),
+    }
+
+
+def _get(name: str, content: Json) -> Json:
+    return {
+        "operationId": name,
+        "responses": {"200": _success(content), **_errors(_OF_EVERY_CALL)},
+    }
+
+
+def _check(name: str, content: Json, statuses: set[str]) -> Json:
+    """A health check: 200 ready, 204 starting, 503 unhealthy. It needs no key."""
+    meanings = {"200": "Ready.", "204": "Starting.", "503": "Not ready."}
+    found = {s: {**_success(content), "description": meanings[s]} for s in sorted(statuses)}
+    errors = _errors({"405": "MethodNotAllowed", "431": "HeadersTooLarge", "500": "ServerError"})
+    return {"operationId": name, "security": [], "responses": {**found, **errors}}
+
+
+def _success(content: Json) -> Json:
+    answer: Json = {"description": "The answer.", "headers": _headers()}
+    return {**answer, "content": content} if content else answer
+
+
+def error(description: str, *headers: str) -> Json:
+    return {
+        "description": description,
+        "headers": _headers(*headers),
+        "content": _json("Error"),
+    }
+
+
+def _headers(*more: str) -> Json:
+    names = ("x-request-id", "openai-processing-ms", *more)
+    return {name: {"$ref": REFERENCE.format("headers", name)} for name in names}
+
+
+def _errors(named: dict[str, str]) -> Json:
+    return {
+        status: {"$ref": REFERENCE.format("responses", name)}
+        for status, name in sorted(named.items())
+    }
+
+
+def _json(schema: str) -> Json:
+    return {"application/json": {"schema": _schema(schema)}}
+
+
+def _schema(name: str) -> Json:
+    return {"$ref": REFERENCE.format("schemas", name)}
