@@ -1,11 +1,10 @@
-"""Makes the environments of tests/clients: one for each client, in `.clients`, with pinned packages.
+"""Makes the environments of tests/clients: one for each client, in `.clients`, with its pins.
 
 They are apart from `.venv`, since they want other versions of openai than SGLang pins.
 Rule: as builder/setup.py, whose `.venv` has uv: run again, it does nothing.
 """
 
 import hashlib
-import os
 import sys
 import time
 from pathlib import Path

@@ -1,0 +1,130 @@
+"""OpenAI's own client for Python."""
+
+import json
+
+from openai import OpenAI
+from openai.types.chat import ChatCompletionMessage
+from pydantic import BaseModel
+from scenarios import (
+    BOTH,
+    COMPARE,
+    DESCRIBE,
+    HELLO,
+    KEY,
+    MODEL,
+    URL,
+    Ask,
+    asked_for,
+    errors,
+    get_weather,
+    report,
+    waits,
+)
+
+client = OpenAI(base_url=URL, api_key=KEY)
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather in a city.",
+            "strict": True,
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
+        },
+    }
+]
+
+
+class City(BaseModel):
+    name: str
+    degrees: int
+
+
+def said(text: str) -> list[dict]:
+    return [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": text}]
+
+
+def chat() -> str:
+    answer = client.chat.completions.create(model=MODEL, messages=said(HELLO), store=False)
+    return answer.choices[0].message.content
+
+
+def stream() -> dict:
+    options = {"include_usage": True}
+    chunks = list(
+        client.chat.completions.create(
+            model=MODEL, messages=said(HELLO), stream=True, stream_options=options
+        )
+    )
+    pieces = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
+    return {"text": "".join(pieces), "in pieces": len(pieces) > 1, "usage": bool(chunks[-1].usage)}
+
+
+def loop(question: str) -> dict:
+    messages = said(question)
+    turns = [turn(messages)]
+    while turns[-1].tool_calls:
+        messages.append(turns[-1])
+        for call in turns[-1].tool_calls:
+            result = get_weather(**json.loads(call.function.arguments))
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+        turns.append(turn(messages))
+    return {"turns": len(turns), "ran": list(asked_for), "answer": turns[-1].content}
+
+
+def turn(messages: list) -> ChatCompletionMessage:
+    answer = client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS)
+    return answer.choices[0].message
+
+
+def tool_loop() -> dict:
+    return loop(COMPARE)
+
+
+def parallel_calls() -> dict:
+    return loop(BOTH)
+
+
+def structured_output() -> dict:
+    answer = client.chat.completions.parse(
+        model=MODEL, messages=said(DESCRIBE), response_format=City
+    )
+    return answer.choices[0].message.parsed.model_dump()
+
+
+def reasoning() -> str:
+    answer = client.chat.completions.create(model=MODEL, messages=said(HELLO))
+    return answer.choices[0].message.reasoning
+
+
+def ask(case: Ask, retries: int = 0) -> str:
+    other = OpenAI(base_url=case.url, api_key=case.key, max_retries=retries)
+    answer = other.chat.completions.create(
+        model=case.model, messages=said(case.text), temperature=case.temperature
+    )
+    return answer.choices[0].message.content
+
+
+def its_errors() -> dict:
+    return errors(ask)
+
+
+def its_waiting() -> dict:
+    return waits(lambda case: ask(case, retries=2))
+
+
+report(
+    chat,
+    stream,
+    tool_loop,
+    parallel_calls,
+    structured_output,
+    reasoning,
+    its_errors,
+    its_waiting,
+)
