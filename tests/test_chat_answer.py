@@ -72,6 +72,24 @@ def test_an_answer_has_reasoning_content_and_usage() -> None:
     assert whole.usage.completion_tokens_details.reasoning_tokens == len(tokens("Two and two."))
 
 
+TWO_CALLS = (
+    '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"n": 1}<|end|>'
+    "<|start|>assistant"
+    '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"n": 2}<|call|>'
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_without_parallel_calls_the_answer_ends_before_a_second_one(size: int) -> None:
+    """However the engine's steps are cut; both calls come where the client does not mind."""
+    made = steps(tokens(TWO_CALLS), [size])
+    one = completion({"tools": TOOLS, "parallel_tool_calls": False}, made).choices[0]
+    assert [c.function.arguments for c in one.message.tool_calls or ()] == ['{"n": 1}']
+    assert one.finish_reason == "tool_calls"
+    both = completion({"tools": TOOLS}, made).choices[0]
+    assert [c.function.arguments for c in both.message.tool_calls or ()] == ['{"n": 1}', '{"n": 2}']
+
+
 def test_a_call_comes_with_its_preamble() -> None:
     """The preamble is content; the finish reason says that a tool is waited for."""
     whole = completion({"tools": TOOLS}, steps(tokens(CALL), [3]))
