@@ -2,13 +2,14 @@
 
 import json
 
-from openai import OpenAI
+from openai import OpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletionMessage
 from pydantic import BaseModel
 from scenarios import (
     BOTH,
     COMPARE,
     DESCRIBE,
+    DESCRIBE_BY_CALL,
     HELLO,
     KEY,
     MODEL,
@@ -28,12 +29,10 @@ TOOLS = [
         "function": {
             "name": "get_weather",
             "description": "The weather in a city.",
-            "strict": True,
             "parameters": {
                 "type": "object",
                 "properties": {"city": {"type": "string"}},
                 "required": ["city"],
-                "additionalProperties": False,
             },
         },
     }
@@ -97,9 +96,20 @@ def structured_output() -> dict:
     return answer.choices[0].message.parsed.model_dump()
 
 
-def reasoning() -> str:
-    answer = client.chat.completions.create(model=MODEL, messages=said(HELLO))
-    return answer.choices[0].message.reasoning
+def structured_by_call() -> dict:
+    tool = pydantic_function_tool(City)
+    choice = {"type": "function", "function": {"name": "City"}}
+    answer = client.chat.completions.parse(
+        model=MODEL, messages=said(DESCRIBE_BY_CALL), tools=[tool], tool_choice=choice
+    )
+    return answer.choices[0].message.tool_calls[0].function.parsed_arguments.model_dump()
+
+
+def reasoning() -> dict:
+    whole = client.chat.completions.create(model=MODEL, messages=said(HELLO))
+    chunks = client.chat.completions.create(model=MODEL, messages=said(HELLO), stream=True)
+    streamed = [getattr(c.choices[0].delta, "reasoning", None) or "" for c in chunks]
+    return {"whole": whole.choices[0].message.reasoning, "streamed": "".join(streamed)}
 
 
 def ask(case: Ask, retries: int = 0) -> str:
@@ -124,6 +134,7 @@ report(
     tool_loop,
     parallel_calls,
     structured_output,
+    structured_by_call,
     reasoning,
     its_errors,
     its_waiting,
