@@ -6,8 +6,9 @@ so that a client that runs a tool, and sends its result back, gets the next turn
 """
 
 import asyncio
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import uvloop
@@ -22,6 +23,9 @@ from worker.harmony.vocabulary import MESSAGE, encoding
 from worker.models import resolve
 from worker.service import Service
 
+log = logging.getLogger(__name__)
+
+WRITTEN_ANEW = "a client's history is not what was generated"
 NEXT = "<|start|>assistant"
 
 
@@ -68,15 +72,29 @@ DIALOGUE = {
 
 
 class SaysTheDialogue(SglangEngine):
-    """The engine that ships, its sampler forced to the dialogue's outputs."""
+    """The engine that ships, its sampler forced to the dialogue's outputs.
+
+    A prompt that ends with a tool's result is to begin with the ids of the turn that called it.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        super().__init__(arguments)
+        self._turns: list[list[int]] = []
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         request = super()._request(prompt_ids, sampling)
         if MESSAGE not in prompt_ids:  # the warm-up
             return request
-        script = tokens(_output(_last_message(prompt_ids)))
+        message = _last_message(prompt_ids)
+        script = tokens(_output(message))
+        if message.startswith(("Paris: ", "Oslo: ")) and not self._continues(prompt_ids):
+            log.warning("%s: %s", WRITTEN_ANEW, encoding().decode(prompt_ids))
+        self._turns.append([*prompt_ids, *script])
         request["sampling_params"]["custom_params"] = {"script": script}
         return {**request, "custom_logit_processor": Script.to_str()}
+
+    def _continues(self, prompt_ids: Sequence[int]) -> bool:
+        return any(turn == prompt_ids[: len(turn)] for turn in self._turns)
 
 
 def _last_message(prompt_ids: Sequence[int]) -> str:

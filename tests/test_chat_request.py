@@ -109,7 +109,9 @@ def test_a_part_must_have_a_type_and_a_text(part: Any) -> None:
     assert caught.value.param == "messages[0].content"
 
 
-@pytest.mark.parametrize("name", ["functions", "best_of", "guided_json", "prediction", "moderation"])
+@pytest.mark.parametrize(
+    "name", ["functions", "best_of", "guided_json", "prediction", "moderation"]
+)
 def test_a_field_that_would_change_the_answer_is_refused(name: str) -> None:
     """Nothing is silently ignored that the answer would depend on."""
     with pytest.raises(BadRequest) as caught:

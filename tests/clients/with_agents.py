@@ -1,6 +1,7 @@
 """OpenAI's Agents SDK, through its model for chat completions."""
 
 import asyncio
+from typing import Any
 
 from agents import (
     Agent,
@@ -19,20 +20,14 @@ from scenarios import (
     COMPARE,
     DESCRIBE,
     HELLO,
-    KEY,
-    MODEL,
-    URL,
+    PLAIN,
     Ask,
     asked_for,
-    errors,
     get_weather,
     report,
-    waits,
 )
 
 set_tracing_disabled(disabled=True)  # traces go to OpenAI
-model = OpenAIChatCompletionsModel(MODEL, AsyncOpenAI(base_url=URL, api_key=KEY))
-greeter = Agent("Greeter", instructions="Be brief.", model=model)
 
 
 class City(BaseModel):
@@ -40,24 +35,34 @@ class City(BaseModel):
     degrees: int
 
 
-def chat() -> str:
-    return Runner.run_sync(greeter, HELLO).final_output
+def agent(case: Ask, **options: Any) -> Agent:
+    """A new one each time: its client belongs to the event loop that it is first used on."""
+    client = AsyncOpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
+    return Agent(
+        "Assistant",
+        instructions="Be brief.",
+        model=OpenAIChatCompletionsModel(case.model, client),
+        model_settings=ModelSettings(top_p=case.top_p),
+        **options,
+    )
 
 
-def stream() -> dict:
-    async def pieces() -> list[str]:
-        events = Runner.run_streamed(greeter, HELLO).stream_events()
-        raw = [e.data async for e in events if e.type == "raw_response_event"]
+def ask(case: Ask) -> str:
+    return Runner.run_sync(agent(case), case.text).final_output
+
+
+def pieces(case: Ask) -> list[str]:
+    async def streamed() -> list[str]:
+        events = Runner.run_streamed(agent(case), case.text).stream_events()
+        raw = [event.data async for event in events if event.type == "raw_response_event"]
         return [data.delta for data in raw if isinstance(data, ResponseTextDeltaEvent)]
 
-    got = asyncio.run(pieces())
-    return {"text": "".join(got), "in pieces": len(got) > 1}
+    return asyncio.run(streamed())
 
 
 def loop(question: str, *, strict: bool) -> dict:
     tool = function_tool(get_weather, strict_mode=strict)
-    agent = Agent("Forecaster", instructions="Be brief.", model=model, tools=[tool])
-    result = Runner.run_sync(agent, question)
+    result = Runner.run_sync(agent(PLAIN, tools=[tool]), question)
     return {
         "turns": len(result.raw_responses),
         "ran": sorted(asked_for, reverse=True),  # those of one turn run side by side
@@ -74,18 +79,17 @@ def parallel_calls() -> dict:
 
 
 def structured_output() -> dict:
-    agent = Agent("Describer", model=model, output_type=City)
-    return Runner.run_sync(agent, DESCRIBE).final_output.model_dump()
+    return Runner.run_sync(agent(PLAIN, output_type=City), DESCRIBE).final_output.model_dump()
 
 
 def reasoning() -> dict:
     async def streamed() -> RunResult:
-        result = Runner.run_streamed(greeter, HELLO)
+        result = Runner.run_streamed(agent(PLAIN), HELLO)
         async for _ in result.stream_events():
             pass
         return result
 
-    whole = Runner.run_sync(greeter, HELLO)
+    whole = Runner.run_sync(agent(PLAIN), HELLO)
     return {"whole": shown(whole), "streamed": shown(asyncio.run(streamed()))}
 
 
@@ -94,31 +98,4 @@ def shown(result: RunResult) -> str:
     return "".join(summary.text for summary in item.raw_item.summary)
 
 
-def ask(case: Ask, retries: int = 0) -> str:
-    client = AsyncOpenAI(base_url=case.url, api_key=case.key, max_retries=retries)
-    agent = Agent(
-        "Asker",
-        model=OpenAIChatCompletionsModel(case.model, client),
-        model_settings=ModelSettings(temperature=case.temperature),
-    )
-    return Runner.run_sync(agent, case.text).final_output
-
-
-def its_errors() -> dict:
-    return errors(ask)
-
-
-def its_waiting() -> dict:
-    return waits(lambda case: ask(case, retries=2))
-
-
-report(
-    chat,
-    stream,
-    tool_loop,
-    parallel_calls,
-    structured_output,
-    reasoning,
-    its_errors,
-    its_waiting,
-)
+report(ask, pieces, tool_loop, parallel_calls, structured_output, reasoning)

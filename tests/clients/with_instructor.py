@@ -10,14 +10,10 @@ from scenarios import (
     BOTH,
     DESCRIBE,
     DESCRIBE_BY_CALL,
-    HELLO,
-    KEY,
     MODEL,
-    URL,
+    PLAIN,
     Ask,
-    errors,
     report,
-    waits,
 )
 
 
@@ -32,22 +28,29 @@ class get_weather(BaseModel):  # noqa: N801 - a tool's name
     city: str
 
 
-def client(mode: Mode, url: str = URL, key: str = KEY, retries: int = 0) -> instructor.Instructor:
-    return instructor.from_openai(OpenAI(base_url=url, api_key=key, max_retries=retries), mode=mode)
+def client(mode: Mode, case: Ask = PLAIN) -> instructor.Instructor:
+    inner = OpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
+    return instructor.from_openai(inner, mode=mode)
 
 
 def said(text: str) -> dict:
     return {"model": MODEL, "messages": [{"role": "user", "content": text}]}
 
 
-def chat() -> str:
-    answer = client(Mode.TOOLS).create(response_model=None, **said(HELLO))
+def ask(case: Ask) -> str:
+    request = {**said(case.text), "model": case.model, "top_p": case.top_p}
+    answer = client(Mode.TOOLS, case).create(response_model=None, **request)
     return answer.choices[0].message.content
 
 
-def stream() -> dict:
-    """Of an object, as it grows."""
-    parts = client(Mode.TOOLS).create_partial(response_model=City, **said(DESCRIBE_BY_CALL))
+def pieces(case: Ask) -> list[str]:
+    chunks = client(Mode.TOOLS, case).create(response_model=None, stream=True, **said(case.text))
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    return [delta.content for delta in deltas if delta.content]
+
+
+def growing_object() -> dict:
+    parts = client(Mode.JSON_SCHEMA).create_partial(response_model=City, **said(DESCRIBE))
     states = [part.model_dump() for part in parts]
     return {"object": states[-1], "in pieces": len(states) > 1}
 
@@ -76,28 +79,13 @@ def reasoning() -> dict:
     return {"whole": raw.choices[0].message.reasoning}
 
 
-def ask(case: Ask, retries: int = 0) -> str:
-    other = client(Mode.TOOLS, case.url, case.key, retries)
-    request = {**said(case.text), "model": case.model, "temperature": case.temperature}
-    return other.create(response_model=None, **request).choices[0].message.content
-
-
-def its_errors() -> dict:
-    return errors(ask)
-
-
-def its_waiting() -> dict:
-    return waits(lambda case: ask(case, retries=2))
-
-
 report(
-    chat,
-    stream,
+    ask,
+    pieces,
+    growing_object,
     parallel_calls,
     structured_output,
-    structured_by_call,
     json_mode,
+    structured_by_call,
     reasoning,
-    its_errors,
-    its_waiting,
 )

@@ -10,18 +10,13 @@ from scenarios import (
     DESCRIBE,
     DESCRIBE_BY_CALL,
     HELLO,
-    KEY,
-    MODEL,
-    URL,
+    PLAIN,
     Ask,
     asked_for,
-    errors,
     get_weather,
     report,
-    waits,
 )
 
-model = ChatOpenAI(base_url=URL, api_key=KEY, model=MODEL)
 weather = tool(get_weather)
 
 
@@ -36,23 +31,31 @@ def said(text: str) -> list[BaseMessage]:
     return [SystemMessage("Be brief."), HumanMessage(text)]
 
 
-def chat() -> str:
-    return model.invoke(said(HELLO)).content
+def model(case: Ask = PLAIN) -> ChatOpenAI:
+    return ChatOpenAI(
+        base_url=case.url,
+        api_key=case.key,
+        model=case.model,
+        top_p=case.top_p,
+        max_retries=case.retries,
+    )
 
 
-def stream() -> dict:
-    chunks = list(model.stream(said(HELLO)))
-    pieces = [chunk.content for chunk in chunks if chunk.content]
-    usage = any(chunk.usage_metadata for chunk in chunks)
-    return {"text": "".join(pieces), "in pieces": len(pieces) > 1, "usage": usage}
+def ask(case: Ask) -> str:
+    return model(case).invoke(said(case.text)).content
+
+
+def pieces(case: Ask) -> list[str]:
+    chunks = model(case).stream(said(case.text), stream_usage=True)
+    return [chunk.content for chunk in chunks if chunk.content]
 
 
 def loop(question: str) -> dict:
     messages = said(question)
-    turns: list[AIMessage] = [model.bind_tools([weather]).invoke(messages)]
+    turns: list[AIMessage] = [model().bind_tools([weather]).invoke(messages)]
     while turns[-1].tool_calls:
         messages += [turns[-1], *(weather.invoke(call) for call in turns[-1].tool_calls)]
-        turns.append(model.bind_tools([weather]).invoke(messages))
+        turns.append(model().bind_tools([weather]).invoke(messages))
     return {"turns": len(turns), "ran": list(asked_for), "answer": turns[-1].content}
 
 
@@ -65,22 +68,24 @@ def parallel_calls() -> dict:
 
 
 def structured_output() -> dict:
-    return model.with_structured_output(City).invoke(said(DESCRIBE)).model_dump()
+    return model().with_structured_output(City).invoke(said(DESCRIBE)).model_dump()
 
 
 def structured_by_call() -> dict:
-    calling = model.with_structured_output(City, method="function_calling")
+    calling = model().with_structured_output(City, method="function_calling")
     return calling.invoke(said(DESCRIBE_BY_CALL)).model_dump()
 
 
 def json_mode() -> dict:
-    return model.with_structured_output(City, method="json_mode").invoke(said(DESCRIBE)).model_dump()
+    return (
+        model().with_structured_output(City, method="json_mode").invoke(said(DESCRIBE)).model_dump()
+    )
 
 
 def reasoning() -> dict:
     """Of ChatOpenAI, which knows no reasoning but that of OpenAI's responses."""
-    whole = model.invoke(said(HELLO))
-    streamed = "".join(shown(chunk) for chunk in model.stream(said(HELLO)))
+    whole = model().invoke(said(HELLO))
+    streamed = "".join(shown(chunk) for chunk in model().stream(said(HELLO)))
     return {"whole": shown(whole), "streamed": streamed}
 
 
@@ -90,34 +95,13 @@ def shown(message: AIMessage) -> str:
     )
 
 
-def ask(case: Ask, retries: int = 0) -> str:
-    other = ChatOpenAI(
-        base_url=case.url,
-        api_key=case.key,
-        model=case.model,
-        temperature=case.temperature,
-        max_retries=retries,
-    )
-    return other.invoke(said(case.text)).content
-
-
-def its_errors() -> dict:
-    return errors(ask)
-
-
-def its_waiting() -> dict:
-    return waits(lambda case: ask(case, retries=2))
-
-
 report(
-    chat,
-    stream,
+    ask,
+    pieces,
     tool_loop,
     parallel_calls,
     structured_output,
     structured_by_call,
     json_mode,
     reasoning,
-    its_errors,
-    its_waiting,
 )

@@ -12,19 +12,12 @@ from scenarios import (
     COMPARE,
     DESCRIBE,
     DESCRIBE_BY_CALL,
-    HELLO,
-    KEY,
-    MODEL,
-    URL,
+    PLAIN,
     Ask,
     asked_for,
-    errors,
     get_weather,
     report,
-    waits,
 )
-
-model = ChatOpenAI(base_url=URL, api_key=KEY, model=MODEL)
 
 
 class City(BaseModel):
@@ -38,18 +31,24 @@ def said(text: str) -> dict:
     return {"messages": [{"role": "user", "content": text}]}
 
 
-def agent(**options: Any) -> Any:
+def agent(case: Ask = PLAIN, **options: Any) -> Any:
+    model = ChatOpenAI(
+        base_url=case.url,
+        api_key=case.key,
+        model=case.model,
+        top_p=case.top_p,
+        max_retries=case.retries,
+    )
     return create_agent(model, system_prompt="Be brief.", **options)
 
 
-def chat() -> str:
-    return agent().invoke(said(HELLO))["messages"][-1].content
+def ask(case: Ask) -> str:
+    return agent(case).invoke(said(case.text))["messages"][-1].content
 
 
-def stream() -> dict:
-    chunks = agent().stream(said(HELLO), stream_mode="messages")
-    pieces = [chunk.content for chunk, _ in chunks if chunk.content]
-    return {"text": "".join(pieces), "in pieces": len(pieces) > 1}
+def pieces(case: Ask) -> list[str]:
+    chunks = agent(case).stream(said(case.text), stream_mode="messages")
+    return [chunk.content for chunk, _ in chunks if chunk.content]
 
 
 def loop(question: str) -> dict:
@@ -79,32 +78,4 @@ def structured_by_call() -> dict:
     return describer.invoke(said(DESCRIBE_BY_CALL))["structured_response"].model_dump()
 
 
-def ask(case: Ask, retries: int = 0) -> str:
-    other = ChatOpenAI(
-        base_url=case.url,
-        api_key=case.key,
-        model=case.model,
-        temperature=case.temperature,
-        max_retries=retries,
-    )
-    return create_agent(other).invoke(said(case.text))["messages"][-1].content
-
-
-def its_errors() -> dict:
-    return errors(ask)
-
-
-def its_waiting() -> dict:
-    return waits(lambda case: ask(case, retries=2))
-
-
-report(
-    chat,
-    stream,
-    tool_loop,
-    parallel_calls,
-    structured_output,
-    structured_by_call,
-    its_errors,
-    its_waiting,
-)
+report(ask, pieces, tool_loop, parallel_calls, structured_output, structured_by_call)

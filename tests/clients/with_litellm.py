@@ -10,15 +10,11 @@ from scenarios import (
     COMPARE,
     DESCRIBE,
     HELLO,
-    KEY,
-    MODEL,
-    URL,
+    PLAIN,
     Ask,
     asked_for,
-    errors,
     get_weather,
     report,
-    waits,
 )
 
 TOOLS = [
@@ -46,20 +42,27 @@ def said(text: str) -> list[dict]:
     return [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
 
 
-def complete(messages: list, **options: Any) -> Any:
-    options = {"api_base": URL, "api_key": KEY, "model": f"openai/{MODEL}", **options}
-    return litellm.completion(messages=messages, **options)
+def complete(messages: list, case: Ask = PLAIN, **options: Any) -> Any:
+    return litellm.completion(
+        model=f"openai/{case.model}",
+        messages=messages,
+        api_base=case.url,
+        api_key=case.key,
+        top_p=case.top_p,
+        max_retries=case.retries,
+        **options,
+    )
 
 
-def chat() -> str:
-    return complete(said(HELLO)).choices[0].message.content
+def ask(case: Ask) -> str:
+    return complete(said(case.text), case).choices[0].message.content
 
 
-def stream() -> dict:
-    chunks = list(complete(said(HELLO), stream=True, stream_options={"include_usage": True}))
-    pieces = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
-    usage = any(getattr(chunk, "usage", None) for chunk in chunks)
-    return {"text": "".join(pieces), "in pieces": len(pieces) > 1, "usage": usage}
+def pieces(case: Ask) -> list[str]:
+    options = {"include_usage": True}
+    chunks = complete(said(case.text), case, stream=True, stream_options=options)
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    return [delta.content for delta in deltas if delta.content]
 
 
 def loop(question: str) -> dict:
@@ -94,33 +97,4 @@ def reasoning() -> dict:
     return {"whole": whole, "streamed": streamed}
 
 
-def ask(case: Ask, retries: int = 0) -> str:
-    answer = complete(
-        said(case.text),
-        api_base=case.url,
-        api_key=case.key,
-        model=f"openai/{case.model}",
-        temperature=case.temperature,
-        max_retries=retries,
-    )
-    return answer.choices[0].message.content
-
-
-def its_errors() -> dict:
-    return errors(ask)
-
-
-def its_waiting() -> dict:
-    return waits(lambda case: ask(case, retries=2))
-
-
-report(
-    chat,
-    stream,
-    tool_loop,
-    parallel_calls,
-    structured_output,
-    reasoning,
-    its_errors,
-    its_waiting,
-)
+report(ask, pieces, tool_loop, parallel_calls, structured_output, reasoning)

@@ -17,21 +17,25 @@ from scenarios import (
     DESCRIBE,
     DESCRIBE_BY_CALL,
     HELLO,
-    KEY,
-    MODEL,
-    URL,
+    PLAIN,
     Ask,
     asked_for,
-    errors,
     get_weather,
     report,
-    waits,
 )
 
 
-def model(**options: Any) -> OpenAILike:
-    options = {"api_base": URL, "api_key": KEY, "model": MODEL, **options}
-    return OpenAILike(is_chat_model=True, is_function_calling_model=True, **options)
+def model(case: Ask = PLAIN, **options: Any) -> OpenAILike:
+    return OpenAILike(
+        api_base=case.url,
+        api_key=case.key,
+        model=case.model,
+        max_retries=case.retries,
+        additional_kwargs={"top_p": case.top_p},
+        is_chat_model=True,
+        is_function_calling_model=True,
+        **options,
+    )
 
 
 class City(BaseModel):
@@ -45,13 +49,12 @@ def said(text: str) -> list[ChatMessage]:
     return [ChatMessage(role="system", content="Be brief."), ChatMessage(text)]
 
 
-def chat() -> str:
-    return model().chat(said(HELLO)).message.content
+def ask(case: Ask) -> str:
+    return model(case).chat(said(case.text)).message.content
 
 
-def stream() -> dict:
-    pieces = [chunk.delta for chunk in model().stream_chat(said(HELLO)) if chunk.delta]
-    return {"text": "".join(pieces), "in pieces": len(pieces) > 1}
+def pieces(case: Ask) -> list[str]:
+    return [chunk.delta for chunk in model(case).stream_chat(said(case.text)) if chunk.delta]
 
 
 def loop(question: str) -> dict:
@@ -116,34 +119,6 @@ def graph() -> dict:
     return {"found": [node.text for node in answer.source_nodes], "answer": str(answer)}
 
 
-def ask(case: Ask, retries: int = 0) -> str:
-    other = model(
-        api_base=case.url,
-        api_key=case.key,
-        model=case.model,
-        temperature=case.temperature,
-        max_retries=retries,
-    )
-    return other.chat(said(case.text)).message.content
-
-
-def its_errors() -> dict:
-    return errors(ask)
-
-
-def its_waiting() -> dict:
-    return waits(lambda case: ask(case, retries=3))
-
-
 report(
-    chat,
-    stream,
-    tool_loop,
-    parallel_calls,
-    structured_output,
-    structured_by_call,
-    reasoning,
-    graph,
-    its_errors,
-    its_waiting,
+    ask, pieces, tool_loop, parallel_calls, structured_output, structured_by_call, reasoning, graph
 )

@@ -16,10 +16,8 @@ from scenarios import (
     URL,
     Ask,
     asked_for,
-    errors,
     get_weather,
     report,
-    waits,
 )
 
 client = OpenAI(base_url=URL, api_key=KEY)
@@ -48,20 +46,22 @@ def said(text: str) -> list[dict]:
     return [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": text}]
 
 
-def chat() -> str:
-    answer = client.chat.completions.create(model=MODEL, messages=said(HELLO), store=False)
+def ask(case: Ask) -> str:
+    other = OpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
+    answer = other.chat.completions.create(
+        model=case.model, messages=said(case.text), top_p=case.top_p, store=False
+    )
     return answer.choices[0].message.content
 
 
-def stream() -> dict:
+def pieces(case: Ask) -> list[str]:
+    other = OpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
     options = {"include_usage": True}
-    chunks = list(
-        client.chat.completions.create(
-            model=MODEL, messages=said(HELLO), stream=True, stream_options=options
-        )
+    chunks = other.chat.completions.create(
+        model=case.model, messages=said(case.text), stream=True, stream_options=options
     )
-    pieces = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
-    return {"text": "".join(pieces), "in pieces": len(pieces) > 1, "usage": bool(chunks[-1].usage)}
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    return [delta.content for delta in deltas if delta.content]
 
 
 def loop(question: str) -> dict:
@@ -108,34 +108,16 @@ def structured_by_call() -> dict:
 def reasoning() -> dict:
     whole = client.chat.completions.create(model=MODEL, messages=said(HELLO))
     chunks = client.chat.completions.create(model=MODEL, messages=said(HELLO), stream=True)
-    streamed = [getattr(c.choices[0].delta, "reasoning", None) or "" for c in chunks]
+    streamed = [getattr(chunk.choices[0].delta, "reasoning", None) or "" for chunk in chunks]
     return {"whole": whole.choices[0].message.reasoning, "streamed": "".join(streamed)}
 
 
-def ask(case: Ask, retries: int = 0) -> str:
-    other = OpenAI(base_url=case.url, api_key=case.key, max_retries=retries)
-    answer = other.chat.completions.create(
-        model=case.model, messages=said(case.text), temperature=case.temperature
-    )
-    return answer.choices[0].message.content
-
-
-def its_errors() -> dict:
-    return errors(ask)
-
-
-def its_waiting() -> dict:
-    return waits(lambda case: ask(case, retries=2))
-
-
 report(
-    chat,
-    stream,
+    ask,
+    pieces,
     tool_loop,
     parallel_calls,
     structured_output,
     structured_by_call,
     reasoning,
-    its_errors,
-    its_waiting,
 )

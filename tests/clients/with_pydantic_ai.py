@@ -4,7 +4,7 @@ import asyncio
 
 from openai import AsyncOpenAI
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelResponse, NativeOutput, ThinkingPart, ToolOutput
+from pydantic_ai import Agent, ModelResponse, NativeOutput, ThinkingPart, Tool, ToolOutput
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -14,19 +14,12 @@ from scenarios import (
     DESCRIBE,
     DESCRIBE_BY_CALL,
     HELLO,
-    KEY,
-    MODEL,
-    URL,
+    PLAIN,
     Ask,
     asked_for,
-    errors,
     get_weather,
     report,
-    waits,
 )
-
-model = OpenAIChatModel(MODEL, provider=OpenAIProvider(base_url=URL, api_key=KEY))
-greeter = Agent(model, instructions="Be brief.")
 
 
 class City(BaseModel):
@@ -34,21 +27,28 @@ class City(BaseModel):
     degrees: int
 
 
-def chat() -> str:
-    return greeter.run_sync(HELLO).output
+def model(case: Ask = PLAIN) -> OpenAIChatModel:
+    """A new one each time: its client belongs to the event loop that it is first used on."""
+    client = AsyncOpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
+    provider = OpenAIProvider(openai_client=client)
+    return OpenAIChatModel(case.model, provider=provider, settings={"top_p": case.top_p})
 
 
-def stream() -> dict:
-    async def pieces() -> list[str]:
-        async with greeter.run_stream(HELLO) as result:
+def ask(case: Ask) -> str:
+    return Agent(model(case), instructions="Be brief.").run_sync(case.text).output
+
+
+def pieces(case: Ask) -> list[str]:
+    async def streamed() -> list[str]:
+        async with Agent(model(case)).run_stream(case.text) as result:
             return [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
 
-    got = asyncio.run(pieces())
-    return {"text": "".join(got), "in pieces": len(got) > 1}
+    return asyncio.run(streamed())
 
 
-def loop(question: str) -> dict:
-    result = Agent(model, instructions="Be brief.", tools=[get_weather]).run_sync(question)
+def loop(question: str, *, strict: bool) -> dict:
+    tool = Tool(get_weather, strict=strict)
+    result = Agent(model(), instructions="Be brief.", tools=[tool]).run_sync(question)
     return {
         "turns": sum(isinstance(message, ModelResponse) for message in result.all_messages()),
         "ran": sorted(asked_for, reverse=True),  # those of one turn run side by side
@@ -57,29 +57,29 @@ def loop(question: str) -> dict:
 
 
 def tool_loop() -> dict:
-    return loop(COMPARE)
+    return loop(COMPARE, strict=True)
 
 
 def parallel_calls() -> dict:
-    return loop(BOTH)
+    return loop(BOTH, strict=False)
 
 
 def structured_output() -> dict:
-    return Agent(model, output_type=NativeOutput(City)).run_sync(DESCRIBE).output.model_dump()
+    return Agent(model(), output_type=NativeOutput(City)).run_sync(DESCRIBE).output.model_dump()
 
 
 def structured_by_call() -> dict:
-    agent = Agent(model, output_type=ToolOutput(City, name="City"))
+    agent = Agent(model(), output_type=ToolOutput(City, name="City"))
     return agent.run_sync(DESCRIBE_BY_CALL).output.model_dump()
 
 
 def reasoning() -> dict:
     async def streamed() -> list[ModelMessage]:
-        async with greeter.run_stream(HELLO) as result:
+        async with Agent(model()).run_stream(HELLO) as result:
             await result.get_output()
             return result.all_messages()
 
-    whole = greeter.run_sync(HELLO).all_messages()
+    whole = Agent(model()).run_sync(HELLO).all_messages()
     return {"whole": shown(whole), "streamed": shown(asyncio.run(streamed()))}
 
 
@@ -87,29 +87,4 @@ def shown(messages: list[ModelMessage]) -> str:
     return "".join(part.content for part in messages[-1].parts if isinstance(part, ThinkingPart))
 
 
-def ask(case: Ask, retries: int = 0) -> str:
-    client = AsyncOpenAI(base_url=case.url, api_key=case.key, max_retries=retries)
-    other = OpenAIChatModel(case.model, provider=OpenAIProvider(openai_client=client))
-    settings = {"temperature": case.temperature}
-    return Agent(other).run_sync(case.text, model_settings=settings).output
-
-
-def its_errors() -> dict:
-    return errors(ask)
-
-
-def its_waiting() -> dict:
-    return waits(lambda case: ask(case, retries=2))
-
-
-report(
-    chat,
-    stream,
-    tool_loop,
-    parallel_calls,
-    structured_output,
-    structured_by_call,
-    reasoning,
-    its_errors,
-    its_waiting,
-)
+report(ask, pieces, tool_loop, parallel_calls, structured_output, structured_by_call, reasoning)

@@ -16,6 +16,9 @@ from worker.harmony import MessageFold
 Chunk = dict[str, Any]
 """A `chat.completion.chunk`."""
 
+_BEGIN = Part({"role": "assistant", "content": None}, [])
+"""A choice's first chunk, without a text, as OpenAI sends it: some clients read its role alone."""
+
 
 class ChatAnswer:
     """Makes the chunks of one answer out of its choices' steps.
@@ -48,7 +51,12 @@ class ChatAnswer:
         if choice.finish_reason is not None:
             return []
         part = choice.take(step)
-        chunks = [self._chunk(index, part, None)] if part.delta else []
+        chunks: list[Chunk] = []
+        if index not in self._begun and (part.delta or choice.finish_reason is not None):
+            self._begun.add(index)
+            chunks.append(self._chunk(index, _BEGIN, None))
+        if part.delta:
+            chunks.append(self._chunk(index, part, None))
         if choice.finish_reason is not None:
             chunks.append(self._chunk(index, Part({}, []), choice.finish_reason))
         return chunks
@@ -71,13 +79,9 @@ class ChatAnswer:
         return usage_of(choice.usage for choice in self._choices)
 
     def _chunk(self, index: int, part: Part, finish_reason: str | None) -> Chunk:
-        delta = part.delta
-        if index not in self._begun:
-            self._begun.add(index)
-            delta = {"role": "assistant", "content": None, **delta}
         choice = {
             "index": index,
-            "delta": delta,
+            "delta": part.delta,
             "logprobs": {"content": part.logprobs, "refusal": None} if part.logprobs else None,
             "finish_reason": finish_reason,
         }
