@@ -5,6 +5,7 @@ Rule: what is said depends on the prompt's last message alone, be it a question 
 so that a client that runs a tool, and sends its result back, gets the next turn of the dialogue.
 """
 
+import argparse
 import asyncio
 import logging
 import sys
@@ -111,13 +112,16 @@ def _output(message: str) -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    arguments = parser.parse_args()
     chosen = settings.load()
     model = resolve(chosen)
     logs.configure(chosen.log_number)
-    arguments = {**server_args(chosen, model), "enable_custom_logit_processor": True}
-    service = Service(SaysTheDialogue(arguments), model, chosen)
+    engine = SaysTheDialogue({**server_args(chosen, model), "enable_custom_logit_processor": True})
+    service = Service(engine, model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(service, chosen, "127.0.0.1"))
+        return runner.run(serve(service, chosen, arguments.host))
 
 
 if __name__ == "__main__":

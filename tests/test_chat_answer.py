@@ -83,11 +83,24 @@ TWO_CALLS = (
 def test_without_parallel_calls_the_answer_ends_before_a_second_one(size: int) -> None:
     """However the engine's steps are cut; both calls come where the client does not mind."""
     made = steps(tokens(TWO_CALLS), [size])
-    one = completion({"tools": TOOLS, "parallel_tool_calls": False}, made).choices[0]
-    assert [c.function.arguments for c in one.message.tool_calls or ()] == ['{"n": 1}']
-    assert one.finish_reason == "tool_calls"
-    both = completion({"tools": TOOLS}, made).choices[0]
-    assert [c.function.arguments for c in both.message.tool_calls or ()] == ['{"n": 1}', '{"n": 2}']
+    one = completion({"tools": TOOLS, "parallel_tool_calls": False}, made)
+    assert arguments(one) == ['{"n": 1}']
+    assert one.choices[0].finish_reason == "tool_calls"
+    assert arguments(completion({"tools": TOOLS}, made)) == ['{"n": 1}', '{"n": 2}']
+
+
+def arguments(answer: ChatCompletion) -> list[str]:
+    calls = answer.choices[0].message.tool_calls or ()
+    return [call.function.arguments for call in calls if call.type == "function"]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_the_first_chunk_says_the_role_alone(size: int) -> None:
+    """Some clients look for nothing else in it, and would lose a text that it has."""
+    first, second, *_ = chunks({"stream": True}, steps(tokens(ANSWER), [size]))
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": None}
+    assert "role" not in second["choices"][0]["delta"]
+    assert second["choices"][0]["delta"]["reasoning"]
 
 
 def test_a_call_comes_with_its_preamble() -> None:

@@ -1,11 +1,8 @@
 """`python -m worker.serve` as a process: it boots, drains, and dies with its engine."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +12,8 @@ import psutil
 import pytest
 
 from tests.http_server import until
+from tests.serving import Serving
 
-ROOT = Path(__file__).parent.parent
-BEARER = {"authorization": "Bearer secret-key"}
 COUNT = {
     "messages": [{"role": "user", "content": "Count to one hundred"}],
     "temperature": 0,
@@ -25,39 +21,11 @@ COUNT = {
 }
 
 
-class Serving:
-    """A serving process, and a client of it."""
-
-    def __init__(self, log: Path, **settings: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.log = log
-        environment = {"MODEL": "demo", "PORT": str(port), "API_KEY": "secret-key", **settings}
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker.serve", "--host", "127.0.0.1"],
-                cwd=ROOT,
-                env=os.environ | environment,
-                stderr=output,
-            )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=BEARER, timeout=60)
-
-    def ping(self) -> int:
-        """Its status, or 0 while nothing listens."""
-        try:
-            return self.client.get("/ping").status_code
-        except httpx.TransportError:
-            return 0
-
-
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Serving]:
     serving = Serving(tmp_path / "log")
     yield serving
-    serving.client.close()
-    if serving.process.poll() is None:
-        serving.process.kill()
-        serving.process.wait()
+    serving.end()
 
 
 def test_it_listens_while_it_boots_and_drains_when_told_to(serving: Serving) -> None:

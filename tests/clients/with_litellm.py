@@ -17,6 +17,7 @@ from scenarios import (
     report,
 )
 
+litellm.suppress_debug_info = True  # it is printed, as the report is
 TOOLS = [
     {
         "type": "function",
