@@ -1,6 +1,7 @@
 """Makes the environments of tests/clients: one for each client, in `.clients`, with its pins.
 
-JavaScript's client is made where there is npm, beside its script, where node looks for it. They are apart from `.venv`, since they want other versions of openai than SGLang pins.
+They are apart from `.venv`, since they want other versions of openai than SGLang pins. That of the
+client for JavaScript is made where there is npm, beside its script, where node looks for it.
 Rule: as builder/setup.py, whose `.venv` has uv: run again, it does nothing.
 """
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -86,15 +87,16 @@ SAME_ENVIRONMENT = {"langgraph": "langchain"}
 
 
 class FailingEngine(GatedEngine):
-    """It fails when it has said something."""
+    """It fails when it has said a word or two."""
 
     async def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
     ) -> AsyncGenerator[Step]:
-        steps = super().generate(prompt_ids, sampling, rid)
-        yield await anext(steps)
-        await steps.aclose()
-        raise RuntimeError("on purpose")
+        async with aclosing(super().generate(prompt_ids, sampling, rid)) as steps:
+            async for step in steps:
+                yield step
+                if step.completion_tokens == 5:
+                    raise RuntimeError("on purpose")
 
 
 class Servers:
