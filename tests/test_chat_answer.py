@@ -196,13 +196,18 @@ def test_any_split_gives_the_same_answer(sizes: list[int], calls: bool) -> None:
 
 
 def test_chunks_that_are_ready_together_can_go_together() -> None:
-    """Choices side by side, an end with what it ends; they add up to the same completion."""
+    """Choices side by side, a role with the text after it, an end with what it ends.
+
+    They add up to the same completion.
+    """
     request = read(ChatRequest, {"messages": [{"role": "user", "content": "q"}], "n": 3})
     answer = ChatAnswer(request, id="chatcmpl-1", model="demo", created=1)
     made = steps(tokens(ANSWER), [4])
     apart = [chunk for step in made for index in range(3) for chunk in answer.take(index, step)]
-    joined = [*together(apart[:3]), *together(apart[3:]), *answer.close()]
+    joined = [*together(apart[:6]), *together(apart[6:]), *answer.close()]
     assert len(joined) < len(apart) / 2
+    begun = [choice["delta"] for chunk in joined for choice in chunk["choices"]][:3]
+    assert all(delta["role"] and delta["reasoning"] for delta in begun)
     folds = ChatFold(), ChatFold()
     for fold, sent in zip(folds, ([*apart, *answer.close()], joined), strict=True):
         for chunk in sent:

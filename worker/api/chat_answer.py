@@ -92,21 +92,24 @@ class ChatAnswer:
 
 
 def together(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The same in fewer chunks: different choices side by side, an end with what it ends."""
+    """The same in fewer chunks: choices side by side, a role and an end with the text beside it."""
     if len(chunks) == 1:
         return list(chunks)
     merged: list[Chunk] = []
     for chunk in chunks:
-        (choice,) = chunk.get("choices") or (None,)
+        (choice,) = [dict(each) for each in chunk["choices"]] or (None,)
         last = {c["index"]: c for c in merged[-1]["choices"]} if merged else {}
         if choice is None or not last:
-            merged.append(dict(chunk))
+            merged.append({**chunk, "choices": [choice] if choice else []})
         elif choice["index"] not in last:
-            merged[-1]["choices"] = [*merged[-1]["choices"], choice]
+            merged[-1]["choices"].append(choice)
         elif not choice["delta"]:
             last[choice["index"]]["finish_reason"] = choice["finish_reason"]
+        elif last[choice["index"]]["delta"] == _BEGIN.delta:
+            delta = {**_BEGIN.delta, **choice["delta"]}
+            last[choice["index"]].update({**choice, "delta": delta})
         else:
-            merged.append(dict(chunk))
+            merged.append({**chunk, "choices": [choice]})
     return merged
 
 
