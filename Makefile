@@ -4,10 +4,14 @@ PYTHON := .venv/bin/python
 SYSTEM_PYTHON := python3.11
 export MODEL ?= demo
 
-.PHONY: setup run test lint types suite unit long serve emulator bench lock clean
+.PHONY: setup clients run test lint types suite unit long serve emulator bench lock lock-clients clean
 
 setup:
 	@$(SYSTEM_PYTHON) builder/setup.py
+
+# An environment for each client of tests/clients.
+clients: setup
+	@$(PYTHON) -m builder.clients
 
 run: setup
 	@$(PYTHON) handler.py
@@ -26,9 +30,9 @@ types: setup
 # The two halves of the suite, one core each. The long half is fuzzing, which is slow under coverage,
 # and workers in processes of their own, which coverage does not see.
 LONG := $(addprefix tests/test_,parser_fuzz.py parser_oracle.py queue.py queue_endings.py \
-	queue_soak.py constrained.py start.py)
+	queue_soak.py constrained.py clients.py start.py)
 
-suite: setup
+suite: setup clients
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 unit long
 
 unit:
@@ -54,5 +58,12 @@ lock:
 		--no-header --no-annotate --no-emit-find-links --group cpu --group dev pyproject.toml \
 		--output-file builder/cpu/requirements.txt
 
+# The newest of every client, pinned anew.
+lock-clients:
+	cd tests/clients/requirements && for each in *.in; do \
+		../../../.venv/bin/uv pip compile --quiet --upgrade --python-version 3.11 --no-header \
+			--no-annotate --output-file $${each%.in}.txt $$each; done
+	cd tests/clients/node && npm install --silent --save-exact openai@latest zod@latest
+
 clean:
-	rm -rf .venv .demo-model
+	rm -rf .venv .demo-model .clients tests/clients/node/node_modules

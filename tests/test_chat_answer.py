@@ -72,6 +72,37 @@ def test_an_answer_has_reasoning_content_and_usage() -> None:
     assert whole.usage.completion_tokens_details.reasoning_tokens == len(tokens("Two and two."))
 
 
+TWO_CALLS = (
+    '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"n": 1}<|end|>'
+    "<|start|>assistant"
+    '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"n": 2}<|call|>'
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_without_parallel_calls_the_answer_ends_before_a_second_one(size: int) -> None:
+    """However the engine's steps are cut; both calls come where the client does not mind."""
+    made = steps(tokens(TWO_CALLS), [size])
+    one = completion({"tools": TOOLS, "parallel_tool_calls": False}, made)
+    assert arguments(one) == ['{"n": 1}']
+    assert one.choices[0].finish_reason == "tool_calls"
+    assert arguments(completion({"tools": TOOLS}, made)) == ['{"n": 1}', '{"n": 2}']
+
+
+def arguments(answer: ChatCompletion) -> list[str]:
+    calls = answer.choices[0].message.tool_calls or ()
+    return [call.function.arguments for call in calls if call.type == "function"]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_the_first_chunk_says_the_role_alone(size: int) -> None:
+    """Some clients look for nothing else in it, and would lose a text that it has."""
+    first, second, *_ = chunks({"stream": True}, steps(tokens(ANSWER), [size]))
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": None}
+    assert "role" not in second["choices"][0]["delta"]
+    assert second["choices"][0]["delta"]["reasoning"]
+
+
 def test_a_call_comes_with_its_preamble() -> None:
     """The preamble is content; the finish reason says that a tool is waited for."""
     whole = completion({"tools": TOOLS}, steps(tokens(CALL), [3]))
@@ -165,13 +196,18 @@ def test_any_split_gives_the_same_answer(sizes: list[int], calls: bool) -> None:
 
 
 def test_chunks_that_are_ready_together_can_go_together() -> None:
-    """Choices side by side, an end with what it ends; they add up to the same completion."""
+    """Choices side by side, a role with the text after it, an end with what it ends.
+
+    They add up to the same completion.
+    """
     request = read(ChatRequest, {"messages": [{"role": "user", "content": "q"}], "n": 3})
     answer = ChatAnswer(request, id="chatcmpl-1", model="demo", created=1)
     made = steps(tokens(ANSWER), [4])
     apart = [chunk for step in made for index in range(3) for chunk in answer.take(index, step)]
-    joined = [*together(apart[:3]), *together(apart[3:]), *answer.close()]
+    joined = [*together(apart[:6]), *together(apart[6:]), *answer.close()]
     assert len(joined) < len(apart) / 2
+    begun = [choice["delta"] for chunk in joined for choice in chunk["choices"]][:3]
+    assert all(delta["role"] and delta["reasoning"] for delta in begun)
     folds = ChatFold(), ChatFold()
     for fold, sent in zip(folds, ([*apart, *answer.close()], joined), strict=True):
         for chunk in sent:

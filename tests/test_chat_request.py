@@ -4,9 +4,10 @@ import logging
 from typing import Any
 
 import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
 from worker.api.chat import ChatRequest
-from worker.api.fields import read
+from worker.api.fields import HARMLESS, MEANINGFUL, read
 from worker.errors import BadRequest
 from worker.harmony.vocabulary import CALL, RETURN
 
@@ -77,7 +78,7 @@ def request(**fields: Any) -> ChatRequest:
             {"messages": HELLO, "reasoning_effort": "extreme"},
             "reasoning_effort",
             (
-                "reasoning_effort: must be one of none, minimal, low, medium, high, xhigh, "
+                "reasoning_effort: must be one of none, minimal, low, medium, high, xhigh, max, "
                 "got a string."
             ),
         ),
@@ -109,7 +110,9 @@ def test_a_part_must_have_a_type_and_a_text(part: Any) -> None:
     assert caught.value.param == "messages[0].content"
 
 
-@pytest.mark.parametrize("name", ["functions", "best_of", "guided_json", "prediction", "ebnf"])
+@pytest.mark.parametrize(
+    "name", ["functions", "best_of", "guided_json", "prediction", "moderation"]
+)
 def test_a_field_that_would_change_the_answer_is_refused(name: str) -> None:
     """Nothing is silently ignored that the answer would depend on."""
     with pytest.raises(BadRequest) as caught:
@@ -130,6 +133,36 @@ def test_an_unknown_field_is_ignored_with_a_warning(caplog: pytest.LogCaptureFix
     assert caplog.messages == ["ignored an unknown field of a request: 'x_trace_id'"]
 
 
+def test_every_field_of_openais_is_known() -> None:
+    """Each is heeded, refused or harmless; none is ignored for being unknown."""
+    openais = CompletionCreateParamsStreaming.__annotations__.keys()
+    assert {"messages", "verbosity", "store"} <= openais
+    assert openais <= ChatRequest.model_fields.keys() | HARMLESS | MEANINGFUL
+
+
+def test_what_says_nothing_of_the_answer_passes(caplog: pytest.LogCaptureFixture) -> None:
+    """As clients send it, unasked or to be told apart; without a warning."""
+    with caplog.at_level(logging.WARNING):
+        request(
+            metadata={"run": "1"},
+            prompt_cache_key="k",
+            prompt_cache_options={"mode": "implicit"},
+            prompt_cache_retention="24h",
+            safety_identifier="s",
+            service_tier="auto",
+            store=True,
+            user="someone",
+            verbosity="medium",
+            parallel_tool_calls=True,
+            tools=[],
+            tool_choice="auto",
+            logit_bias={},
+            stream=True,
+            stream_options={"include_usage": True, "include_obfuscation": False},
+        )
+    assert caplog.messages == []
+
+
 def test_a_field_that_needs_another_is_refused_without_it() -> None:
     """OpenAI refuses these pairs as well."""
     with pytest.raises(BadRequest, match="top_logprobs takes logprobs to be true"):
@@ -148,6 +181,7 @@ def test_a_field_that_needs_another_is_refused_without_it() -> None:
         {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
         {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "18"}]},
         {"role": "developer", "content": "Be brief.", "name": "boss"},
+        {"role": "user", "content": "Hallo!", "name": "Jürgen"},
     ],
 )
 def test_what_clients_send_back_passes(message: dict[str, Any]) -> None:

@@ -142,13 +142,17 @@ def test_headers_can_be_held_alone() -> None:
     assert structural_tag({}, headers=True) is None
 
 
+def json_schema(schema: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, **more}}
+
+
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
         ({"tools": TOOLS, "tool_choice": function("nope")}, "'nope' is not among the tools"),
         ({"tool_choice": "required"}, "no tool is offered"),
         (
-            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}}},
+            {"response_format": json_schema({"not": {}}, strict=True)},
             "the keyword 'not'",
         ),
         (
@@ -175,6 +179,25 @@ def test_a_forced_call_that_is_not_strict_follows_its_schema_where_it_can() -> N
     loose = {"name": "bash", "parameters": {"type": "object", "not": {"required": ["x"]}}}
     tools = [{"type": "function", "function": loose}]
     assert admits({"tools": tools, "tool_choice": "required"}, BASH_FREE)
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer", "other"),
+    [
+        ({"type": "object", "not": {}}, '{"a": 1}', "[1]"),
+        ({"type": "array", "contains": {}}, "[1]", '{"a": 1}'),
+        ({"type": "nonsense"}, '{"a": 1}', "[1]"),
+        (None, '{"a": 1}', "[1]"),
+    ],
+)
+def test_an_answer_that_is_not_strict_follows_its_schema_where_it_can(
+    schema: Any, answer: str, other: str
+) -> None:
+    """And is JSON of the schema's type where the schema cannot be held."""
+    request = {"response_format": json_schema(schema)}
+    header = "<|channel|>final<|message|>"
+    assert admits(request, header + answer)
+    assert not admits(request, header + other)
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,10 @@ def test_a_request_that_does_not_stream_is_answered_by_one_object() -> None:
 
 
 def test_a_streamed_request_is_answered_by_its_chunks() -> None:
-    """One for each step that says something, and one for the end."""
+    """One for the role, one for each step that says something, and one for the end."""
     chunks = answered(service(), CHAT, {**HELLO, "stream": True})
     assert [c["choices"][0]["delta"].get("content") for c in chunks] == [
-        "one", " two", " three", " four", " five", None,
+        None, "one", " two", " three", " four", " five", None,
     ]  # fmt: skip
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 

@@ -101,7 +101,8 @@ class Service:
         if room < 1:
             raise ContextLengthExceeded(
                 f"This model's maximum context length is {longest} tokens. However, your "
-                f"{param} resulted in {len(prompt)} tokens. Please shorten the {param}.",
+                f"{param} resulted in {len(prompt)} tokens: the prompt is too long. "
+                f"Please shorten the {param}.",
                 param=param,
             )
         return room

@@ -16,6 +16,9 @@ from worker.harmony import MessageFold
 Chunk = dict[str, Any]
 """A `chat.completion.chunk`."""
 
+_BEGIN = Part({"role": "assistant", "content": None}, [])
+"""A choice's first chunk, without a text, as OpenAI sends it: some clients read its role alone."""
+
 
 class ChatAnswer:
     """Makes the chunks of one answer out of its choices' steps.
@@ -48,7 +51,12 @@ class ChatAnswer:
         if choice.finish_reason is not None:
             return []
         part = choice.take(step)
-        chunks = [self._chunk(index, part, None)] if part.delta else []
+        chunks: list[Chunk] = []
+        if index not in self._begun and (part.delta or choice.finish_reason is not None):
+            self._begun.add(index)
+            chunks.append(self._chunk(index, _BEGIN, None))
+        if part.delta:
+            chunks.append(self._chunk(index, part, None))
         if choice.finish_reason is not None:
             chunks.append(self._chunk(index, Part({}, []), choice.finish_reason))
         return chunks
@@ -71,13 +79,9 @@ class ChatAnswer:
         return usage_of(choice.usage for choice in self._choices)
 
     def _chunk(self, index: int, part: Part, finish_reason: str | None) -> Chunk:
-        delta = part.delta
-        if index not in self._begun:
-            self._begun.add(index)
-            delta = {"role": "assistant", "content": None, **delta}
         choice = {
             "index": index,
-            "delta": delta,
+            "delta": part.delta,
             "logprobs": {"content": part.logprobs, "refusal": None} if part.logprobs else None,
             "finish_reason": finish_reason,
         }
@@ -88,21 +92,24 @@ class ChatAnswer:
 
 
 def together(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The same in fewer chunks: different choices side by side, an end with what it ends."""
+    """The same in fewer chunks: choices side by side, a role and an end with the text beside it."""
     if len(chunks) == 1:
         return list(chunks)
     merged: list[Chunk] = []
     for chunk in chunks:
-        (choice,) = chunk.get("choices") or (None,)
+        (choice,) = [dict(each) for each in chunk["choices"]] or (None,)
         last = {c["index"]: c for c in merged[-1]["choices"]} if merged else {}
         if choice is None or not last:
-            merged.append(dict(chunk))
+            merged.append({**chunk, "choices": [choice] if choice else []})
         elif choice["index"] not in last:
-            merged[-1]["choices"] = [*merged[-1]["choices"], choice]
+            merged[-1]["choices"].append(choice)
         elif not choice["delta"]:
             last[choice["index"]]["finish_reason"] = choice["finish_reason"]
+        elif last[choice["index"]]["delta"] == _BEGIN.delta:
+            delta = {**_BEGIN.delta, **choice["delta"]}
+            last[choice["index"]].update({**choice, "delta": delta})
         else:
-            merged.append(dict(chunk))
+            merged.append({**chunk, "choices": [choice]})
     return merged
 
 

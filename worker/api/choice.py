@@ -2,6 +2,7 @@
 
 Rule: what a delta shows has passed the stop strings, and a token's log probability goes out with
 the text that the token is part of. Reasoning and arguments are never searched for stop strings.
+Where the client takes one call at a time, the answer ends before a second one.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ from worker.api.chat import ChatRequest
 from worker.api.stop import StopStrings
 from worker.api.usage import ChoiceUsage
 from worker.generation import Step, TokenLogprob
-from worker.harmony import Delta, Event, Parser, Text, delta_of
+from worker.harmony import Delta, Event, Parser, Text, ToolCallBegun, delta_of
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -39,6 +40,7 @@ class Choice:
         self.call_ids: list[str] = []
         self._parser = Parser(tools)
         self._stop = StopStrings(request.stop) if request.stop else None
+        self._one_call = request.parallel_tool_calls is False
         self._logprobs = bool(request.logprobs)
         self._pending: list[dict[str, Any]] = []  # log probabilities of text not sent yet
 
@@ -52,14 +54,18 @@ class Choice:
         self.usage.count(step)
         self.ids += step.ids
         events = self._feed_one_by_one(step) if self._logprobs else self._parser.feed(step.ids)
-        if step.finish_reason is not None:
+        ended = step.finish_reason is not None
+        if ended:
             events += self._parser.finish()
         self.usage.reasoning = self._parser.reasoning_tokens
+        second_call = _second_call(events) if self._one_call else None
+        if second_call is not None:
+            events, ended = events[:second_call], True
         if self._stop is not None:
-            events = self._visible(self._stop, events, last=step.finish_reason is not None)
+            events = self._visible(self._stop, events, last=ended)
         if self._stop is not None and self._stop.hit:
             self.finish_reason = "stop"
-        elif step.finish_reason is not None:
+        elif ended:
             self.finish_reason = self._reason(step)
         return self._part(events)
 
@@ -97,6 +103,12 @@ class Choice:
             return Part(delta, [])
         logprobs, self._pending = self._pending, []
         return Part(delta, logprobs)
+
+
+def _second_call(events: Iterable[Event]) -> int | None:
+    """Where a second call begins among `events`, if one does."""
+    begun = (at for at, e in enumerate(events) if isinstance(e, ToolCallBegun) and e.index > 0)
+    return next(begun, None)
 
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:

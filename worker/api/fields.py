@@ -18,6 +18,7 @@ HARMLESS = frozenset(
     {
         "metadata",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "safety_identifier",
         "service_tier",
@@ -51,6 +52,7 @@ MEANINGFUL = frozenset(
         "lora_path",
         "min_tokens",
         "modalities",
+        "moderation",
         "prediction",
         "regex",
         "separate_reasoning",

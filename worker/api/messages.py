@@ -11,7 +11,9 @@ from pydantic import BeforeValidator, Field
 from worker.api.fields import Fields, json_type
 
 NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
-"""Names of tools and authors: OpenAI's characters, and the dots of namespaced tools."""
+"""Names of tools: OpenAI's characters, and the dots of namespaced tools."""
+_AUTHOR = r"^[^\s<|\\/>]{1,128}$"
+"""Names of authors, as OpenAI takes them."""
 
 
 class TextPart(Fields):
@@ -70,7 +72,7 @@ class Message(Fields):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Annotated[Any, BeforeValidator(_content, json_schema_input_type=_Content)] = None
-    name: Annotated[str, Field(pattern=NAME)] | None = None
+    name: Annotated[str, Field(pattern=_AUTHOR)] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None

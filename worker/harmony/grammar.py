@@ -5,7 +5,7 @@ the message that ends the turn is bound, to a call or to an answer; where it is 
 admits the stop tokens alone, which are therefore not part of it. Where the answer may be JSON there
 is no preamble: it is content, and the content must be the JSON and nothing else. Markers are token
 ids in it, so no text can be taken for one. A schema that the grammar cannot hold is refused by its
-keyword.
+keyword where the caller says `strict`; else it is held where it can be, and JSON of its type.
 Source: xgrammar's structural tags (0.2.7), through SGLang's `structural_tag` sampling parameter.
 """
 
@@ -92,9 +92,19 @@ def _answer_schema(response_format: Json) -> Json | None:
         return None
     if response_format["type"] == "json_object":
         return ANY_OBJECT
-    schema = response_format["json_schema"].get("schema", ANY_OBJECT)
-    _check(schema, "response_format.json_schema.schema")
-    return schema
+    wanted = response_format["json_schema"]
+    schema = wanted.get("schema")
+    if schema is None:
+        return ANY_OBJECT
+    if wanted.get("strict"):
+        _check(schema, "response_format.json_schema.schema")
+    return _root(schema) if unsupported(schema) else schema
+
+
+def _root(schema: Mapping[str, Json]) -> Format:
+    """What can be held of any schema: the type of the whole."""
+    root = {"type": schema.get("type", "object")}
+    return ANY_OBJECT if unsupported(root) else root
 
 
 def _check(schema: Json, param: str) -> None:

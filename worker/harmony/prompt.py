@@ -44,6 +44,7 @@ EFFORTS = {
     "medium": ReasoningEffort.MEDIUM,
     "high": ReasoningEffort.HIGH,
     "xhigh": ReasoningEffort.HIGH,
+    "max": ReasoningEffort.HIGH,
 }
 """OpenAI's efforts as gpt-oss knows them: it always reasons, on three levels."""
 
