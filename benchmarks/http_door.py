@@ -126,21 +126,20 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-async def start(name: str, *words: str, port: int = 0) -> Process:
-    environment = {"MODEL": "demo", "LOG_LEVEL": "error", "PORT": str(port)}
+async def start(name: str, *words: str, **more: str) -> Process:
+    environment = {"MODEL": "demo", "LOG_LEVEL": "error", **more}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", name, *words),
         cwd=ROOT,
         env=os.environ | environment,
         stdin=PIPE,
         stdout=PIPE if name == __spec__.name else DEVNULL,
-        stderr=DEVNULL,
     )
 
 
 async def server(name: str, path: str, port: int, *words: str) -> Side:
     """A server on a port, once it answers at `path`."""
-    process = await start(name, *words, port=port)
+    process = await start(name, *words, PORT=str(port))
     async with asyncio.timeout(300), httpx.AsyncClient() as client:
         while True:
             with suppress(httpx.TransportError):
