@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import psutil
 import pytest
@@ -112,7 +112,7 @@ class GoodClient(threading.Thread):
         except Exception as error:  # noqa: BLE001 - the test's own thread raises it
             self._failure = error
 
-    def __enter__(self) -> "GoodClient":
+    def __enter__(self) -> Self:
         self._alone = statistics.median(answered(self._serving) for _ in range(10))
         self.start()
         return self

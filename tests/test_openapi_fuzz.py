@@ -5,7 +5,6 @@ capped: a client that asks for a hundred thousand tokens gets them.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
