@@ -30,7 +30,8 @@ types: setup
 # The two halves of the suite, one core each. The long half is fuzzing, which is slow under coverage,
 # and workers in processes of their own, which coverage does not see.
 LONG := $(addprefix tests/test_,parser_fuzz.py parser_oracle.py queue.py queue_endings.py \
-	queue_soak.py constrained.py clients.py start.py)
+	queue_soak.py constrained.py clients.py start.py \
+	http_abuse.py openapi_fuzz.py)
 
 suite: setup clients
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 unit long
@@ -44,6 +45,7 @@ long:
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost
 	$(PYTHON) -m benchmarks.queue_door
+	$(PYTHON) -m benchmarks.http_door
 	$(PYTHON) -m benchmarks.header_grammar
 
 serve: setup

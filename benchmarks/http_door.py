@@ -1,7 +1,7 @@
 """Our HTTP door beside SGLang's own server and the bare engine: 32 streams of a chat, in one run.
 
 Rule: each side is a process of its own, whose engine has the same model and arguments and is asked
-for the same prompts and tokens; the others are stopped (SIGSTOP) while it is measured: idle
+for as many tokens; the others are stopped (SIGSTOP) while it is measured: idle
 schedulers spin. The sides take turns. The client is this process, with bare sockets, the same for
 both servers. What is compared is tokens per second, the CPU of the process that serves (or reads
 the bare engine's output), and how long /ping takes meanwhile.
@@ -32,12 +32,14 @@ from worker.models import resolve
 from worker.settings import Settings
 
 STREAMS = 32
+REQUESTS = 5
+"""Of each stream, one after the other."""
 CHAT = "/v1/chat/completions"
 BODY = {
     "model": "demo",
     "messages": [{"role": "user", "content": "Count to one hundred"}],
     "temperature": 0,
-    "max_tokens": 400,
+    "max_tokens": 80,  # what either server's prompt is answered with is longer
     "stream": True,
     "stream_options": {"include_usage": True},
 }
@@ -87,11 +89,22 @@ class Side:
 
 
 async def streams(port: int) -> int:
-    return sum(await asyncio.gather(*(stream(port) for _ in range(STREAMS))))
+    return await at_once(lambda: stream(port))
+
+
+async def at_once(request: Callable[[], Awaitable[int]]) -> int:
+    """Tokens of all requests, which are all to be of the same length."""
+
+    async def one_after_the_other() -> list[int]:
+        return [await request() for _ in range(REQUESTS)]
+
+    made = sum(await asyncio.gather(*(one_after_the_other() for _ in range(STREAMS))), [])
+    assert set(made) == {BODY["max_tokens"]}
+    return sum(made)
 
 
 async def stream(port: int) -> int:
-    """One stream over HTTP; the number of its tokens, as the usage at its end says."""
+    """One request over HTTP; the number of its tokens, as the usage at its end says."""
     body = json.dumps(BODY).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -101,6 +114,7 @@ async def stream(port: int) -> int:
     while data := await reader.read(65536):
         tail = (tail + data)[-4096:]
     writer.close()
+    assert b"[DONE]" in tail
     usage = tail[tail.rindex(b'"completion_tokens":') :].partition(b":")[2]
     return int(usage.split(b",")[0].strip(b" }"))
 
@@ -178,8 +192,7 @@ async def be_bare(arguments: dict[str, Any]) -> None:
     await engine.start()
     print(flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
-        tokens = await asyncio.gather(*(bare(engine, BODY) for _ in range(STREAMS)))
-        print(sum(tokens), flush=True)
+        print(await at_once(lambda: bare(engine, BODY)), flush=True)
 
 
 def as_words(arguments: dict[str, Any]) -> list[str]:
@@ -207,7 +220,9 @@ async def main(arguments: dict[str, Any], rounds: int) -> None:
 
 
 def report(sides: list[Side], figures: list[list[Figures]]) -> None:
-    print(f"{len(figures)} rounds of {STREAMS} streams, sides in turn; medians")
+    print(
+        f"{len(figures)} rounds of {STREAMS} streams of {REQUESTS} requests, sides in turn; medians"
+    )
     print("| | tokens/s | CPU of the serving process, µs per token | /ping p99, ms |")
     print("| --- | --- | --- | --- |")
     for side, of_side in zip(sides, zip(*figures, strict=True), strict=True):
