@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from schemathesis.checks import load_all_checks
+from schemathesis.checks import CHECKS, load_all_checks
 
 from builder.openapi.document import PLACE
 from tests.http_server import until
@@ -19,10 +19,11 @@ from tests.serving import BEARER, Serving
 load_all_checks()
 SCHEMA = schemathesis.openapi.from_path(PLACE)
 LOOSE = [
-    schemathesis.checks.CHECKS.get_one(name)
+    CHECKS.get_one(name)
     for name in (
         "negative_data_rejection",  # fields that OpenAI may add are let pass, whatever they hold
         "positive_data_acceptance",  # what JSON Schema cannot say is refused: 400
+        "ignored_auth",  # it leaves the header in that call_and_validate gives; test_http_safety looks
     )
 ]
 
@@ -50,9 +51,13 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         serving.end()
 
 
-@SCHEMA.parametrize()
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_request_is_too_odd(case: schemathesis.Case, serving: Serving) -> None:
+@SCHEMA.parametrize()  # pyright: ignore[reportUntypedFunctionDecorator]
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+def test_no_request_is_too_odd(case: "schemathesis.Case[Any]", serving: Serving) -> None:
     """No 5xx; each answer has a status, headers and a body that the document describes."""
     case.call_and_validate(
         base_url=serving.url, headers=dict(BEARER), excluded_checks=LOOSE, timeout=60
