@@ -18,12 +18,12 @@ from tests.serving import BEARER, Serving
 
 load_all_checks()
 SCHEMA = schemathesis.openapi.from_path(PLACE)
-LOOSE = [
+LOOSE: list[Any] = [
     CHECKS.get_one(name)
     for name in (
         "negative_data_rejection",  # fields that OpenAI may add are let pass, whatever they hold
         "positive_data_acceptance",  # what JSON Schema cannot say is refused: 400
-        "ignored_auth",  # it leaves the header in that call_and_validate gives; test_http_safety looks
+        "ignored_auth",  # it does not take out the header given here; test_http_safety does
     )
 ]
 

@@ -79,7 +79,7 @@ def _under_v1(**operations: Any) -> Json:
 def _post(name: str, request: str, whole: str, chunk: str) -> Json:
     """An operation that is answered whole, or as a stream of chunks."""
     events = {
-        "schema": {"type": "string", "description": "Server-sent events; the last is [DONE]."},
+        "schema": {"description": "Server-sent events; the last is [DONE]."},
         "x-event": {"anyOf": [_schema(chunk), _schema("Error")]},
     }
     content = {**_json(whole), "text/event-stream": events}
