@@ -1,10 +1,12 @@
 """Our HTTP door beside SGLang's own server and the bare engine: 32 streams of a chat, in one run.
 
-Rule: each side is a process of its own, whose engine has the same model and arguments and is asked
-for as many tokens; the others are stopped (SIGSTOP) while it is measured: idle
-schedulers spin. The sides take turns. The client is this process, with bare sockets, the same for
-both servers. What is compared is tokens per second, the CPU of the process that serves (or reads
-the bare engine's output), and how long /ping takes meanwhile.
+Rule: every side makes the same tokens of the same prompt ids, with the same model and engine
+arguments. The bare engine is asked in the very process that serves our door; SGLang's server, set
+up for gpt-oss (its parsers; a chat template that renders our prompt), is another, and whichever is
+not measured is stopped (SIGSTOP): idle schedulers spin. The sides take turns. The client
+is this process, with bare sockets, the same for both servers. What is compared is tokens per
+second, the CPU of the process that serves (or reads the bare engine's output), and how long /ping
+takes meanwhile.
 Run: `python -m benchmarks.http_door [ROUNDS]`.
 """
 
@@ -15,6 +17,7 @@ import signal
 import socket
 import statistics
 import sys
+import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Callable
@@ -27,19 +30,25 @@ import psutil
 import uvloop
 
 from benchmarks.added_cost import bare
-from worker.engine import SglangEngine, server_args
+from worker.engine import Health, SglangEngine, server_args
+from worker.entrypoints.http.server import serve
+from worker.harmony import render_prompt
+from worker.harmony.vocabulary import encoding
 from worker.models import resolve
+from worker.service import Service
 from worker.settings import Settings
 
 STREAMS = 32
 REQUESTS = 3
 """Of each stream, one after the other."""
+LENGTH = 80
+"""Of each answer, in tokens."""
 CHAT = "/v1/chat/completions"
 BODY = {
     "model": "demo",
     "messages": [{"role": "user", "content": "Count to one hundred"}],
     "temperature": 0,
-    "max_tokens": 80,  # what either server's prompt is answered with is longer
+    "max_tokens": LENGTH,  # the whole answer is longer
     "stream": True,
     "stream_options": {"include_usage": True},
 }
@@ -60,6 +69,7 @@ class Side:
     def __init__(
         self, name: str, process: Process, streams: Callable[[], Awaitable[int]], port: int = 0
     ) -> None:
+        """`port`: where it answers /ping, if it is a server."""
         self.name = name
         self.process = process
         self._port = port
@@ -100,7 +110,7 @@ async def at_once(request: Callable[[], Awaitable[int]]) -> int:
 
     streams = await asyncio.gather(*(one_after_the_other() for _ in range(STREAMS)))
     made = [tokens for stream in streams for tokens in stream]
-    assert set(made) == {BODY["max_tokens"]}
+    assert set(made) == {LENGTH}
     return sum(made)
 
 
@@ -116,8 +126,14 @@ async def stream(port: int) -> int:
         tail = (tail + data)[-4096:]
     writer.close()
     assert b"[DONE]" in tail
-    usage = tail[tail.rindex(b'"completion_tokens":') :].partition(b":")[2]
-    return int(usage.split(b",")[0].strip(b" }"))
+    assert _count(tail, b"prompt_tokens") == len(render_prompt(BODY))
+    return _count(tail, b"completion_tokens")
+
+
+def _count(tail: bytes, name: bytes) -> int:
+    """The last count of that name, which is the usage's."""
+    after = tail[tail.rindex(b'"' + name + b'":') :].partition(b":")[2]
+    return int(after.split(b",")[0].strip(b" }"))
 
 
 async def ping(port: int, seconds: list[float]) -> None:
@@ -141,59 +157,71 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-async def start(name: str, *words: str, **more: str) -> Process:
-    environment = {"MODEL": "demo", "LOG_LEVEL": "error", **more}
+async def start(name: str, *words: str) -> Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", name, *words),
         cwd=ROOT,
-        env=os.environ | environment,
+        env=os.environ | {"MODEL": "demo", "LOG_LEVEL": "error"},
         stdin=PIPE,
         stdout=PIPE if name == __spec__.name else DEVNULL,
     )
 
 
-async def server(name: str, path: str, port: int, *words: str) -> Side:
-    """A server on a port, once it answers at `path`."""
-    process = await start(name, *words, PORT=str(port))
+async def answers(port: int, path: str) -> None:
+    """Returns once a server on a port is ready, as `path` says."""
     async with asyncio.timeout(300), httpx.AsyncClient() as client:
         while True:
             with suppress(httpx.TransportError):
                 if (await client.get(f"http://127.0.0.1:{port}{path}")).status_code == 200:
-                    return Side(name, process, lambda: streams(port), port)
+                    return
             await asyncio.sleep(0.5)
 
 
-async def our_side(arguments: dict[str, Any]) -> Side:  # noqa: ARG001 - it makes them itself
-    return await server("worker.serve", "/ping", free_port(), "--host", "127.0.0.1")
-
-
-async def sglang_side(arguments: dict[str, Any]) -> Side:
+async def our_sides() -> tuple[Side, Side]:
+    """The bare engine, and our door before it, in one process: a line in asks the bare engine for
+    a round, a line out tells its tokens."""
     port = free_port()
-    words = ["--port", str(port), *as_words(arguments)]
-    return await server("sglang.launch_server", "/health_generate", port, *words)
-
-
-async def bare_side(arguments: dict[str, Any]) -> Side:  # noqa: ARG001 - it makes them itself
-    """The bare engine in a process of its own: a line in is a round, a line out its tokens."""
-    process = await start(__spec__.name, "bare")
+    process = await start(__spec__.name, "serve", str(port))
     assert process.stdin
     assert process.stdout
     to, by = process.stdin, process.stdout
 
-    async def round_of_streams() -> int:
+    async def bare_streams() -> int:
         to.write(b"\n")
         return int(await by.readline())
 
-    await by.readline()  # it has started
-    return Side("bare engine", process, round_of_streams)
+    await answers(port, "/ping")
+    bare_side = Side("bare engine", process, bare_streams)
+    return bare_side, Side("worker.serve", process, lambda: streams(port), port)
 
 
-async def be_bare(arguments: dict[str, Any]) -> None:
-    engine = SglangEngine(arguments)
-    await engine.start()
-    print(flush=True)
+async def be_served(settings: Settings) -> None:
+    """`worker.serve`, which makes streams with its bare engine when a line comes in."""
+    model = resolve(settings)
+    engine = SglangEngine(server_args(settings, model))
+    serving = asyncio.create_task(serve(Service(engine, model, settings), settings, "127.0.0.1"))
+    while engine.health() is not Health.READY:  # noqa: ASYNC110 - the port has no event for it
+        await asyncio.sleep(0.1)
     while await asyncio.to_thread(sys.stdin.readline):
         print(await at_once(lambda: bare(engine, BODY)), flush=True)
+    await serving
+
+
+async def sglang_side(arguments: dict[str, Any], template: str) -> Side:
+    """SGLang's own server; `template` is the file of its chat template."""
+    words = [
+        "--chat-template",
+        template,
+        "--reasoning-parser",
+        "gpt-oss",
+        "--tool-call-parser",
+        "gpt-oss",
+    ]
+    port = free_port()
+    name = "sglang.launch_server"
+    process = await start(name, "--port", str(port), *words, *as_words(arguments))
+    await answers(port, "/health_generate")
+    return Side(name, process, lambda: streams(port), port)
 
 
 def as_words(arguments: dict[str, Any]) -> list[str]:
@@ -206,16 +234,28 @@ def as_words(arguments: dict[str, Any]) -> list[str]:
     return words
 
 
-async def main(arguments: dict[str, Any], rounds: int) -> None:
+async def main(settings: Settings, rounds: int) -> None:
     sides: list[Side] = []
     try:
-        for start_side in (bare_side, our_side, sglang_side):
-            sides.append(await start_side(arguments))
-            sides[-1].signal(signal.SIGSTOP)
+        sides += await our_sides()
+        sides[-1].signal(signal.SIGSTOP)
+        arguments = server_args(settings, resolve(settings))
+        with tempfile.NamedTemporaryFile("w", suffix=".jinja") as template:
+            print(
+                "{% raw %}",
+                encoding().decode(render_prompt(BODY)),
+                "{% endraw %}",
+                sep="",
+                end="",
+                file=template,
+                flush=True,
+            )
+            sides.append(await sglang_side(arguments, template.name))
+        sides[-1].signal(signal.SIGSTOP)
         figures = [[await side.round() for side in sides] for _ in range(rounds + 1)][1:]
         report(sides, figures)  # the first round warmed up
     finally:
-        for side in sides:
+        for side in {side.process: side for side in sides}.values():
             side.signal(signal.SIGKILL)
             await side.process.wait()
 
@@ -242,9 +282,8 @@ def report(sides: list[Side], figures: list[list[Figures]]) -> None:
 
 
 if __name__ == "__main__":
-    settings = Settings(model="demo", log_level="error")
-    of_engine = server_args(settings, resolve(settings))
-    if sys.argv[1:] == ["bare"]:
-        uvloop.run(be_bare(of_engine))
+    if sys.argv[1:2] == ["serve"]:
+        uvloop.run(be_served(Settings(model="demo", log_level="error", port=int(sys.argv[2]))))
     else:
-        uvloop.run(main(of_engine, int(sys.argv[1]) if len(sys.argv) > 1 else 5))
+        rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+        uvloop.run(main(Settings(model="demo", log_level="error"), rounds))
