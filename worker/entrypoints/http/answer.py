@@ -51,7 +51,7 @@ class Answer(Response):
         sending = self._send_events(send) if self._streamed else self._send_object(send)
         with self._running:
             if not await self._unless_gone(receive, sending):
-                scope["extensions"]["abort"]["now"]()
+                scope["extensions"]["connection"]["abort"]()
 
     async def _send_object(self, send: Send) -> None:
         async with aclosing(self._batches) as batches:

@@ -25,7 +25,8 @@ HEAD_SECONDS = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. It offers `scope["extensions"]["abort"]`: drops the connection at once."""
+    """One connection. It offers `scope["extensions"]["connection"]`: `abort` drops it at once,
+    `is_closing` says whether either side has begun to leave."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,7 +53,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is None:
             self._await_head()
         super().on_message_begin()
-        self.scope["extensions"] = {"abort": {"now": self.transport.abort}}
+        connection = {"abort": self.transport.abort, "is_closing": self.transport.is_closing}
+        self.scope["extensions"] = {"connection": connection}
 
     def on_headers_complete(self) -> None:
         self._in_head = False
