@@ -11,7 +11,6 @@ Run: `python -m benchmarks.http_door [ROUNDS]`.
 """
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -30,6 +29,7 @@ import psutil
 import uvloop
 
 from benchmarks.added_cost import bare
+from benchmarks.http_client import BODY, REQUESTS, STREAMS, at_once, ping, streams
 from worker.engine import Health, SglangEngine, server_args
 from worker.entrypoints.http.server import serve
 from worker.harmony import render_prompt
@@ -38,20 +38,6 @@ from worker.models import resolve
 from worker.service import Service
 from worker.settings import Settings
 
-STREAMS = 32
-REQUESTS = 3
-"""Of each stream, one after the other."""
-LENGTH = 80
-"""Of each answer, in tokens."""
-CHAT = "/v1/chat/completions"
-BODY = {
-    "model": "demo",
-    "messages": [{"role": "user", "content": "Count to one hundred"}],
-    "temperature": 0,
-    "max_tokens": LENGTH,  # the whole answer is longer
-    "stream": True,
-    "stream_options": {"include_usage": True},
-}
 ROOT = Path(__file__).parent.parent
 
 
@@ -96,60 +82,6 @@ class Side:
     def _cpu(self) -> float:
         times = self._seen.cpu_times()
         return times.user + times.system
-
-
-async def streams(port: int) -> int:
-    return await at_once(lambda: stream(port))
-
-
-async def at_once(request: Callable[[], Awaitable[int]]) -> int:
-    """Tokens of all requests, which are all to be of the same length."""
-
-    async def one_after_the_other() -> list[int]:
-        return [await request() for _ in range(REQUESTS)]
-
-    streams = await asyncio.gather(*(one_after_the_other() for _ in range(STREAMS)))
-    made = [tokens for stream in streams for tokens in stream]
-    assert set(made) == {LENGTH}
-    return sum(made)
-
-
-async def stream(port: int) -> int:
-    """One request over HTTP; the number of its tokens, as the usage at its end says."""
-    body = json.dumps(BODY).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
-    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(head.encode() + body)
-    tail = b""
-    while data := await reader.read(65536):
-        tail = (tail + data)[-4096:]
-    writer.close()
-    assert b"[DONE]" in tail
-    assert _count(tail, b"prompt_tokens") == len(render_prompt(BODY))
-    return _count(tail, b"completion_tokens")
-
-
-def _count(tail: bytes, name: bytes) -> int:
-    """The last count of that name, which is the usage's."""
-    after = tail[tail.rindex(b'"' + name + b'":') :].partition(b":")[2]
-    return int(after.split(b",")[0].strip(b" }"))
-
-
-async def ping(port: int, seconds: list[float]) -> None:
-    """How long a health check takes, twenty times a second, on a connection of its own."""
-    if not port:
-        return
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        while True:
-            started = time.monotonic()
-            writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
-            await reader.readuntil(b"\r\n\r\n")
-            seconds.append(time.monotonic() - started)
-            await asyncio.sleep(0.05)
-    finally:
-        writer.close()
 
 
 def free_port() -> int:
@@ -209,17 +141,11 @@ async def be_served(settings: Settings) -> None:
 
 async def sglang_side(arguments: dict[str, Any], template: str) -> Side:
     """SGLang's own server; `template` is the file of its chat template."""
-    words = [
-        "--chat-template",
-        template,
-        "--reasoning-parser",
-        "gpt-oss",
-        "--tool-call-parser",
-        "gpt-oss",
-    ]
+    parsers = ["--reasoning-parser", "gpt-oss", "--tool-call-parser", "gpt-oss"]
+    words = ["--chat-template", template, *parsers, *as_words(arguments)]
     port = free_port()
     name = "sglang.launch_server"
-    process = await start(name, "--port", str(port), *words, *as_words(arguments))
+    process = await start(name, "--port", str(port), *words)
     await answers(port, "/health_generate")
     return Side(name, process, lambda: streams(port), port)
 
@@ -241,15 +167,8 @@ async def main(settings: Settings, rounds: int) -> None:
         sides[-1].signal(signal.SIGSTOP)
         arguments = server_args(settings, resolve(settings))
         with tempfile.NamedTemporaryFile("w", suffix=".jinja") as template:
-            print(
-                "{% raw %}",
-                encoding().decode(render_prompt(BODY)),
-                "{% endraw %}",
-                sep="",
-                end="",
-                file=template,
-                flush=True,
-            )
+            template.write("{% raw %}" + encoding().decode(render_prompt(BODY)) + "{% endraw %}")
+            template.flush()
             sides.append(await sglang_side(arguments, template.name))
         sides[-1].signal(signal.SIGSTOP)
         figures = [[await side.round() for side in sides] for _ in range(rounds + 1)][1:]
