@@ -53,8 +53,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is None:
             self._await_head()
         super().on_message_begin()
-        connection = {"abort": self.transport.abort, "is_closing": self.transport.is_closing}
-        self.scope["extensions"] = {"connection": connection}
+        transport = self.transport
+        self.scope["extensions"] = {
+            "connection": {"abort": transport.abort, "is_closing": transport.is_closing}
+        }
 
     def on_headers_complete(self) -> None:
         self._in_head = False
