@@ -54,13 +54,13 @@ class SglangEngine:
         watchdog = manager._subprocess_watchdog
         self._processes = list(watchdog._processes)
         watchdog.stop()  # It would answer a death with SIGQUIT to us; `_attach` watches instead.
-        gc.collect()
-        gc.freeze()  # what booted stays; a collection need not walk a million objects of it
         booted = time.monotonic()
         warm_up = Sampling(max_tokens=1, temperature=0.0)
         async with aclosing(self.generate([STOP_IDS[0]], warm_up, "warm-up")) as steps:
             async for _ in steps:
                 pass
+        gc.collect()
+        await manager.freeze_gc()  # what booted stays: no collection need walk its million objects
         now = time.monotonic()
         self._boot_seconds = {"engine": booted - started, "warm_up": now - booted}
 
