@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
@@ -216,11 +217,19 @@ def test_a_client_that_leaves_aborts_its_generation(stream: bool, free: int) -> 
 
 def test_a_request_that_was_dropped_before_its_turn_is_not_read() -> None:
     """A flood of them, that came while the server was busy, keeps nobody waiting."""
+    busy, free = threading.Event(), threading.Event()
+
+    def work() -> None:
+        busy.set()
+        free.wait(20)
+
     with running() as door:
         request = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}"
-        door.call(lambda: time.sleep(0.3))
+        door.call(work)
+        busy.wait(20)
         for _ in range(20):
             door.connect(request.encode()).close()
+        free.set()
         assert door.client.post(CHAT, json={}).status_code == 400
         time.sleep(0.2)
         answered = f'gpt_oss_requests_total{{route="{CHAT}",status="400"}} 1.0'

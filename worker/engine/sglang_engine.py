@@ -60,7 +60,7 @@ class SglangEngine:
             async for _ in steps:
                 pass
         gc.collect()
-        await manager.freeze_gc()  # what booted stays: no collection need walk its million objects
+        await manager.freeze_gc()  # what booted stays: no collection need walk all of it
         now = time.monotonic()
         self._boot_seconds = {"engine": booted - started, "warm_up": now - booted}
 

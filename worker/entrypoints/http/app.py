@@ -4,13 +4,12 @@ Rule: a route is its path, its method and one call of the service; what every re
 is the guard's. Source: https://platform.openai.com/docs/api-reference, and RunPod's health checks.
 """
 
-import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -96,7 +95,6 @@ class Door:
 
     async def _post(self, request: Request) -> Response:
         self._check_ready()
-        await _still_there(request)
         return await self._answer(request.url.path, await read_json(request, self._max_body))
 
     async def _answer(self, route: str, body: Any) -> Response:
@@ -121,11 +119,3 @@ class Door:
             raise NotReady("The model is still being loaded; try again soon.")
         if health is Health.DEAD:
             raise EngineDead("The engine has died; this worker is ending.")
-
-
-async def _still_there(request: Request) -> None:
-    """Raises ClientDisconnect if the client had left before its turn came: a flood of requests
-    that are dropped at once would keep those who wait."""
-    await asyncio.sleep(0)  # what else has come on the connection, its end above all, is read
-    if request.scope["extensions"]["connection"]["is_closing"]():
-        raise ClientDisconnect

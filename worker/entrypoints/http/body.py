@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, NoReturn
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from worker.errors import BadRequest, PayloadTooLarge, RequestTimeout
 
@@ -23,7 +23,9 @@ Json = Any  # A JSON value from outside.
 
 
 async def read_json(request: Request, limit: int) -> Json:
-    """The body's value; at most `limit` bytes. Raises BadRequest (400, 408 or 413)."""
+    """The body's value; at most `limit` bytes. Raises BadRequest (400, 408 or 413), or
+    ClientDisconnect."""
+    await _still_there(request)
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
@@ -32,6 +34,14 @@ async def read_json(request: Request, limit: int) -> Json:
             return parsed(await _read(request, limit))
     except TimeoutError:
         raise RequestTimeout("The request's body did not come in time.") from None
+
+
+async def _still_there(request: Request) -> None:
+    """Raises ClientDisconnect if the client had left before its turn came: a flood of requests
+    that are dropped at once would keep those who wait."""
+    await asyncio.sleep(0)  # what else has come on the connection, its end above all, is read
+    if request.scope["extensions"]["connection"]["is_closing"]():
+        raise ClientDisconnect
 
 
 async def _read(request: Request, limit: int) -> bytearray:
