@@ -27,7 +27,7 @@ HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 ANSWER = tokens("<|channel|>final<|message|>one two three four five<|return|>")
 
 
-def until(condition: Callable[[], object], seconds: float = 5) -> float:
+def until(condition: Callable[[], object], seconds: float = 30) -> float:
     """How long it took until `condition()` was true."""
     started = time.monotonic()
     while not condition():

@@ -119,7 +119,8 @@ def test_a_slow_platform_gets_fewer_and_larger_chunks(plane: Emulation, expected
     receipts = [chunk["monotonic"] for chunk in job["attempts"][0]["chunks"]]
     assert len(receipts) < 15
     gaps = [after - before for before, after in itertools.pairwise(receipts)]
-    assert all(gap >= 0.2 for gap in gaps)
+    # Its timers may fire early by the clock's resolution, which is a millisecond on some machines.
+    assert all(gap > 0.19 for gap in gaps)
 
 
 FAULTS: dict[str, dict[str, Any]] = {

@@ -68,7 +68,7 @@ def test_patience_ends(trouble: Reply | Exception) -> None:
 
 
 def test_retry_after_is_waited_for() -> None:
-    """The server knows best."""
+    """The server knows best: the first pause of our own would be 0.06 s at most."""
     loop_times: list[float] = []
 
     async def post() -> Reply:
@@ -76,4 +76,5 @@ def test_retry_after_is_waited_for() -> None:
         return Reply(429, 0.3) if len(loop_times) == 1 else OK
 
     asyncio.run(deliver(post))
-    assert loop_times[1] - loop_times[0] >= 0.3
+    # Timers may fire early by the clock's resolution, which is a millisecond on some machines.
+    assert loop_times[1] - loop_times[0] > 0.29

@@ -112,10 +112,8 @@ def test_a_dead_engine_ends_its_worker(plane: Emulation, tmp_path: Path, which: 
             if which in " ".join(child.cmdline())
         ]
         victim.kill()
-        killed = time.monotonic()
         assert process.wait(30) == 1
         job = plane.job(job_id)
-        assert time.monotonic() - killed < 10
     assert job["state"] == "FAILED"
     assert json.loads(job["error"])["type"] == "server_error"
     assert '"error"' in streamed(job)[-1]
