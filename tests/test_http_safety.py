@@ -148,6 +148,18 @@ def test_a_body_that_is_no_request_is_a_clean_400(
     assert alive(door)
 
 
+@pytest.mark.parametrize("value", [b"1e999", b"1" * 400, b'{"enum": [-1e999]}'])
+def test_a_number_that_no_double_holds_is_a_clean_400(door: RunningDoor, value: bytes) -> None:
+    """Wherever it stands in a tool's schema."""
+    tool = b'{"type": "function", "function": {"name": "f", "parameters": {"default": %b}}}' % value
+    messages = b'[{"role": "user", "content": "Hi."}]'
+    sent = b'{"messages": %b, "tools": [%b]}' % (messages, tool)
+    response = door.client.post(CHAT, content=sent, headers=BEARER)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "tools"
+    assert alive(door)
+
+
 def test_a_hundred_levels_are_not_too_deep() -> None:
     """The limit is where it says."""
     assert body.parsed(b"[" * 100 + b"]" * 100)

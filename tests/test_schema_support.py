@@ -5,6 +5,7 @@ The grammar is xgrammar's own, compiled as the engine compiles it; jsonschema is
 
 import json
 import random
+from math import inf, nan
 from typing import Any
 
 import jsonschema
@@ -109,6 +110,16 @@ HELD: list[tuple[str, Schema, str, list[str]]] = [
     ("a range of integers", {**INT, "minimum": -17, "maximum": 123}, "0", ["-18", "124"]),
     ("a bound beside null", {"type": ["integer", "null"], "minimum": 3}, "null", ["2"]),
     ("multipleOf", {**INT, "multipleOf": 5}, "10", ["7"]),
+    ("the largest multipleOf", {**INT, "multipleOf": 1024}, "2048", ["1023"]),
+    (
+        "64 bits",
+        {**INT, "minimum": -(2**63), "maximum": 2**63 - 1},
+        "9223372036854775807",
+        ["9223372036854775808", "-9223372036854775809"],
+    ),
+    ("as many as can be counted", array(maxItems=2**31 - 1), "[1]", ["1"]),
+    ("const, the largest integer", {"const": 2**63 - 1}, "9223372036854775807", ["1"]),
+    ("enum of fractions", {"enum": [0.5, -2.0]}, "0.5", ["0.25"]),
     ("anyOf", {"anyOf": [INT, {"type": "null"}]}, "null", ['"a"']),
     ("oneOf, types", {"oneOf": [INT, TEXT]}, "1", ["null"]),
     ("oneOf, constants", {"oneOf": [{"const": "a"}, {"const": "b"}]}, '"b"', ['"c"']),
@@ -225,6 +236,14 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("pattern", text(pattern="(")),
             ("maxLength", text(maxLength=257)),
             ("minLength", text(minLength=2000)),
+            ("oneOf", {"oneOf": [{"const": n} for n in range(101)]}),
+            ("oneOf", {"oneOf": [{"const": 1}, {"const": True}]}),
+            ("enum", {"const": True, "enum": [1]}),
+            # one malformed keyword, whatever the others are
+            ("properties", {"type": "object", "properties": 5, "required": ["a"]}),
+            ("format", {"type": "string", "pattern": "a", "format": []}),
+            ("prefixItems", {"type": "array", "minItems": 1, "prefixItems": 5}),
+            ("oneOf", {"oneOf": [{"required": [{}]}, {"required": [[]]}]}),
             # what no value meets, or what is no schema
             ("enum", {"enum": []}),
             ("minimum", {**INT, "minimum": 5, "maximum": 3}),
@@ -233,6 +252,20 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("minItems", array(minItems=5, maxItems=3)),
             ("minItems", array(minItems=-1)),
             ("exclusiveMinimum", {**INT, "exclusiveMinimum": True}),
+            # numbers that it would round, ignore or never meet, or that are none of JSON
+            ("multipleOf", {**INT, "multipleOf": 1025}),
+            ("minimum", {**INT, "minimum": 2**63}),
+            ("maximum", {"type": "number", "maximum": 2**53 + 1}),
+            ("minimum", {"type": "number", "minimum": 1e30}),
+            ("minimum", {**INT, "minimum": inf}),
+            ("maximum", {"type": "number", "maximum": -inf}),
+            ("exclusiveMinimum", {"type": "number", "exclusiveMinimum": nan}),
+            ("multipleOf", {**INT, "multipleOf": nan}),
+            ("maxItems", array(maxItems=2**31)),
+            ("enum", {"enum": [2**63]}),
+            ("type", {"type": "integer", "enum": [inf]}),
+            ("const", {"const": {"a": [inf]}}),
+            ("const", {"const": nan}),
             ("type", {"type": "any"}),
             ("type", {"type": []}),
             ("items", {"type": "array", "items": [INT]}),
@@ -279,6 +312,16 @@ def test_a_schema_without_a_bottom_is_refused() -> None:
     found = unsupported(schema)
     assert found is not None
     assert found.keyword == "items"
+
+
+def test_long_lists_are_read_in_linear_time() -> None:
+    """Two lists of 100,000 values, which would take minutes if each were compared with each."""
+    left, right = ([f"{side}{n}" for n in range(100_000)] for side in "ab")
+    assert unsupported({"enum": left}) is None
+    assert unsupported({"oneOf": [{"enum": left}, {"enum": right}]}) is None
+    assert unsupported({"oneOf": [{"enum": left}, {"enum": left}]}) == Unsupported(
+        "oneOf", "/oneOf"
+    )
 
 
 LETTERS = [*(chr(code) for code in range(128)), "é", "日", "😀"]

@@ -1,11 +1,16 @@
 """Tool schemas as the TypeScript that gpt-oss reads: nothing of them is lost."""
 
+import random
+from math import inf, nan
 from typing import Any
 
 import pytest
 
 from worker.errors import BadRequest
-from worker.harmony.json_schema import inlined
+from worker.harmony.grammar import structural_tag
+from worker.harmony.json_schema import MOST_TOGETHER, MOST_VALUES, Unfolding
+from worker.harmony.prompt import render_prompt
+from worker.harmony.schema_words import ANNOTATIONS, SHAPES, UNHELD
 from worker.harmony.tools import LONGEST_WORD, tools_content
 from worker.harmony.vocabulary import encoding
 
@@ -67,19 +72,142 @@ def test_a_schema_that_holds_itself_is_cut() -> None:
         "$ref": "#/$defs/Node",
         "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}},
     }
-    assert inlined(schema) == {"type": "object", "properties": {"next": {}}}
+    assert Unfolding().inlined(schema) == {"type": "object", "properties": {"next": {}}}
 
 
 @pytest.mark.parametrize("ref", ["#/nowhere", "https://example.org/schema", "#/$defs/a~1b"])
 def test_a_reference_to_nothing_is_anything(ref: str) -> None:
     """It is the client's schema: the model sees `any`."""
-    assert inlined({"$ref": ref}) == {}
+    assert Unfolding().inlined({"$ref": ref}) == {}
 
 
 def test_keywords_beside_a_reference_win() -> None:
     """JSON Schema 2020-12."""
     schema = {"$ref": "#/$defs/a", "description": "mine", "$defs": {"a": {"description": "its"}}}
-    assert inlined(schema) == {"description": "mine"}
+    assert Unfolding().inlined(schema) == {"description": "mine"}
+
+
+@pytest.mark.parametrize(
+    "name", ["$defs", "$ref", "allOf", "anyOf", "const", "definitions", "enum", "oneOf", "type"]
+)
+def test_a_property_may_have_a_keyword_s_name(name: str) -> None:
+    """The model sees it by this name, and with its own schema."""
+    schema = {"type": "object", "properties": {name: {"type": "boolean"}}}
+    assert f"{name}?: boolean," in shown(schema)
+
+
+def test_values_are_no_schemas() -> None:
+    """A default keeps the words that are keywords elsewhere."""
+    assert shown({"type": "object", "default": {"const": 1}}) == (
+        'p?: {\n    }, // default: {"const":1}'
+    )
+
+
+def doubling(rounds: int) -> dict[str, Any]:
+    """A schema of `rounds` + 1 definitions that unfolds to 2 ** `rounds` strings."""
+    definitions: dict[str, Any] = {f"d{rounds}": {"type": "string"}}
+    for n in range(rounds):
+        inner = {"$ref": f"#/$defs/d{n + 1}"}
+        definitions[f"d{n}"] = {"type": "object", "properties": {"a": inner, "b": inner}}
+    return {"$ref": "#/$defs/d0", "$defs": definitions}
+
+
+def values(schema: Any) -> int:
+    """How many JSON values there are in a schema, itself included."""
+    inner = schema.values() if isinstance(schema, dict) else schema
+    return 1 + (sum(map(values, inner)) if isinstance(schema, dict | list) else 0)
+
+
+def test_a_schema_is_unfolded_whole_if_it_is_short_enough() -> None:
+    """All 1,024 strings of ten rounds."""
+    assert str(Unfolding().inlined(doubling(10))).count("'string'") == 1024
+
+
+@pytest.mark.parametrize("rounds", [12, 40])
+def test_a_schema_that_multiplies_is_cut_higher_up(rounds: int) -> None:
+    """Its first levels are shown, and the rest is `any`, instead of 2 ** 40 values."""
+    cut = Unfolding().inlined(doubling(rounds))
+    assert 10 < values(cut) <= MOST_VALUES + 1
+    assert cut["properties"]["a"]["properties"]["b"]["type"] == "object"
+
+
+def test_types_that_all_hold_each_other_are_cut() -> None:
+    """Nine of them, as in the tree of a language, would be 6 million values."""
+    properties = {f"p{n}": {"$ref": f"#/$defs/d{n}"} for n in range(9)}
+    node = {"type": "object", "properties": properties}
+    cut = Unfolding().inlined({**node, "$defs": {f"d{n}": node for n in range(9)}})
+    assert 100 < values(cut) <= MOST_VALUES + 100
+    assert cut["properties"]["p8"]["properties"].keys() == properties.keys()
+
+
+def test_all_tools_of_a_request_share_a_bound() -> None:
+    """Many tools that multiply are no way round it."""
+    unfolding = Unfolding()
+    cut = [unfolding.inlined(doubling(10)) for _ in range(200)]
+    assert values(cut[0]) == values(cut[9]) > 5000
+    assert sum(map(values, cut)) <= MOST_TOGETHER + 1000
+
+
+def test_a_long_chain_of_references_is_cut() -> None:
+    """Instead of the stack running over."""
+    chain = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(5000)}
+    assert Unfolding().inlined({"$ref": "#/$defs/d0", "$defs": chain}) == {}
+
+
+def nested(levels: int, inner: dict[str, Any]) -> dict[str, Any]:
+    for _ in range(levels):
+        inner = {"type": "object", "properties": {"a": inner}}
+    return inner
+
+
+def test_a_schema_that_is_too_deep_is_refused() -> None:
+    """OpenAI's renderer gives up on it; where references make it deep, they are cut instead."""
+    assert shown(nested(45, {"type": "string"})).count("a?: ") == 45
+    with pytest.raises(BadRequest, match="more than 100 levels"):
+        shown(nested(60, {"type": "string"}))
+    deep = nested(40, {"type": "string"})
+    cut = shown({**nested(40, {"$ref": "#/$defs/deep"}), "$defs": {"deep": deep}})
+    assert cut.count("a?: ") == 40
+    assert "a?: any" in cut
+
+
+@pytest.mark.parametrize("number", [inf, -inf, nan, 10**400])
+def test_a_number_that_is_none_is_refused(number: float) -> None:
+    """Python reads `1e999` and `NaN`; OpenAI's renderer does not."""
+    with pytest.raises(BadRequest, match="a number that is too large, or none"):
+        shown({"type": "array", "items": {"type": "number", "default": number}})
+
+
+WORDS = [*SHAPES, *sorted(ANNOTATIONS | UNHELD), "$ref", "enum", "const", "a"]
+SCALARS: list[Any] = [None, True, False, 0, -1, 2.5, 10**20, inf]
+TEXTS = ["", "string", "integer", "object", "array", "null", "date", "^a$", "#", "#/$defs/a"]
+
+
+def nonsense(rng: random.Random, depth: int) -> Any:
+    """A random JSON value in the words of JSON Schema."""
+    kind = rng.random() if depth else 0
+    if kind < 0.35:
+        return rng.choice([*SCALARS, *TEXTS])
+    if kind < 0.5:
+        return [nonsense(rng, depth - 1) for _ in range(rng.randrange(4))]
+    return {rng.choice(WORDS): nonsense(rng, depth - 1) for _ in range(rng.randrange(6))}
+
+
+def test_any_schema_is_shown_or_refused() -> None:
+    """5,000 random ones: nothing but a prompt and a grammar, or the client's error."""
+    shown_ones = refused = 0
+    for seed in range(5000):
+        rng = random.Random(seed)  # noqa: S311 - a seed is wanted
+        schema = {"type": "object", "properties": {"p": nonsense(rng, 6)}}
+        function = {"name": "f", "parameters": schema, "strict": rng.random() < 0.5}
+        tools = [{"type": "function", "function": function}]
+        try:
+            structural_tag({"tools": tools, "tool_choice": "required"})
+            render_prompt({"messages": [{"role": "user", "content": "Hi."}], "tools": tools})
+            shown_ones += 1
+        except BadRequest:
+            refused += 1
+    assert min(shown_ones, refused) > 500
 
 
 def test_half_a_character_is_shown_as_a_replacement() -> None:

@@ -7,80 +7,33 @@ grammars, in tests/test_schema_support.py. Two things no grammar rules out: a ca
 02-30, and a further property whose name is a declared one in escapes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from itertools import chain, combinations
+from typing import NamedTuple
 
-from worker.harmony.schema_pattern import LARGEST, MOST_TIMES, holdable
-
-Json = Any  # A JSON value, or a JSON schema, of the client's.
-Schema = Mapping[str, Json]
-
-_UNHELD = frozenset(
-    {
-        "$dynamicRef",
-        "$recursiveRef",
-        "contains",
-        "dependencies",
-        "dependentRequired",
-        "dependentSchemas",
-        "else",
-        "if",
-        "maxContains",
-        "minContains",
-        "not",
-        "patternProperties",
-        "then",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-    }
+from worker.harmony.schema_bounds import binds, enumerates
+from worker.harmony.schema_pattern import MOST_TIMES
+from worker.harmony.schema_words import (
+    ANNOTATIONS,
+    DEEPEST,
+    FORMATS,
+    LISTS,
+    MAPS,
+    SCHEMAS,
+    TYPES,
+    UNHELD,
+    Json,
+    Schema,
+    as_list,
+    inner_schemas,
+    types_of,
+    values_of,
+    well_formed,
 )
-"""Keywords that the grammar ignores or reads otherwise."""
 
-_ANNOTATIONS = frozenset(
-    {"$comment", "$defs", "$id", "$schema", "default", "definitions", "deprecated", "description"}
-) | {"discriminator", "examples", "nullable", "readOnly", "strict", "title", "writeOnly"}
-
-_FORMATS = frozenset(
-    {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri"}
-) | {"uri-reference", "uri-template", "uuid"}
-_UNHELD_FORMATS = frozenset(
-    {"idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer", "regex"}
-) | {"relative-json-pointer"}
-
-_SCHEMAS = ("additionalProperties", "items", "propertyNames")
-_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_MAPS = ("properties", "$defs", "definitions")
-_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
-_SHAPES: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(_LISTS, list),
-    **dict.fromkeys(_MAPS, Mapping),
-    **dict.fromkeys(_SCHEMAS, (Mapping, bool)),
-    **dict.fromkeys(_COUNTS, int),
-    **dict.fromkeys(_NUMBERS, (int, float)),
-    **dict.fromkeys(("$ref", "format", "pattern"), str),
-    **dict.fromkeys(("enum", "required"), list),
-    "type": (str, list),
-}
-"""What the value of a keyword must be. A boolean is no number."""
-
-_DEEPEST = 100
-
-
-def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-_TYPES: Mapping[str, Callable[[Json], bool]] = {
-    "array": lambda value: isinstance(value, list),
-    "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: _is_number(value) and value == int(value),
-    "null": lambda value: value is None,
-    "number": _is_number,
-    "object": lambda value: isinstance(value, Mapping),
-    "string": lambda value: isinstance(value, str),
-}
+_MOST_VARIANTS = 100
+"""Of a `oneOf`: each is compared with each."""
+_Scalar = str | int | float | None
 
 
 class Unsupported(NamedTuple):
@@ -104,10 +57,10 @@ def as_held(schema: Json) -> Json:
     if not isinstance(schema, Mapping):
         return schema
     held = {keyword: _held_part(keyword, value) for keyword, value in schema.items()}
-    if held.get("format") not in _FORMATS:
+    if held.get("format") not in FORMATS:
         held.pop("format", None)
     low, high = held.pop("minLength", 0), held.pop("maxLength", None)
-    if (low or high is not None) and "string" in _types(schema):
+    if (low or high is not None) and "string" in types_of(schema):
         held["pattern"] = _of_length(low, high)
     return held
 
@@ -123,11 +76,11 @@ def _of_length(low: int, high: int | None) -> str:
 
 
 def _held_part(keyword: str, value: Json) -> Json:
-    if keyword in _SCHEMAS:
+    if keyword in SCHEMAS:
         return as_held(value)
-    if keyword in _LISTS:
+    if keyword in LISTS:
         return [as_held(item) for item in value]
-    if keyword in _MAPS:
+    if keyword in MAPS:
         return {name: as_held(item) for name, item in value.items()}
     return value
 
@@ -146,14 +99,15 @@ class _Search:
                     "false" if schema is False else path.rsplit("/", maxsplit=1)[-1], path
                 )
             return
-        if depth > _DEEPEST:
+        if depth > DEEPEST:
             yield Unsupported(path.rsplit("/", maxsplit=1)[-1], path)
             return
-        for keyword in schema:
-            if not self._expressible(keyword, schema, nested=depth > 0):
-                yield Unsupported(keyword, f"{path}/{keyword}")
-                return
-        for place, inner in _inner_schemas(schema):
+        malformed = (k for k in schema if not well_formed(k, schema[k]))
+        unheld = (k for k in schema if not self._expressible(k, schema, nested=depth > 0))
+        for keyword in chain(malformed, unheld):
+            yield Unsupported(keyword, f"{path}/{keyword}")
+            return
+        for place, inner in inner_schemas(schema):
             yield from self.problems(inner, f"{path}/{place}", depth + 1)
         reference = schema.get("$ref")
         if reference is not None and reference not in self._followed:
@@ -168,18 +122,17 @@ class _Search:
             return None
         in_map = False
         for name in names:
-            if not isinstance(target, Mapping) or not (in_map or name in _MAPS + _SCHEMAS):
+            if not isinstance(target, Mapping) or not (in_map or name in MAPS + SCHEMAS):
                 return None
             target = target.get(name)
-            in_map = not in_map and name in _MAPS
+            in_map = not in_map and name in MAPS
         return None if in_map else target
 
     def _expressible(self, keyword: str, schema: Schema, *, nested: bool) -> bool:
-        value, alone = schema[keyword], not schema.keys() - _ANNOTATIONS - {keyword}
-        if not _well_formed(keyword, value):
-            return False
-        if {"enum", "const"} & schema.keys() and keyword not in _ANNOTATIONS:
-            return _enumerates(keyword, schema)
+        """Of a schema whose keywords are all well-formed."""
+        value, alone = schema[keyword], not schema.keys() - ANNOTATIONS - {keyword}
+        if {"enum", "const"} & schema.keys() and keyword not in ANNOTATIONS:
+            return enumerates(keyword, schema)
         match keyword:
             case "$id":
                 return not nested
@@ -194,12 +147,14 @@ class _Search:
             case "$ref":
                 return alone and self._target(value) is not None
             case "type":
-                return bool(_types(schema)) and _types(schema) <= _TYPES.keys()
+                return bool(types_of(schema)) and types_of(schema) <= TYPES.keys()
             case _:
-                return keyword not in _UNHELD and _binds(keyword, schema)
+                return keyword not in UNHELD and binds(keyword, schema)
 
     def _disjoint(self, variants: list[Json]) -> bool:
         """Whether no value can be two of `variants` at once, as `oneOf` asks."""
+        if len(variants) > _MOST_VARIANTS:
+            return False
         return all(_apart(a, b) for a, b in combinations(map(self._resolved, variants), 2))
 
     def _resolved(self, schema: Json) -> Json:
@@ -207,154 +162,37 @@ class _Search:
         return self._target(reference) if isinstance(reference, str) else schema
 
 
-def _well_formed(keyword: str, value: Json) -> bool:
-    shape = _SHAPES.get(keyword)
-    if shape is None:
-        return True
-    if isinstance(value, bool):
-        return keyword in _SCHEMAS
-    return isinstance(value, shape) and (keyword not in _COUNTS or value >= 0)
-
-
-def _inner_schemas(schema: Schema) -> Iterator[tuple[str, Json]]:
-    """The schemas that `schema` is made of, each with its place in it."""
-    for keyword in _SCHEMAS:
-        closing = keyword != "propertyNames" and schema.get(keyword) is False
-        if keyword in schema and not closing:
-            yield keyword, schema[keyword]
-    for keyword in _LISTS:
-        for index, item in enumerate(schema.get(keyword) or ()):
-            yield f"{keyword}/{index}", item
-    for keyword in _MAPS:
-        for name, item in (schema.get(keyword) or {}).items():
-            yield f"{keyword}/{name}", item
-
-
-def _binds(keyword: str, schema: Schema) -> bool:
-    """Whether the grammar holds a keyword that says something of one type of values.
-
-    It does not look at most of them where no type is named.
-    """
-    match keyword:
-        case "format" | "pattern" | "minLength" | "maxLength":
-            return _binds_strings(keyword, schema)
-        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf":
-            return _binds_numbers(keyword, schema)
-        case "minItems" | "maxItems":
-            return _binds_arrays(keyword, schema)
-        case "required" | "minProperties" | "maxProperties" | "propertyNames":
-            return _binds_objects(keyword, schema)
-        case _:
-            return True
-
-
-def _binds_strings(keyword: str, schema: Schema) -> bool:
-    if keyword == "format":
-        bound = "type" in schema or schema[keyword] not in _FORMATS
-        return bound and schema[keyword] not in _UNHELD_FORMATS
-    if "type" not in schema or schema.get("format") in _FORMATS:
-        return False
-    if keyword == "pattern":
-        return holdable(schema[keyword])
-    short = "pattern" not in schema and schema[keyword] <= LARGEST
-    return short and _in_order(schema, "minLength", "maxLength")
-
-
-def _binds_numbers(keyword: str, schema: Schema) -> bool:
-    if keyword == "multipleOf":
-        whole = isinstance(schema[keyword], int) and schema[keyword] > 0
-        return whole and schema.get("type") == "integer" and not schema.keys() & set(_NUMBERS[:4])
-    if "integer" in _types(schema) and schema[keyword] != int(schema[keyword]):
-        return False
-    lows = [schema[k] for k in ("minimum", "exclusiveMinimum") if k in schema]
-    highs = [schema[k] for k in ("maximum", "exclusiveMaximum") if k in schema]
-    if not all(map(_is_number, lows + highs)):
-        return False
-    return "type" in schema and (not lows or not highs or max(lows) <= min(highs))
-
-
-def _binds_arrays(keyword: str, schema: Schema) -> bool:
-    prefix, more = len(schema.get("prefixItems") or ()), bool(schema.get("items", False))
-    more = more or schema.get("items") == {}
-    if not _in_order(schema, "minItems", "maxItems"):
-        return False
-    if not more and "prefixItems" not in schema:
-        return False
-    return prefix <= schema[keyword] if keyword == "maxItems" else more or schema[keyword] <= prefix
-
-
-def _binds_objects(keyword: str, schema: Schema) -> bool:
-    declared = schema.get("properties") or {}
-    more = schema.get("additionalProperties", False) is not False
-    match keyword:
-        case "required":
-            return all(isinstance(n, str) and n in declared for n in schema[keyword])
-        case "propertyNames":
-            return "type" in schema and not declared
-        case "minProperties":
-            reachable = schema[keyword] <= (1 if more else len(declared))
-            return reachable and _in_order(schema, "minProperties", "maxProperties")
-        case _:
-            required = schema.get("required") or ()
-            return bool(declared or more) and len(required) <= schema[keyword]
-
-
-def _in_order(schema: Schema, low: str, high: str) -> bool:
-    if low not in schema or high not in schema:
-        return True
-    return _well_formed(high, schema[high]) and schema.get(low, 0) <= schema[high]
-
-
-def _enumerates(keyword: str, schema: Schema) -> bool:
-    """Whether the values of a list are all valid; the grammar looks at nothing else."""
-    values = _values(schema)
-    match keyword:
-        case "const":
-            return True
-        case "enum":
-            return bool(values) and all(value in schema["enum"] for value in values)
-        case "type":
-            types = _types(schema)
-            known = types <= _TYPES.keys()
-            return known and all(any(_TYPES[t](value) for t in types) for value in values)
-        case _:
-            return keyword not in _SHAPES and keyword not in _UNHELD and keyword != "uniqueItems"
-
-
 def _apart(a: Json, b: Json) -> bool:
     if not isinstance(a, Mapping) or not isinstance(b, Mapping):
         return False
-    if _types(a) and _types(b) and not _with_integers(_types(a)) & _with_integers(_types(b)):
+    if (
+        types_of(a)
+        and types_of(b)
+        and not _with_integers(types_of(a)) & _with_integers(types_of(b))
+    ):
         return True
-    if _told_apart(_values(a), _values(b)):
+    if _told_apart(values_of(a), values_of(b)):
         return True
-    shared = set(_list(a.get("required"))) & set(_list(b.get("required")))
+    shared = _required(a) & _required(b)
     return any(_told_apart(_property_values(a, n), _property_values(b, n)) for n in shared)
 
 
 def _told_apart(left: list[Json], right: list[Json]) -> bool:
-    return bool(left) and bool(right) and not any(value in right for value in left)
+    if not left or not right or not all(isinstance(v, _Scalar) for v in left + right):
+        return False
+    return not set(left) & set(right)
+
+
+def _required(schema: Schema) -> set[str]:
+    return {name for name in as_list(schema.get("required")) if isinstance(name, str)}
 
 
 def _property_values(schema: Schema, name: str) -> list[Json]:
     """The values that a required property can have, where they are listed."""
     properties = schema.get("properties")
     found = properties.get(name) if isinstance(properties, Mapping) else None
-    return _values(found) if isinstance(found, Mapping) else []
-
-
-def _types(schema: Schema) -> set[str]:
-    named = schema.get("type")
-    return {named} if isinstance(named, str) else {str(name) for name in _list(named)}
+    return values_of(found) if isinstance(found, Mapping) else []
 
 
 def _with_integers(types: set[str]) -> set[str]:
     return types | {"integer"} if "number" in types else types
-
-
-def _values(schema: Schema) -> list[Json]:
-    return [schema["const"]] if "const" in schema else _list(schema.get("enum"))
-
-
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []

@@ -8,37 +8,42 @@ Source: openai/harmony, `json_schema_to_typescript`.
 
 import json
 from collections.abc import Mapping, Sequence
+from sys import float_info
 from typing import Any
 
 import regex
 from openai_harmony import DeveloperContent, ToolDescription
 
 from worker.errors import BadRequest
-from worker.harmony.json_schema import inlined
+from worker.harmony.json_schema import Unfolding
 
 Json = Any  # A JSON value from outside: validated where it enters, walked here.
 
 LONGEST_WORD = 2000
 """Characters; some 10 ms."""
+_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
+"""Keywords whose values are no schemas."""
 _WORD = regex.compile(r"[\p{L}\p{M}]+|[^\s\p{L}\p{N}]+|\s+")
 
 
 def describe(tools: Sequence[Mapping[str, Json]]) -> list[ToolDescription]:
     """Harmony's descriptions of OpenAI function tools (`{"type": "function", "function": …}`)."""
-    return [_describe(_readable(tool["function"])) for tool in tools]
+    unfolding = Unfolding()
+    return [_describe(_readable(tool["function"]), unfolding) for tool in tools]
 
 
-def _describe(function: Mapping[str, Json]) -> ToolDescription:
+def _describe(function: Mapping[str, Json], unfolding: Unfolding) -> ToolDescription:
     parameters = function.get("parameters")
     return ToolDescription.new(
         function["name"],
         function.get("description") or "",
-        _adapted(inlined(parameters)) if parameters else None,
+        _adapted(unfolding.inlined(parameters)) if parameters else None,
     )
 
 
 def _readable(value: Json) -> Json:
-    """`value` with whole characters. Raises BadRequest for a word that is too long."""
+    """`value` with whole characters. Raises BadRequest for a word that is too long, and for a
+    number that is none of JSON or that no double holds."""
     match value:
         case str():
             if any(len(word) > LONGEST_WORD for word in _WORD.findall(value)):
@@ -50,6 +55,8 @@ def _readable(value: Json) -> Json:
             return {_readable(key): _readable(item) for key, item in value.items()}
         case list():
             return [_readable(item) for item in value]
+        case int() | float() if not abs(value) <= float_info.max:
+            raise BadRequest("tools: a number that is too large, or none.", param="tools")
         case _:
             return value
 
@@ -65,13 +72,24 @@ def _adapted(schema: Json) -> Json:
         return [_adapted(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    schema = {key: _adapted(value) for key, value in schema.items()}
-    if len(schema.get("allOf") or ()) == 1:
-        schema = {**schema.pop("allOf")[0], **schema}
+    schema = {key: _adapted_part(key, value) for key, value in schema.items()}
+    match schema.get("allOf"):
+        case [dict(only)]:
+            schema = {**only, **{k: v for k, v in schema.items() if k != "allOf"}}
+        case _:
+            pass
     schema = _with_variants(schema)
     if "const" in schema and "enum" not in schema:
         schema["enum"] = [schema.pop("const")]
     return _with_visible_enum(schema)
+
+
+def _adapted_part(key: str, value: Json) -> Json:
+    if key in _VALUES:
+        return value
+    if key == "properties" and isinstance(value, dict):
+        return {name: _adapted(schema) for name, schema in value.items()}
+    return _adapted(value)
 
 
 def _with_variants(schema: dict[str, Json]) -> dict[str, Json]:
