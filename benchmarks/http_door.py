@@ -7,7 +7,7 @@ not measured is stopped (SIGSTOP): idle schedulers spin. The sides take turns. T
 is this process, with bare sockets, the same for both servers. What is compared is tokens per
 second, the CPU of the process that serves (or reads the bare engine's output), and how long /ping
 takes meanwhile.
-Run: `python -m benchmarks.http_door [ROUNDS]`.
+Run: `python -m benchmarks.http_door [ROUNDS]`, of two or more.
 """
 
 import asyncio
@@ -188,16 +188,18 @@ def report(sides: list[Side], figures: list[list[Figures]]) -> None:
     for side, of_side in zip(sides, zip(*figures, strict=True), strict=True):
         speed, cpu, pings = (statistics.median(column) for column in zip(*of_side, strict=True))
         print(f"| {side.name} | {speed:.0f} | {cpu:.0f} | {pings:.1f} |")
-    speeds = [
-        (door.speed / bare.speed, door.speed / sglang.speed) for bare, door, sglang in figures
-    ]
-    cpus = [door.cpu_us / sglang.cpu_us for _, door, sglang in figures]
-    to_bare, to_sglang = (statistics.median(column) for column in zip(*speeds, strict=True))
-    print(
-        f"speed: {to_bare:.3f} of the bare engine's (must: 0.95 or more), "
-        f"{to_sglang:.3f} of sglang.launch_server's (must: 1 or more)"
-    )
-    print(f"CPU per token: {statistics.median(cpus):.3f} of sglang.launch_server's (must: 0.7)")
+    door_to_bare = [door.speed / bare.speed for bare, door, _ in figures]
+    door_to_sglang = [door.speed / sglang.speed for _, door, sglang in figures]
+    cpu_to_sglang = [door.cpu_us / sglang.cpu_us for _, door, sglang in figures]
+    print("our door's, round by round (median, and the quartiles beside it):")
+    print(f"speed, of the bare engine's: {spread(door_to_bare)} (must: 0.95 or more)")
+    print(f"speed, of sglang.launch_server's: {spread(door_to_sglang)} (must: 1 or more)")
+    print(f"CPU per token, of sglang.launch_server's: {spread(cpu_to_sglang)} (must: 0.7 or less)")
+
+
+def spread(ratios: list[float]) -> str:
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

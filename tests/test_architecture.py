@@ -36,7 +36,7 @@ def importers(package: str) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("sglang", {"worker/engine/sglang_engine.py"}),
+        ("sglang", {"worker/engine/processes.py"}),
         ("torch", {"worker/engine/arguments.py"}),
         (
             "runpod",

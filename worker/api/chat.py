@@ -11,7 +11,7 @@ from worker.api.forced import ResponseFormat, ToolChoice
 from worker.api.messages import Message, Tool
 from worker.api.sampling import SamplingFields
 from worker.generation import Sampling
-from worker.harmony.prompt import EFFORTS
+from worker.harmony.instructions import EFFORTS
 from worker.harmony.vocabulary import STOP_IDS
 
 

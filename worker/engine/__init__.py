@@ -1,6 +1,7 @@
 """Engines: the port that the worker knows, and the SGLang Engine that ships.
 
-Rule: only `sglang_engine.py` imports sglang; the worker gets tokens from it and nothing else.
+Rule: only this package knows SGLang, and only `processes.py` imports it; the worker gets tokens
+from it and nothing else.
 """
 
 from worker.engine.arguments import server_args, visible_gpus

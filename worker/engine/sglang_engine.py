@@ -1,9 +1,8 @@
 """The engine that ships: an SGLang Engine in this process.
 
-Rules: this is the only file that imports sglang, and everything that is typed `Any` here is
-SGLang's. All requests of an engine run on one event loop at a time. Whoever leaves `generate`
-early, by any way, has aborted the generation. An engine whose child process died says so at once,
-fails what is running and takes nothing more.
+Rules: everything that is typed `Any` here is SGLang's. All requests of an engine run on one event
+loop at a time. Whoever leaves `generate` early, by any way, has aborted the generation. An engine
+whose child process died says so at once, fails what is running and takes nothing more.
 """
 
 import asyncio
@@ -12,20 +11,18 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 from worker.engine.arguments import ignore_sigquit, logprobs, sampling_params
 from worker.engine.port import Health, Load
+from worker.engine.processes import boot, shut_down
 from worker.errors import BadRequest, EngineDead, EngineOverloaded, ServerError
 from worker.generation import FinishReason, Sampling, Step
 from worker.harmony.vocabulary import STOP_IDS
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class SglangEngine:
@@ -45,7 +42,7 @@ class SglangEngine:
             signal.signal(signal.SIGQUIT, ignore_sigquit)
         started = time.monotonic()
         try:
-            self._engine = await _in_lasting_thread(_boot, self._arguments)
+            self._engine = await boot(self._arguments)
         except Exception as error:
             self._death = "the engine did not start"
             log.exception("the engine did not start")
@@ -206,52 +203,10 @@ class SglangEngine:
         if self._engine is not None:
             engine, self._engine = self._engine, None
             self._death = self._death or "the engine was closed"
-            await asyncio.to_thread(_shut_down, engine, self._processes)
+            await asyncio.to_thread(shut_down, engine, self._processes)
             gc.unfreeze()
 
     def _unwatch(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             for process in self._processes:
                 self._loop.remove_reader(process.sentinel)
-
-
-def _boot(arguments: Mapping[str, Any]) -> Any:
-    """The booted `sglang.Engine`. Imported here, since that alone takes seconds."""
-    from sglang.srt.entrypoints.engine import Engine as BareEngine
-
-    return BareEngine(**arguments)
-
-
-async def _in_lasting_thread(function: Callable[[T], R], argument: T) -> R:
-    """`function(argument)`, run in a thread that lasts as long as this process.
-
-    SGLang's processes ask the kernel to kill them when the thread that started them ends.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[R] = loop.create_future()
-
-    def work() -> None:
-        try:
-            result = function(argument)
-        except BaseException as error:  # noqa: BLE001 - handed on to who waits for it
-            loop.call_soon_threadsafe(done.set_exception, error)
-        else:
-            loop.call_soon_threadsafe(done.set_result, result)
-            threading.Event().wait()
-
-    threading.Thread(target=work, daemon=True, name="engine-parent").start()
-    return await done
-
-
-def _shut_down(engine: Any, processes: Sequence[Any]) -> None:
-    """Ends the engine's own processes. `Engine.shutdown` would end every child of ours."""
-    import atexit
-
-    from sglang.srt.utils import kill_process_tree
-
-    atexit.unregister(engine.shutdown)
-    for pid in engine.get_all_child_pids():
-        kill_process_tree(pid)
-    for process in processes:
-        process.join()
-    engine.send_to_rpc.close(linger=0)

@@ -13,40 +13,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from openai_harmony import (
-    Message,
-    ReasoningEffort,
-    RenderOptions,
-    Role,
-    SystemContent,
-)
-
 from worker.errors import BadRequest
+from worker.harmony.instructions import answer_format, developer, system
 from worker.harmony.memory import TurnMemory
-from worker.harmony.tools import tools_content
-from worker.harmony.vocabulary import (
-    CALL,
-    CHANNEL,
-    CONSTRAIN,
-    END,
-    MESSAGE,
-    START,
-    encode,
-    encoding,
-)
+from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
 
 Json = Any  # A JSON value of the request, validated by worker.api before it comes here.
-
-EFFORTS = {
-    "none": ReasoningEffort.LOW,
-    "minimal": ReasoningEffort.LOW,
-    "low": ReasoningEffort.LOW,
-    "medium": ReasoningEffort.MEDIUM,
-    "high": ReasoningEffort.HIGH,
-    "xhigh": ReasoningEffort.HIGH,
-    "max": ReasoningEffort.HIGH,
-}
-"""OpenAI's efforts as gpt-oss knows them: it always reasons, on three levels."""
 
 
 def render_prompt(
@@ -66,9 +38,9 @@ def render_prompt(
     messages: Sequence[Mapping[str, Json]] = request["messages"]
     tools = request.get("tools") or []
     first = next((i for i, m in enumerate(messages) if not _instructs(m)), len(messages))
-    ids = list(_system(request.get("reasoning_effort") or effort, bool(tools), date))
-    answer = _answer_format(request.get("response_format"))
-    ids += _developer(_joined(messages[:first]), json.dumps(tools), answer)
+    ids = list(system(request.get("reasoning_effort") or effort, bool(tools), date))
+    answer = answer_format(request.get("response_format"))
+    ids += developer(_joined(messages[:first]), json.dumps(tools), answer)
     ids += _History(messages[first:], memory).render()
     return [*ids, START, *_word("assistant")]
 
@@ -113,7 +85,7 @@ class _History:
             case "assistant":
                 return self._assistant(message, keep_reasoning=i >= self._reasoning_from)
             case "system" | "developer":
-                return list(_developer(text_of(message.get("content"))))
+                return list(developer(text_of(message.get("content"))))
             case role:
                 raise BadRequest(f"Unknown role: {role!r}.", param=f"messages[{i}].role")
 
@@ -199,44 +171,3 @@ def _plain(author: str, channel: str | None, text: str) -> list[int]:
 @lru_cache(maxsize=64)
 def _word(text: str) -> tuple[int, ...]:
     return tuple(encode(text))
-
-
-@lru_cache(maxsize=64)
-def _system(effort: str, tools: bool, date: str | None) -> tuple[int, ...]:
-    """Harmony's standard system block: without it gpt-oss writes malformed headers."""
-    if effort not in EFFORTS:
-        raise BadRequest(
-            f"reasoning_effort {effort!r} is not one of {', '.join(EFFORTS)}.",
-            param="reasoning_effort",
-        )
-    content = SystemContent.new().with_reasoning_effort(EFFORTS[effort])
-    if date:
-        content = content.with_conversation_start_date(date)
-    message = Message.from_role_and_content(Role.SYSTEM, content)
-    options = RenderOptions(conversation_has_function_tools=tools)
-    return tuple(encoding().render(message, options))
-
-
-def _answer_format(response_format: Json) -> str:
-    """How Harmony tells the model of the JSON that its answer must be; empty if it need not be."""
-    if not response_format or response_format.get("type") != "json_schema":
-        return ""
-    wanted = response_format["json_schema"]
-    description = wanted.get("description")
-    comment = f"// {description}\n" if description else ""
-    schema = json.dumps(wanted.get("schema") or {}, ensure_ascii=False, separators=(",", ":"))
-    return f"# Response Formats\n\n## {wanted['name']}\n\n{comment}{schema}"
-
-
-@lru_cache(maxsize=64)
-def _developer(instructions: str, tools: str = "[]", answer_format: str = "") -> tuple[int, ...]:
-    """The developer message; `tools` as JSON, since an agent sends the same ones every turn."""
-    texts = [f"# Instructions\n\n{instructions}"] if instructions else []
-    if described := json.loads(tools):
-        content = tools_content(described)
-        ids = encoding().render(Message.from_role_and_content(Role.DEVELOPER, content))
-        texts.append(encoding().decode(ids[ids.index(MESSAGE) + 1 : -1]))
-    ids = encode("\n\n".join(texts))
-    if answer_format:
-        ids += encode(f"\n\n{answer_format}" if texts else answer_format)
-    return (START, *_word("developer"), MESSAGE, *ids, END) if ids else ()

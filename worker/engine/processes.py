@@ -1,0 +1,52 @@
+"""SGLang's processes: how they begin, and how they end.
+
+Rule: this is the only file that imports sglang, and it does so when an engine boots, since that
+alone takes seconds. `Any` is SGLang's.
+"""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+async def boot(arguments: Mapping[str, Any]) -> Any:
+    """A booted `sglang.Engine`. Raises whatever SGLang raises where it does not start.
+
+    It boots in a thread that lasts as long as this process, since SGLang's processes ask the
+    kernel to kill them when the thread that started them ends.
+    """
+    loop = asyncio.get_running_loop()
+    booted: asyncio.Future[Any] = loop.create_future()
+
+    def work() -> None:
+        try:
+            engine = _boot(arguments)
+        except BaseException as error:  # noqa: BLE001 - handed on to who waits for it
+            loop.call_soon_threadsafe(booted.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(booted.set_result, engine)
+            threading.Event().wait()
+
+    threading.Thread(target=work, daemon=True, name="engine-parent").start()
+    return await booted
+
+
+def _boot(arguments: Mapping[str, Any]) -> Any:
+    from sglang.srt.entrypoints.engine import Engine as BareEngine
+
+    return BareEngine(**arguments)
+
+
+def shut_down(engine: Any, processes: Sequence[Any]) -> None:
+    """Ends the engine's own processes. `Engine.shutdown` would end every child of ours."""
+    import atexit
+
+    from sglang.srt.utils import kill_process_tree
+
+    atexit.unregister(engine.shutdown)
+    for pid in engine.get_all_child_pids():
+        kill_process_tree(pid)
+    for process in processes:
+        process.join()
+    engine.send_to_rpc.close(linger=0)
