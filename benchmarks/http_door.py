@@ -3,11 +3,12 @@
 Rule: every side makes the same tokens of the same prompt ids, with the same model and engine
 arguments. The bare engine is asked in the very process that serves our door; SGLang's server, set
 up for gpt-oss (its parsers; a chat template that renders our prompt), is another, and whichever is
-not measured is stopped (SIGSTOP): idle schedulers spin. The sides take turns. The client
+not measured is stopped (SIGSTOP): idle schedulers spin. The sides take turns, and boot anew after
+a few: the same engine is faster or slower by some percent from boot to boot. The client
 is this process, with bare sockets, the same for both servers. What is compared is tokens per
 second, the CPU of the process that serves (or reads the bare engine's output), and how long /ping
 takes meanwhile.
-Run: `python -m benchmarks.http_door [ROUNDS]`, of two or more.
+Run: `python -m benchmarks.http_door [BOOTS]`.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ import psutil
 import uvloop
 
 from benchmarks.added_cost import bare
-from benchmarks.http_client import BODY, REQUESTS, STREAMS, at_once, ping, streams
+from benchmarks.http_client import BODY, STREAMS, at_once, ping, streams
 from worker.engine import Health, SglangEngine, server_args
 from worker.entrypoints.http.server import serve
 from worker.harmony import render_prompt
@@ -39,6 +40,9 @@ from worker.service import Service
 from worker.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+ROUNDS = 3
+"""Of each boot."""
+NAMES = "bare engine", "worker.serve", "sglang.launch_server"
 
 
 class Figures(NamedTuple):
@@ -53,10 +57,9 @@ class Side:
     """What is measured: a process with its children, and how it makes a round of streams."""
 
     def __init__(
-        self, name: str, process: Process, streams: Callable[[], Awaitable[int]], port: int = 0
+        self, process: Process, streams: Callable[[], Awaitable[int]], port: int = 0
     ) -> None:
         """`port`: where it answers /ping, if it is a server."""
-        self.name = name
         self.process = process
         self._port = port
         self._streams = streams
@@ -123,8 +126,7 @@ async def our_sides() -> tuple[Side, Side]:
         return int(await by.readline())
 
     await answers(port, "/ping")
-    bare_side = Side("bare engine", process, bare_streams)
-    return bare_side, Side("worker.serve", process, lambda: streams(port), port)
+    return Side(process, bare_streams), Side(process, lambda: streams(port), port)
 
 
 async def be_served(settings: Settings) -> None:
@@ -144,10 +146,9 @@ async def sglang_side(arguments: dict[str, Any], template: str) -> Side:
     parsers = ["--reasoning-parser", "gpt-oss", "--tool-call-parser", "gpt-oss"]
     words = ["--chat-template", template, *parsers, *as_words(arguments)]
     port = free_port()
-    name = "sglang.launch_server"
-    process = await start(name, "--port", str(port), *words)
+    process = await start("sglang.launch_server", "--port", str(port), *words)
     await answers(port, "/health_generate")
-    return Side(name, process, lambda: streams(port), port)
+    return Side(process, lambda: streams(port), port)
 
 
 def as_words(arguments: dict[str, Any]) -> list[str]:
@@ -160,7 +161,12 @@ def as_words(arguments: dict[str, Any]) -> list[str]:
     return words
 
 
-async def main(settings: Settings, rounds: int) -> None:
+async def main(settings: Settings, boots: int) -> None:
+    report([figures for _ in range(boots) for figures in await rounds(settings)])
+
+
+async def rounds(settings: Settings) -> list[list[Figures]]:
+    """Every side's figures in the rounds of one boot, in the order of NAMES."""
     sides: list[Side] = []
     try:
         sides += await our_sides()
@@ -171,23 +177,21 @@ async def main(settings: Settings, rounds: int) -> None:
             template.flush()
             sides.append(await sglang_side(arguments, template.name))
         sides[-1].signal(signal.SIGSTOP)
-        figures = [[await side.round() for side in sides] for _ in range(rounds + 1)][1:]
-        report(sides, figures)  # the first round warmed up
+        figures = [[await side.round() for side in sides] for _ in range(ROUNDS + 1)]
+        return figures[1:]  # the first round warmed up
     finally:
         for side in {side.process: side for side in sides}.values():
             side.signal(signal.SIGKILL)
             await side.process.wait()
 
 
-def report(sides: list[Side], figures: list[list[Figures]]) -> None:
-    print(
-        f"{len(figures)} rounds of {STREAMS} streams of {REQUESTS} requests, sides in turn; medians"
-    )
+def report(figures: list[list[Figures]]) -> None:
+    print(f"{len(figures)} rounds, {ROUNDS} to a boot, of {STREAMS} streams; medians")
     print("| | tokens/s | CPU of the serving process, µs per token | /ping p99, ms |")
     print("| --- | --- | --- | --- |")
-    for side, of_side in zip(sides, zip(*figures, strict=True), strict=True):
+    for name, of_side in zip(NAMES, zip(*figures, strict=True), strict=True):
         speed, cpu, pings = (statistics.median(column) for column in zip(*of_side, strict=True))
-        print(f"| {side.name} | {speed:.0f} | {cpu:.0f} | {pings:.1f} |")
+        print(f"| {name} | {speed:.0f} | {cpu:.0f} | {pings:.1f} |")
     door_to_bare = [door.speed / bare.speed for bare, door, _ in figures]
     door_to_sglang = [door.speed / sglang.speed for _, door, sglang in figures]
     cpu_to_sglang = [door.cpu_us / sglang.cpu_us for _, door, sglang in figures]
@@ -206,5 +210,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
         uvloop.run(be_served(Settings(model="demo", log_level="error", port=int(sys.argv[2]))))
     else:
-        rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-        uvloop.run(main(Settings(model="demo", log_level="error"), rounds))
+        boots = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+        uvloop.run(main(Settings(model="demo", log_level="error"), boots))
