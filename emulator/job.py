@@ -116,11 +116,12 @@ class Job:
         return self.owner.chunks if self.owner else []
 
     def attempt_of(self, worker: str) -> Attempt | None:
-        """The delivery that what a worker sends belongs to: the owner if it is the worker's.
+        """The delivery that what a worker sends belongs to.
 
-        A worker that got a job twice cannot say which of the two it means.
+        A worker that got a job twice cannot say which of the two it means: while the job runs, the
+        owner if it is the worker's; after that, the last.
         """
-        if self.owner and self.owner.worker == worker:
+        if self.owner and self.owner.worker == worker and not self.state.ended:
             return self.owner
         return next((a for a in reversed(self.attempts) if a.worker == worker), None)
 

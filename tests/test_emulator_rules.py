@@ -290,6 +290,17 @@ def test_a_duplicate_goes_to_another_poll_and_changes_nothing(world: World) -> N
     assert job.output == ["once"]
 
 
+def test_what_a_second_delivery_brings_after_the_end_is_its_own(world: World) -> None:
+    """The stream of a job that has ended grows no more."""
+    world.endpoint.set_faults(Faults(duplicate=Chance(next=1)))
+    job = world.taken("a")
+    assert job.attempt_of("a") is job.owner
+    world.finish(job, ["once"])
+    assert world.endpoint.take("a", 5) == [job]
+    assert job.attempt_of("a") is job.attempts[1]
+    assert job.attempts[1] is not job.owner
+
+
 def test_held_jobs_reach_only_a_worker_that_was_told_to_stop(world: World) -> None:
     """And without the fault, never such a worker."""
     world.submit()

@@ -43,12 +43,18 @@ def test_a_failed_job_has_the_workers_error(plane: Emulation) -> None:
 def test_a_cancelled_job_is_stopped_in_its_worker(plane: Emulation) -> None:
     """The stop channel reaches the SDK: no chunk and no result come any more."""
     job_id = plane.submit({"words": ["a"] * 1000, "pause": 0.05})
-    plane.in_state(job_id, "IN_PROGRESS")
+    eventually(lambda: job_id in pinged(plane))
     plane.cancel(job_id)
+    eventually(lambda: job_id not in pinged(plane))
     assert plane.ended(plane.submit({"words": ["b"]}))["state"] == "COMPLETED"
     job = plane.job(job_id)
     assert job["state"] == "CANCELLED"
     assert len(streamed(job)) < 100
+
+
+def pinged(plane: Emulation) -> list[str]:
+    """The ids of the jobs that the workers' last pings name as in progress."""
+    return [job_id for worker in plane.workers() for job_id in worker["reported"]]
 
 
 def test_a_5xx_on_a_chunk_is_tried_again_by_the_sdk(plane: Emulation) -> None:

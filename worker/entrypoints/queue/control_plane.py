@@ -114,7 +114,8 @@ class ControlPlane:
         stream: bool = False,
     ) -> None:
         url = f"{template.replace('$ID', job.id)}&isStream={'true' if stream else 'false'}"
-        headers = {**_HEADERS, "X-Request-ID": job.id, "Idempotency-Key": f"{job.id}-{key}"}
+        idempotency_key = f"{job.delivery}-{key}"
+        headers = {**_HEADERS, "X-Request-ID": job.id, "Idempotency-Key": idempotency_key}
 
         async def post() -> Reply:
             async with self._session.post(

@@ -9,7 +9,7 @@ import logging
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.errors import BadRequest
@@ -31,6 +31,8 @@ class Job:
     id: str
     input: Json
     problem: BadRequest | None = None
+    delivery: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+    """Names this delivery of the job: what a second one brings is no repetition of the first's."""
 
 
 def jobs_in(reply: bytes) -> list[Job]:

@@ -1,34 +1,27 @@
-"""The queue worker: the loop that takes jobs, answers them side by side, and reports each.
+"""The queue worker: the loop that takes jobs, has them answered side by side, and ends in order.
 
-Rules: a job that was taken is reported, whatever happens: answered, failed with its reason, or
-stopped by RunPod, which then wants no report. A stream is pulled: while one POST is under way, what
-the engine makes waits in it, and goes with the next. After SIGTERM nothing more is taken, what a
-poll had already brought is answered, and what does not end in DRAIN_SECONDS fails as retriable. A
-worker whose engine has died reports its jobs and ends with status 1.
+Rules: a job that runs is not begun twice. After SIGTERM nothing more is taken, what a poll had
+already brought is answered, and what does not end in DRAIN_SECONDS fails as retriable. A worker
+whose engine has died reports its jobs and ends with status 1.
 """
 
 import asyncio
 import logging
 import signal
-import time
-from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any
 
 import aiohttp
 
 from worker.engine import Health, Sampling
-from worker.entrypoints.job import error_of, outputs
+from worker.entrypoints.queue.answers import Answers
 from worker.entrypoints.queue.control_plane import (
     ControlPlane,
     connected,
     in_progress,
     keep_pinging,
 )
-from worker.entrypoints.queue.delivery import Undeliverable
 from worker.entrypoints.queue.jobs import Job
-from worker.errors import ServerError, WorkerError
-from worker.metrics import JobMetrics
+from worker.errors import WorkerError
 from worker.service import Service
 from worker.settings import Settings
 
@@ -53,10 +46,8 @@ class QueueWorker:
         queued = settings.max_queued_requests
         self._capacity = settings.max_running_requests + (AHEAD if queued is None else queued)
         self._jobs: dict[str, asyncio.Task[None]] = {}
-        self._reporting: set[str] = set()
         self._job_ended = asyncio.Event()
         self._ending = asyncio.Event()
-        self._drained_out = False
 
     def start(self) -> None:
         asyncio.run(self._run())
@@ -83,7 +74,8 @@ class QueueWorker:
                 pass
 
     async def _serve(self, plane: ControlPlane) -> None:
-        take = asyncio.create_task(self._take_jobs(plane))
+        answers = Answers(self._service, plane, self._settings.stream_flush_ms / 1000)
+        take = asyncio.create_task(self._take_jobs(plane, answers))
         beside = [
             asyncio.create_task(work)
             for work in (self._stop_jobs(plane), self._watch(), self._ending.wait())
@@ -92,7 +84,7 @@ class QueueWorker:
         try:
             await asyncio.wait([take, *beside], return_when=asyncio.FIRST_COMPLETED)
             await self._end_taking(take, plane)
-            await self._drain()
+            await self._drain(answers)
             for task in (take, *beside):
                 if task.done() and not task.cancelled():
                     task.result()  # raises what it failed with
@@ -102,7 +94,7 @@ class QueueWorker:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    async def _take_jobs(self, plane: ControlPlane) -> None:
+    async def _take_jobs(self, plane: ControlPlane, answers: Answers) -> None:
         while not self._ending.is_set():
             if (free := self._capacity - len(self._jobs)) <= 0:
                 self._job_ended.clear()
@@ -115,65 +107,20 @@ class QueueWorker:
                 await asyncio.sleep(1)
                 continue
             for job in jobs:
-                self._begin(job, plane)
+                self._begin(job, answers)
 
-    def _begin(self, job: Job, plane: ControlPlane) -> None:
+    def _begin(self, job: Job, answers: Answers) -> None:
         if job.id in self._jobs:
             log.warning("job %s was delivered twice", job.id)
             return
         in_progress(job.id)
-        task = self._jobs[job.id] = asyncio.create_task(self._answer(job, plane))
+        task = self._jobs[job.id] = asyncio.create_task(answers.answer(job))
         task.add_done_callback(lambda _: self._end(job))
 
     def _end(self, job: Job) -> None:
         del self._jobs[job.id]
-        self._reporting.discard(job.id)
         in_progress(job.id, ended=True)
         self._job_ended.set()
-
-    async def _answer(self, job: Job, plane: ControlPlane) -> None:
-        metrics = JobMetrics()
-        try:
-            result = await self._result(job, plane, metrics)
-        except asyncio.CancelledError:
-            if not self._drained_out:
-                log.info("job %s: stopped", job.id)
-                raise
-            ending = ServerError("The worker is ending; try again.", code="worker_ending")
-            result = {"error": ending.to_json()}
-        except Exception:  # whatever happens, a job is reported
-            log.exception("job %s", job.id)
-            result = {"error": ServerError("The worker failed on this job.").to_json()}
-        self._reporting.add(job.id)
-        try:
-            await plane.send_result(job, result)
-        except Undeliverable:
-            log.exception("job %s: its result could not be delivered", job.id)
-        log.info("job %s: %s %s", job.id, *_summary(result, metrics))
-
-    async def _result(self, job: Job, plane: ControlPlane, metrics: JobMetrics) -> dict[str, Any]:
-        """What is reported when the job's outputs have been delivered."""
-        delivered: list[Any] = []
-        items = outputs(self._service, job.input, metrics, job.problem)
-        async with aclosing(items):
-            async for item in items:
-                if (error := error_of(item)) is not None:
-                    return {"error": error}
-                started = time.monotonic()
-                try:
-                    key = str(len(delivered))
-                    delivered += [sent async for sent in plane.send_chunk(job, item, key)]
-                except Undeliverable as error:
-                    return {"error": error.to_json()}
-                metrics.note_delivery(time.monotonic() - started)
-                await self._pause(started)
-        return {"output": delivered}
-
-    async def _pause(self, started: float) -> None:
-        """Keeps STREAM_FLUSH_MS between the beginnings of two deliveries."""
-        left = started + self._settings.stream_flush_ms / 1000 - time.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
 
     async def _stop_jobs(self, plane: ControlPlane) -> None:
         while True:
@@ -206,19 +153,15 @@ class QueueWorker:
             await asyncio.wait([take], timeout=0.1)
         take.cancel()
 
-    async def _drain(self) -> None:
+    async def _drain(self, answers: Answers) -> None:
         """Waits for the running jobs; then fails those that have not ended."""
         log.info("ending; %d jobs are running", len(self._jobs))
         limit = LAST_REPORTS_SECONDS if self.exit_status else self._settings.drain_seconds
         if self._jobs:
             await asyncio.wait(self._jobs.values(), timeout=limit)
         if self._jobs:
-            self._drained_out = True
+            answers.ending = True
             for job_id, task in self._jobs.items():
-                if job_id not in self._reporting:
+                if job_id not in answers.reporting:
                     task.cancel()
             await asyncio.wait(self._jobs.values(), timeout=LAST_REPORTS_SECONDS)
-
-
-def _summary(result: Mapping[str, Any], metrics: JobMetrics) -> tuple[str, Mapping[str, Any]]:
-    return "failed" if "error" in result else "done", metrics.to_object()

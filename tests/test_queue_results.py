@@ -1,0 +1,24 @@
+"""Results of jobs that ended lately, for a job that is delivered once more."""
+
+from worker.entrypoints.queue.results import KEPT_SECONDS, Results
+
+ANSWER = {"output": ["Hi."]}
+
+
+def test_an_answer_is_known_for_a_while() -> None:
+    """And then forgotten, so that memory is bounded by time."""
+    now = 100.0
+    results = Results(lambda: now)
+    results.keep("a", ANSWER)
+    now += KEPT_SECONDS
+    results.keep("b", ANSWER)
+    assert (results.of("a"), results.of("b"), results.of("c")) == (ANSWER, ANSWER, None)
+    now += 1
+    assert (results.of("a"), results.of("b")) == (None, ANSWER)
+
+
+def test_a_failure_is_not_kept() -> None:
+    """RunPod's /retry runs a failed job anew, under its id."""
+    results = Results()
+    results.keep("a", {"error": "{}"})
+    assert results.of("a") is None

@@ -1,0 +1,38 @@
+"""Results of the jobs that ended lately, for those that RunPod delivers once more.
+
+Rule: only answers are kept. A job that failed may be tried again under its id, and then runs anew.
+Source: https://docs.runpod.io/serverless/endpoints/send-requests (retry).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+KEPT_SECONDS = 60.0
+"""A job that comes again later than that runs again."""
+
+
+class Results:
+    """What was answered in the last `KEPT_SECONDS`, by job id."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+        """When each was kept, the oldest first."""
+
+    def keep(self, job_id: str, result: dict[str, Any]) -> None:
+        """Keeps a job's result, if it is an answer."""
+        self._drop_old()
+        if "output" in result:
+            self._kept.setdefault(job_id, (self._clock(), result))
+
+    def of(self, job_id: str) -> dict[str, Any] | None:
+        """The answer that this job got already."""
+        self._drop_old()
+        kept = self._kept.get(job_id)
+        return kept and kept[1]
+
+    def _drop_old(self) -> None:
+        limit = self._clock() - KEPT_SECONDS
+        for job_id in [i for i, (at, _) in self._kept.items() if at < limit]:
+            del self._kept[job_id]
