@@ -9,7 +9,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsStr
 from worker.api.chat import ChatRequest
 from worker.api.fields import HARMLESS, MEANINGFUL, read
 from worker.errors import BadRequest
-from worker.harmony.vocabulary import CALL, RETURN
+from worker.harmony.vocabulary import CALL, RETURN, SIZE
 
 HELLO = [{"role": "user", "content": "Hello"}]
 TOOL = {"type": "function", "function": {"name": "get_weather", "description": None}}
@@ -214,6 +214,25 @@ def test_sampling_has_what_was_asked_for() -> None:
     assert sampling.logit_bias == {42: -100}
     assert sampling.top_logprobs == 3
     assert set(sampling.stop_ids) == {RETURN, CALL}
+
+
+@pytest.mark.parametrize("top_k", [SIZE, 2**31, 10**30])
+def test_a_top_k_of_the_whole_vocabulary_is_none(top_k: int) -> None:
+    """SGLang's scheduler ends at one over 31 bits."""
+    assert request(top_k=top_k).sampling(1, 0).top_k == -1
+    assert request(top_k=SIZE - 1).sampling(1, 0).top_k == SIZE - 1
+
+
+def test_the_seed_of_a_further_choice_has_64_bits_too() -> None:
+    """The one after the greatest is the least."""
+    assert request(seed=2**63 - 1, n=2).sampling(1, 1).seed == -(2**63)
+
+
+def test_a_repetition_penalty_that_makes_logits_infinite_is_refused() -> None:
+    """They are divided by it in 32 bits."""
+    assert request(repetition_penalty=0.01).sampling(1, 0).repetition_penalty == 0.01
+    with pytest.raises(BadRequest, match=r"greater than or equal to 0\.01"):
+        request(repetition_penalty=1e-38)
 
 
 def test_sampling_defaults_are_openais() -> None:

@@ -11,6 +11,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tests.conftest import RealWorker
 from tests.test_sglang_engine import until_idle
+from worker.engine import Health
 from worker.errors import BadRequest, ContextLengthExceeded
 from worker.metrics import JobMetrics
 
@@ -174,6 +175,35 @@ def test_a_bias_can_forbid_a_token(real: RealWorker) -> None:
     (token,) = encode(first)
     biased = real.run(complete(real, ask("What is 2+2?", logit_bias={str(token): -100})))
     assert not (biased.choices[0].message.content or "").startswith(first)
+
+
+EDGES: list[dict[str, Any]] = [
+    {"temperature": 1e-300},
+    {"temperature": 1e-6},
+    {"temperature": 2, "top_p": 1e-320},
+    {"top_k": 2**31},
+    {"top_k": 10**30},
+    {"temperature": 1e-6, "repetition_penalty": 0.01},
+    {"temperature": 1e-6, "repetition_penalty": 2, "frequency_penalty": -2, "presence_penalty": 2},
+    {"min_p": 1},
+    {"min_p": 1e-320},
+    {"seed": 2**63 - 1, "temperature": 0, "n": 2},
+    {"seed": -(2**63), "temperature": 0},
+    {"logit_bias": {"0": 100, "00": -100, "201087": 1e-320}},
+    {"max_tokens": 10**30, "stop": " "},
+    {"logprobs": True, "top_logprobs": 20, "top_k": 1},
+]
+
+
+def test_no_sampling_parameter_ends_the_engine(real: RealWorker) -> None:
+    """At the edges of what is admitted, all in one batch."""
+
+    async def all_at_once() -> list[ChatCompletion]:
+        bodies = [{**ask("Hi"), "temperature": 1, "max_tokens": 4, **edge} for edge in EDGES]
+        return await asyncio.gather(*(complete(real, body) for body in bodies))
+
+    assert all(answer.choices[0].finish_reason for answer in real.run(all_at_once()))
+    assert real.engine.health() is Health.READY
 
 
 def test_a_seed_that_has_no_effect_is_refused(real: RealWorker) -> None:

@@ -12,6 +12,9 @@ from worker.api.fields import Fields
 from worker.generation import Sampling
 from worker.harmony.vocabulary import SIZE
 
+LEAST_REPETITION_PENALTY = 0.01
+"""Logits are divided by it, in 32 bits: by a smaller one they would be infinite."""
+
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
@@ -22,6 +25,11 @@ def _token_ids(bias: dict[str, float]) -> dict[str, float]:
         if not (key.isascii() and key.isdigit() and int(key) < SIZE):
             raise ValueError(f"keys must be token ids below {SIZE}, not {key[:40]!r}")
     return bias
+
+
+def _seed(seed: int, choice: int) -> int:
+    """Another seed for each choice, around the end of the 64 bits that an engine takes."""
+    return (seed + choice + 2**63) % 2**64 - 2**63
 
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -54,7 +62,7 @@ class SamplingFields(Fields):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=LEAST_REPETITION_PENALTY, le=2)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     logit_bias: (
         Annotated[
@@ -96,12 +104,12 @@ class SamplingFields(Fields):
             max_tokens=max_tokens,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=self.top_p or 1.0,
-            top_k=self.top_k or -1,
+            top_k=-1 if self.top_k is None or self.top_k >= SIZE else self.top_k,
             min_p=self.min_p or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
             presence_penalty=self.presence_penalty or 0.0,
             repetition_penalty=self.repetition_penalty or 1.0,
-            seed=None if self.seed is None else self.seed + choice,
+            seed=None if self.seed is None else _seed(self.seed, choice),
             logit_bias={int(k): v for k, v in (self.logit_bias or {}).items()},
             top_logprobs=top_logprobs,
             stop_ids=stop_ids,
