@@ -3,7 +3,12 @@
 Rule: well-formed text counts nothing and pays nothing for the count.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
+
+from worker.harmony.address import Address, Kind
+from worker.harmony.header import Header, Origin
+from worker.harmony.tool_names import is_builtin
 
 
 class Recovery(StrEnum):
@@ -23,3 +28,14 @@ class Recovery(StrEnum):
     """Trailing commas went from a call's arguments, or missing brackets came."""
     MADE_UP_RESULT = "made_up_result"
     """A call's result followed the call, and is not told."""
+
+
+def mended(header: Header, address: Address) -> Iterator[Recovery]:
+    """What is not as it should be in a header that was understood."""
+    if header.origin not in (Origin.PROMPT, Origin.START):
+        yield Recovery.MISSING_START
+    if address.kind is Kind.CALL and not is_builtin(address.name):
+        if f"to=functions.{address.name}" not in header.text.decode("utf-8", "replace"):
+            yield Recovery.RECIPIENT
+        if b"commentary" not in header.text:
+            yield Recovery.CHANNEL

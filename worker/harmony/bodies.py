@@ -1,0 +1,105 @@
+"""The bodies of a completion's messages, one after another: what the open one holds, and is told.
+
+Rule: what has come is told at once, but for a last `assistant`, which is the role of a header
+without `<|start|>` if a marker comes next.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from worker.harmony.address import Address, Kind
+from worker.harmony.body import Body
+from worker.harmony.events import Event, ToolCallBegun
+from worker.harmony.recoveries import Recovery
+from worker.harmony.tool_names import ToolNames
+from worker.harmony.words import ASSISTANT
+
+_ROLE = ASSISTANT.encode()
+
+
+class Bodies:
+    """`begin` a body, put its tokens' bytes into `held`, `end` it; `take_events` as they come."""
+
+    def __init__(
+        self, tools: ToolNames, call_id: Callable[[], str], recoveries: Counter[str]
+    ) -> None:
+        self.open: Body | None = None
+        """The open body, or the one that a broken header resumes."""
+        self.ended = False
+        """Whether the open body has had its end; loose text may still go on with a call."""
+        self.held: list[bytes] = []
+        """Tokens of the open body that are not told yet."""
+        self.calls = 0
+        self.reasoning_tokens = 0
+        self._tools = tools
+        self._call_id = call_id
+        self._recoveries = recoveries
+        self._events: list[Event] = []
+
+    @property
+    def in_string(self) -> bool:
+        """Whether an argument's string is open: a marker in it is one that the model quotes."""
+        return self.open is not None and self.open.in_string and not self.ended
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether a call had its end before its arguments."""
+        body = self.open
+        return body is not None and body.empty and body.kind is Kind.CALL and not body.sealed
+
+    def begin(self, address: Address) -> None:
+        """Closes the open body, and opens one for this address."""
+        self.close(natural=True)
+        self.ended = False
+        self.open = Body(address, self.calls, code=self._tools.takes_code(address.name))
+        if address.kind is Kind.CALL:
+            self._events.append(ToolCallBegun(self.calls, self._call_id(), address.name))
+            self.calls += 1
+
+    def begins_anew(self, address: Address) -> bool:
+        """Whether a header with this address begins a message, not the rest of the open one's."""
+        body = self.open
+        return body is None or self.ended or not body.empty or body.address != address
+
+    def end(self, *, sealed: bool) -> None:
+        """The open body had its end. `sealed`: nothing that comes after is its own."""
+        if self.open is not None:
+            self.open.sealed |= sealed
+        self.ended = True
+
+    def close(self, *, natural: bool) -> None:
+        """Tells what remains of the open body. `natural`: the model ended it, not a limit."""
+        self.flush()
+        if self.open is not None:
+            self._events += self.open.close(natural=natural)
+            if self.open.mended:
+                self._recoveries[Recovery.ARGUMENTS] += 1
+            self.open = None
+
+    def take_role(self) -> list[bytes]:
+        """Takes a last `assistant` off the body, if there is one: a marker came after it."""
+        return [self.held.pop()] if self.held[-1:] == [_ROLE] else []
+
+    def take_events(self) -> list[Event]:
+        """What came since the last time."""
+        held = self.held
+        if held and held[-1] == _ROLE:
+            held.pop()
+            self.flush()
+            held.append(_ROLE)
+        elif held:
+            self.flush()
+        events, self._events = self._events, []
+        return events
+
+    def flush(self) -> None:
+        """Tells all that is held. Bytes before the first body wait for it."""
+        body, held = self.open, self.held
+        if body is None or not held:
+            return
+        if body.kind is Kind.REASONING:
+            self.reasoning_tokens += len(held)
+        event = body.feed(b"".join(held))
+        held.clear()
+        if event is not None:
+            self._events.append(event)
