@@ -84,6 +84,7 @@ def test_models_are_listed(door: RunningDoor, prefix: str) -> None:
         ("POST", "/v1/embeddings", 404),
         ("POST", "/v1/responses", 404),
         ("GET", "/v1/models/gpt-5", 404),
+        ("GET", "/v1/models/%0D", 404),
         ("GET", CHAT, 405),
         ("POST", "/v1/models", 405),
         ("DELETE", "/v1/completions", 405),

@@ -152,9 +152,11 @@ def test_no_stream_has_a_hole(plane: Emulation, expected: str, fault: str) -> No
 def test_a_job_that_comes_again_after_its_end_is_not_streamed_again(
     plane: Emulation, expected: str
 ) -> None:
-    """It is reported again. The poll after the one that brought it fails, and delays the second."""
-    plane.set_faults(duplicate={"next": 1}, take={"fail": {"next": 1}})
+    """It is reported again. All polls fail but the one that is open when the job is submitted."""
+    plane.ended(plane.submit(CHAT))  # the poll after it is open
+    plane.set_faults(duplicate={"next": 1}, take={"fail": {"rate": 1}})
     job_id = plane.ended(plane.submit(events(CHAT)))["id"]
+    plane.set_faults()
     ends = [e["kind"] for e in eventually(lambda: after_its_end(plane.job(job_id)))]
     assert ends == ["completed", "duplicate", "ignored result"]
     job = plane.job(job_id)

@@ -91,11 +91,11 @@ class Door:
         )
 
     async def _get(self, request: Request) -> Response:
-        return await self._answer(request.url.path, None)
+        return await self._answer(_path(request), None)
 
     async def _post(self, request: Request) -> Response:
         self._check_ready()
-        return await self._answer(request.url.path, await read_json(request, self._max_body))
+        return await self._answer(_path(request), await read_json(request, self._max_body))
 
     async def _answer(self, route: str, body: Any) -> Response:
         self._check_ready()
@@ -119,3 +119,8 @@ class Door:
             raise NotReady("The model is still being loaded; try again soon.")
         if health is Health.DEAD:
             raise EngineDead("The engine has died; this worker is ending.")
+
+
+def _path(request: Request) -> str:
+    """As it was asked for: `request.url` is without control characters."""
+    return request.scope["path"]
