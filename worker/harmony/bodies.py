@@ -87,7 +87,7 @@ class Bodies:
             held.pop()
             self.flush()
             held.append(_ROLE)
-        elif held:
+        else:
             self.flush()
         events, self._events = self._events, []
         return events

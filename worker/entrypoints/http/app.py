@@ -91,15 +91,16 @@ class Door:
         )
 
     async def _get(self, request: Request) -> Response:
-        return await self._answer(_path(request), None)
+        return await self._answer(request, None)
 
     async def _post(self, request: Request) -> Response:
         self._check_ready()
-        return await self._answer(_path(request), await read_json(request, self._max_body))
+        return await self._answer(request, await read_json(request, self._max_body))
 
-    async def _answer(self, route: str, body: Any) -> Response:
+    async def _answer(self, request: Request, body: Any) -> Response:
         self._check_ready()
         metrics = JobMetrics()
+        route = request.scope["path"]  # `request.url` is without control characters
         batches = self._service.answer(route, body, metrics)
         streamed = isinstance(body, Mapping) and body.get("stream") is True
         return Answer(batches, self._running(metrics), streamed=streamed)
@@ -119,8 +120,3 @@ class Door:
             raise NotReady("The model is still being loaded; try again soon.")
         if health is Health.DEAD:
             raise EngineDead("The engine has died; this worker is ending.")
-
-
-def _path(request: Request) -> str:
-    """As it was asked for: `request.url` is without control characters."""
-    return request.scope["path"]

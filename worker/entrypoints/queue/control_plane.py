@@ -76,7 +76,8 @@ class ControlPlane:
     async def send_chunk(self, job: Job, item: Output, key: str) -> AsyncGenerator[Output]:
         """Delivers one output of a job, in as few pieces as fit; yields each as it has arrived.
 
-        `key` names the delivery, for whoever wants to tell a repeated one. Raises Undeliverable.
+        `key` tells it from the job's others, and is the same when it is sent again. Raises
+        Undeliverable.
         """
         body = _body({"output": item})
         if len(body) <= CHUNK_BYTES:

@@ -17,8 +17,7 @@ class Results:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
-        """When each was kept, the oldest first."""
+        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}  # since when, the oldest first
 
     def keep(self, job_id: str, result: dict[str, Any]) -> None:
         """Keeps a job's result, if it is an answer."""
@@ -34,5 +33,8 @@ class Results:
 
     def _drop_old(self) -> None:
         limit = self._clock() - KEPT_SECONDS
-        for job_id in [i for i, (at, _) in self._kept.items() if at < limit]:
-            del self._kept[job_id]
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if self._kept[oldest][0] >= limit:
+                break
+            del self._kept[oldest]
