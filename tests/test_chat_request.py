@@ -182,6 +182,9 @@ def test_a_field_that_needs_another_is_refused_without_it() -> None:
         {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "18"}]},
         {"role": "developer", "content": "Be brief.", "name": "boss"},
         {"role": "user", "content": "Hallo!", "name": "Jürgen"},
+        {"role": "user", "content": "Hi", "name": "Ann Lee <ann@example.org>"},
+        {"role": "tool", "tool_call_id": "call_1", "name": "files/read", "content": "No such."},
+        {"role": "assistant", "tool_calls": [{"function": {"name": "files/read"}}]},
     ],
 )
 def test_what_clients_send_back_passes(message: dict[str, Any]) -> None:

@@ -12,8 +12,6 @@ from worker.api.fields import Fields, json_type
 
 NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
 """Names of tools: OpenAI's characters, and the dots of namespaced tools."""
-_AUTHOR = r"^[^\s<|\\/>]{1,128}$"
-"""Names of authors, as OpenAI takes them."""
 
 
 class TextPart(Fields):
@@ -62,7 +60,7 @@ class Call(Fields):
 
 
 class ToolCall(Fields):
-    id: str
+    id: str | None = None
     type: Literal["function"] = "function"
     function: Call
 
@@ -72,7 +70,7 @@ class Message(Fields):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Annotated[Any, BeforeValidator(_content, json_schema_input_type=_Content)] = None
-    name: Annotated[str, Field(pattern=_AUTHOR)] | None = None
+    name: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None

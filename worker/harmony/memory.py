@@ -71,8 +71,8 @@ class TurnMemory:
         self, calls: Sequence[Mapping[str, Json]], content: str, reasoning: str | None
     ) -> Sequence[int] | None:
         """The ids of the turn that a client's assistant message stands for, if it is that turn."""
-        turn = self._turns.get(calls[0]["id"]) if calls else None
-        if turn is None or turn.call_ids != tuple(call["id"] for call in calls):
+        turn = self._turns.get(calls[0].get("id") or "") if calls else None
+        if turn is None or turn.call_ids != tuple(call.get("id") for call in calls):
             return None
         same = (
             turn.calls == tuple(_content_of_call(call) for call in calls)

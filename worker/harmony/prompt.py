@@ -5,13 +5,17 @@ Rules:
 - Calls are written as the model writes them (`<|channel|>commentary to=functions.NAME
   <|constrain|>json`), so that a history that grew by a turn begins with the ids of the last one.
 - Reasoning since the last final answer is kept, older reasoning is dropped.
+- A result belongs to the call that its id names. Where an id names several calls (clients send ""
+  or a constant), it belongs to the one of its name, else to the first that has no result yet.
+- An author's name is shown without the characters that a header is made of; it is never refused.
 Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementations.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.errors import BadRequest
 from worker.harmony.instructions import answer_format, developer, system
@@ -19,6 +23,10 @@ from worker.harmony.memory import TurnMemory
 from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
 
 Json = Any  # A JSON value of the request, validated by worker.api before it comes here.
+
+LONGEST_NAME = 128
+"""Characters of an author's name that are shown."""
+_NO_NAME = re.compile(r"[\s\x00-\x1f\x7f<>|\\/]+")
 
 
 def render_prompt(
@@ -60,7 +68,7 @@ class _History:
     def __init__(self, messages: Sequence[Mapping[str, Json]], memory: TurnMemory | None) -> None:
         self._messages = messages
         self._memory = memory
-        self._calls: dict[str, tuple[int, str]] = {}  # call id → (order, tool name)
+        self._calls = _Calls()
         finals = [i for i, m in enumerate(messages) if _is_final(m)]
         self._reasoning_from = finals[-1] + 1 if finals else 0
 
@@ -79,7 +87,7 @@ class _History:
     def _message(self, i: int, message: Mapping[str, Json]) -> list[int]:
         match message["role"]:
             case "user":
-                name = message.get("name")
+                name = _shown(message.get("name") or "")
                 author = f"user:{name}" if name else "user"
                 return _plain(author, None, text_of(message.get("content")))
             case "assistant":
@@ -93,8 +101,7 @@ class _History:
         reasoning = message.get("reasoning") or message.get("reasoning_content")
         content = text_of(message.get("content")) or message.get("refusal") or ""
         calls = _calls(message)
-        for call in calls:
-            self._calls[call["id"]] = (len(self._calls), call["function"]["name"])
+        self._calls.add(calls)
         if keep_reasoning and self._memory is not None:
             turn = self._memory.recall(calls, content, reasoning)
             if turn is not None:
@@ -109,15 +116,63 @@ class _History:
         return ids
 
     def _result(self, message: Mapping[str, Json]) -> tuple[int, list[int]]:
-        call_id = message.get("tool_call_id") or message.get("name") or ""
-        order, name = self._calls.get(call_id, (len(self._calls), message.get("name")))
-        if not name:
+        call = self._calls.answered(message.get("tool_call_id"), message.get("name"))
+        author = f"{recipient(call.name)} to=assistant"
+        return call.order, _plain(author, "commentary", text_of(message.get("content")))
+
+
+class _CallInHistory(NamedTuple):
+    """`order` counts the calls of the whole history."""
+
+    order: int
+    name: str
+
+
+class _Calls:
+    """The calls of a history so far, to find the one that a result answers."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._by_id: dict[str, list[_CallInHistory]] = {}
+        self._answered: set[int] = set()
+
+    def add(self, calls: Sequence[Mapping[str, Json]]) -> None:
+        """The calls of one message. An id that comes again means the new call from here on."""
+        new: dict[str, list[_CallInHistory]] = {}
+        for call in calls:
+            noted = _CallInHistory(self._count, call["function"]["name"])
+            new.setdefault(call.get("id") or "", []).append(noted)
+            self._count += 1
+        self._by_id.update(new)
+
+    def answered(self, call_id: str | None, name: str | None) -> _CallInHistory:
+        """The call that a result is of. Raises BadRequest if it names none."""
+        call = self._find(call_id, name)
+        if call is None and name:
+            return _CallInHistory(self._count, _shown(name))  # its call was left out of the history
+        if call is None:
             raise BadRequest(
-                f"No earlier assistant message has a tool call with the id {call_id!r}.",
+                f"No earlier assistant message has a tool call with the id {call_id or ''!r}.",
                 param="messages",
             )
-        author = f"{recipient(name)} to=assistant"
-        return order, _plain(author, "commentary", text_of(message.get("content")))
+        self._answered.add(call.order)
+        return call
+
+    def _find(self, call_id: str | None, name: str | None) -> _CallInHistory | None:
+        if not call_id:
+            # `role: function` has a name alone, and some clients send a result with neither.
+            found = [call for calls in self._by_id.values() for call in calls]
+            found = [call for call in found if not name or call.name == name] or (
+                self._by_id.get("", [])
+            )
+        else:
+            found = self._by_id.get(call_id, [])
+        return min(found, key=lambda call: self._preference(call, name), default=None)
+
+    def _preference(self, call: _CallInHistory, name: str | None) -> tuple[bool, bool, int]:
+        """What a result's call is chosen by, the least first: unanswered, of its name, early."""
+        done = call.order in self._answered
+        return done, call.name != name, -call.order if done else call.order
 
 
 def recipient(name: str) -> str:
@@ -140,6 +195,11 @@ def _calls(message: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     if function := message.get("function_call"):
         return [{"id": function["name"], "function": function}]
     return message.get("tool_calls") or []
+
+
+def _shown(name: str) -> str:
+    """An author's name without blanks and what markers are written with: `Ann Lee` is `Ann_Lee`."""
+    return _NO_NAME.sub("_", name.strip())[:LONGEST_NAME]
 
 
 def _is_final(message: Mapping[str, Json]) -> bool:
