@@ -10,6 +10,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.scripted_engine import tokens
 from worker.api.chat import ChatRequest
 from worker.api.chat_answer import ChatAnswer, ChatFold, together
+from worker.api.completion_answer import CompletionAnswer
+from worker.api.completions import CompletionRequest
 from worker.api.fields import read
 from worker.generation import Step, TokenLogprob
 
@@ -193,6 +195,15 @@ def test_any_split_gives_the_same_answer(sizes: list[int], calls: bool) -> None:
         for call in answer["choices"][0]["message"]["tool_calls"] or ():
             call["id"] = "any"
     assert split == whole
+
+
+def test_two_texts_of_one_choice_stay_two_chunks() -> None:
+    """Of a text completion, whose choices have no delta."""
+    request = read(CompletionRequest, {"prompt": "q", "stream": True})
+    answer = CompletionAnswer(request, [[1]], id="cmpl-1", model="demo", created=1)
+    apart = [c for step in steps(tokens("one two"), [1]) for c in answer.take(0, step)]
+    assert len(apart) > 1
+    assert together(apart) == apart
 
 
 def test_chunks_that_are_ready_together_can_go_together() -> None:

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import random
 from contextlib import aclosing
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai_harmony import Role
 
 from tests.conftest import RealWorker
+from tests.conversations import conversation
 from tests.forced_engine import ForcedEngine
 from tests.scripted_engine import ScriptedEngine, tokens
 from worker.harmony import TurnMemory, message_from_tokens, render_prompt
-from worker.harmony.vocabulary import CALL, RETURN
+from worker.harmony.vocabulary import CALL, CHANNEL, END, RETURN, START, encode, encoding
 from worker.metrics import JobMetrics
 from worker.models import Model
 from worker.service import Service
@@ -36,10 +41,18 @@ def call(arguments: Any = '{"location": "Paris"}', call_id: str = "call_1") -> d
     return {"id": call_id, "function": {"name": "get_weather", "arguments": arguments}}
 
 
+def told(ids: list[int], *call_ids: str) -> dict[str, Any]:
+    """The message that a client was given for these ids, its calls under these ids."""
+    message = message_from_tokens(ids, TOOLS)
+    for each, call_id in zip(message["tool_calls"] or (), call_ids or ["call_1"], strict=False):
+        each["id"] = call_id
+    return message
+
+
 def memory() -> TurnMemory:
     """One that remembers the turn above."""
     made = TurnMemory(10_000)
-    made.remember(["call_1"], TURN)
+    made.remember(told(TURN), TURN)
     return made
 
 
@@ -81,7 +94,7 @@ def test_what_the_client_changed_is_not_recalled(
 def test_a_call_that_ended_otherwise_is_recalled_as_a_call() -> None:
     """Its stop token becomes the one that Harmony has for calls."""
     made = TurnMemory(10_000)
-    made.remember(["call_1"], [*TURN[:-1], RETURN])
+    made.remember(told(TURN), [*TURN[:-1], RETURN])
     recalled = made.recall([call()], "", None)
     assert recalled is not None
     assert recalled[-1] == CALL
@@ -95,20 +108,67 @@ def test_a_call_that_ended_otherwise_is_recalled_as_a_call() -> None:
             "<|channel|>commentary to=functions.get_weather<|message|>{}<|end|>"
             "<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>18<|end|>"
         ),
+        "<|channel|>commentary to=get_weather <|constrain|>json<|message|>{}<|call|>",
+        "<|channel|>commentary to=functions.getWeather <|constrain|>json<|message|>{}<|call|>",
+        "<|channel|>analysis to=functions.get_weather json<|message|>{}",
+        "<|channel|>commentary to=functions.get_weather ?? json<|message|>{}<|call|>",
+        "<|channel|>analysis<|message|>a<|channel|>commentary to=functions.get_weather{}<|call|>",
     ],
 )
 def test_a_malformed_turn_is_not_remembered(harmony: str) -> None:
     """The model would copy its own mistake."""
     made = TurnMemory(10_000)
-    made.remember(["call_1"], tokens(harmony))
+    made.remember(told(tokens(harmony)), tokens(harmony))
     assert len(made) == 0
+
+
+@given(st.integers(0, 2**32))
+def test_what_is_remembered_is_what_openai_harmony_reads(seed: int) -> None:
+    """Of random well-formed turns, whole or with a token changed: never a malformed one, and always
+    one that consists of the assistant's own thoughts and one call."""
+    rng = random.Random(seed)  # noqa: S311 - a seed's turns are the same every time
+    ids = [*conversation(rng)]
+    if rng.random() < 0.5:
+        ids[rng.randrange(len(ids))] = rng.choice(
+            [*encode("? to= final json"), END, START, CHANNEL]
+        )
+    made, message = TurnMemory(10**6), message_from_tokens(ids)
+    made.remember(message, ids)
+    if len(made):
+        read = encoding().parse_messages_from_completion_tokens(ids, Role.ASSISTANT)
+        assert {m.author.role for m in read} == {Role.ASSISTANT}
+        recipients = [m.recipient.removeprefix("functions.") for m in read if m.recipient]
+        assert recipients == [call["function"]["name"] for call in message["tool_calls"]]
+
+
+@given(st.integers(0, 2**32))
+def test_a_turn_as_gpt_oss_was_trained_to_write_it_is_remembered(seed: int) -> None:
+    """Thoughts, a preamble, and one call in any of the forms that it was trained on."""
+    rng = random.Random(seed)  # noqa: S311
+    header = rng.choice(
+        [
+            "<|channel|>commentary to=functions.f <|constrain|>json<|message|>",
+            "<|channel|>commentary to=functions.f json<|message|>",
+            "<|channel|>analysis to=functions.f code<|message|>",
+            " to=functions.f<|channel|>commentary <|constrain|>json<|message|>",
+            "<|channel|>commentary to=functions.f<|message|>",
+            "<|channel|>analysis to=python code<|message|>",
+        ]
+    )
+    before = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant" * rng.randrange(3)
+    preamble = "<|channel|>commentary<|message|>Let me see.<|end|><|start|>assistant"
+    ids = tokens(before + preamble * rng.randrange(2) + header + '{"a": 1}<|call|>')
+    made, message = TurnMemory(10**6), message_from_tokens(ids)
+    made.remember(message, ids)
+    recalled = made.recall(message["tool_calls"], message["content"] or "", None)
+    assert list(recalled or ()) == ids
 
 
 def test_the_least_recently_used_turns_are_forgotten_first() -> None:
     """The memory is bounded in bytes."""
     made = TurnMemory(1_500)
     for number in range(3):
-        made.remember([f"call_{number}"], TURN)
+        made.remember(told(TURN, f"call_{number}"), TURN)
         made.recall([call(call_id="call_0")], "", None)
     assert len(made) == 2
     assert made.recall([call(call_id="call_0")], "", None) is not None
@@ -118,7 +178,7 @@ def test_the_least_recently_used_turns_are_forgotten_first() -> None:
 def test_a_memory_of_no_size_is_off() -> None:
     """REASONING_MEMORY_MB=0."""
     made = TurnMemory(0)
-    made.remember(["call_1"], TURN)
+    made.remember(told(TURN), TURN)
     assert len(made) == 0
 
 

@@ -66,10 +66,10 @@ class ChatAnswer:
         if self._request.include_usage or not self._request.stream:
             yield {**self._head, "choices": [], "usage": self.usage()}
 
-    def turn_with_calls(self, index: int) -> tuple[Sequence[str], Sequence[int]] | None:
-        """Of a choice that ended in calls: the calls' ids, and the completion's."""
+    def turn_with_calls(self, index: int) -> tuple[Mapping[str, Any], Sequence[int]] | None:
+        """Of a choice that ended in calls: the message that was told, and the completion's ids."""
         choice = self._choices[index]
-        return (choice.call_ids, choice.ids) if choice.finish_reason == "tool_calls" else None
+        return (choice.message(), choice.ids) if choice.finish_reason == "tool_calls" else None
 
     def recoveries(self) -> Counter[str]:
         """What had to be mended in the output, over all choices, by kind."""
@@ -103,14 +103,23 @@ def together(chunks: Sequence[Chunk]) -> list[Chunk]:
             merged.append({**chunk, "choices": [choice] if choice else []})
         elif choice["index"] not in last:
             merged[-1]["choices"].append(choice)
-        elif not choice["delta"]:
-            last[choice["index"]]["finish_reason"] = choice["finish_reason"]
-        elif last[choice["index"]]["delta"] == _BEGIN.delta:
-            delta = {**_BEGIN.delta, **choice["delta"]}
-            last[choice["index"]].update({**choice, "delta": delta})
+        elif both := _joined(last[choice["index"]], choice):
+            last[choice["index"]].update(both)
         else:
             merged.append({**chunk, "choices": [choice]})
     return merged
+
+
+def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What two chunks say of one choice, if one can: a role or an end beside a delta of the other.
+
+    Two deltas that say something stay apart, and so do two texts of a text completion.
+    """
+    if second.get("delta") == {}:
+        return {**first, "finish_reason": second["finish_reason"]}
+    if first.get("delta") == _BEGIN.delta:
+        return {**second, "delta": {**_BEGIN.delta, **second["delta"]}}
+    return None
 
 
 class ChatFold:

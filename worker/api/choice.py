@@ -13,7 +13,7 @@ from worker.api.chat import ChatRequest
 from worker.api.stop import StopStrings
 from worker.api.usage import ChoiceUsage
 from worker.generation import Step, TokenLogprob
-from worker.harmony import Delta, Event, Parser, Text, ToolCallBegun, delta_of
+from worker.harmony import Delta, Event, MessageFold, Parser, Text, ToolCallBegun, delta_of
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -29,7 +29,7 @@ class Part(NamedTuple):
 class Choice:
     """`take` steps until `finish_reason` is set; then nothing more comes of this choice.
 
-    `ids` are those taken so far, `call_ids` the ids of the calls in them.
+    `ids` are those taken so far, `message` is what was told of them.
     """
 
     def __init__(self, request: ChatRequest) -> None:
@@ -37,8 +37,8 @@ class Choice:
         self.usage = ChoiceUsage()
         self.finish_reason: FinishReason | None = None
         self.ids: list[int] = []
-        self.call_ids: list[str] = []
         self._parser = Parser(tools)
+        self._told = MessageFold()
         self._stop = StopStrings(request.stop) if request.stop else None
         self._one_call = request.parallel_tool_calls is False
         self._logprobs = bool(request.logprobs)
@@ -69,6 +69,10 @@ class Choice:
             self.finish_reason = self._reason(step)
         return self._part(events)
 
+    def message(self) -> dict[str, Any]:
+        """The assistant message that all deltas so far add up to."""
+        return self._told.message()
+
     def _reason(self, step: Step) -> FinishReason:
         if step.finish_reason == "length":
             return "length"
@@ -97,8 +101,7 @@ class Choice:
 
     def _part(self, events: Iterable[Event]) -> Part:
         delta = delta_of(events)
-        if "tool_calls" in delta:
-            self.call_ids += [call["id"] for call in delta["tool_calls"] if "id" in call]
+        self._told.add(delta)
         if not self._pending or "content" not in delta:
             return Part(delta, [])
         logprobs, self._pending = self._pending, []

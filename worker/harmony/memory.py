@@ -3,22 +3,45 @@
 Chat clients rarely send a turn's reasoning back, and gpt-oss is much worse without it inside a
 tool loop. Rule: what the client sends wins; a turn is recalled only where it says the same in
 other words (arguments written anew, reasoning left out), so the history is token-exact and the
-prefix cache matches past the call. Turns that are not well-formed Harmony are not remembered.
+prefix cache matches past the call.
+
+A turn is remembered as it was generated, or not at all: only where every header is one that
+gpt-oss was trained on and names the very tools that the client was told, since the model would copy
+its own mistake. That is read off the ids again (`_recipients`); what the turn says is not, the
+caller has it folded already.
 """
 
 import json
+import re
 from array import array
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openai_harmony import HarmonyError, Role
-
-from worker.harmony.message import message_from_tokens
-from worker.harmony.vocabulary import CALL, encoding
+from worker.harmony.tool_names import is_builtin
+from worker.harmony.vocabulary import (
+    CALL,
+    CHANNEL,
+    CONSTRAIN,
+    END,
+    FIRST_SPECIAL,
+    MESSAGE,
+    RETURN,
+    START,
+    token_bytes,
+)
 
 Json = Any  # A JSON value from outside.
+
+_MARK = {START: "\ud800", CHANNEL: "\ud801", CONSTRAIN: "\ud802"}
+_OTHER_MARK = "\ud803"
+_HEADER = re.compile(
+    rf"(?:{_MARK[START]}assistant)?(?: to=(?P<role>[\w.\-]+))?"
+    rf"{_MARK[CHANNEL]}(?:analysis|commentary|final)(?: to=(?P<channel>[\w.\-]+))?"
+    rf"(?: ?{_MARK[CONSTRAIN]}?(?:json|code))? ?"
+)
+_ENDS = (CALL, RETURN, END)
 
 _OVERHEAD = 500
 """Bytes that a turn takes beside its ids and its texts, about."""
@@ -48,20 +71,22 @@ class TurnMemory:
     def __len__(self) -> int:
         return len(self._turns)
 
-    def remember(self, call_ids: Sequence[str], ids: Sequence[int]) -> None:
-        """A turn that ended in calls: their ids, and the completion's ids with its stop token."""
-        if not call_ids or 4 * len(ids) > self._max_bytes or not _well_formed(ids):
+    def remember(self, message: Mapping[str, Json], ids: Sequence[int]) -> None:
+        """A turn that ended in calls: the assistant message that the client was given, and the ids
+        of the completion that said it, with its stop token."""
+        calls = message["tool_calls"] or ()
+        recipients = [recipient for recipient in _recipients(ids) or () if recipient]
+        names = [call["function"]["name"] for call in calls]
+        if not calls or list(map(_name_of, recipients)) != names:
             return
-        message = message_from_tokens(ids)
-        calls = tuple(_content_of_call(call) for call in message["tool_calls"] or ())
         turn = _Turn(
             ids=array("i", [*ids[:-1], CALL]),
-            call_ids=tuple(call_ids),
-            calls=calls,
+            call_ids=tuple(call["id"] for call in calls),
+            calls=tuple(_content_of_call(call) for call in calls),
             content=message["content"] or "",
             reasoning=message["reasoning"] or "",
         )
-        self._turns[call_ids[0]] = turn
+        self._turns[turn.call_ids[0]] = turn
         self._bytes += turn.size
         while self._bytes > self._max_bytes:
             _, forgotten = self._turns.popitem(last=False)
@@ -95,10 +120,42 @@ def _content_of_call(call: Mapping[str, Json]) -> tuple[str, Json]:
         return function["name"], arguments
 
 
-def _well_formed(ids: Sequence[int]) -> bool:
-    """Whether OpenAI's strict parser reads the turn as the assistant's messages alone."""
-    try:
-        messages = encoding().parse_messages_from_completion_tokens(ids, Role.ASSISTANT)
-    except (HarmonyError, ValueError):
-        return False
-    return all(message.author.role is Role.ASSISTANT for message in messages)
+def _recipients(ids: Sequence[int]) -> list[str] | None:
+    """The recipient of each message of a turn ("" for none), or None if a header is not as trained.
+
+    The messages of a turn are divided by `<|end|><|start|>`, and its last ends with the turn:
+    `<|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>commentary to=functions.f
+    <|constrain|>json<|message|>…<|call|>` has "" and `functions.f`.
+    """
+    recipients: list[str] = []
+    markers = [at for at, token in enumerate(ids) if token >= FIRST_SPECIAL]
+    begin = 0
+    for at, following in zip(markers, [*markers[1:], None], strict=True):
+        if ids[at] != MESSAGE:
+            continue
+        header = _HEADER.fullmatch(_written(ids[begin:at]))
+        if header is None or following is None:
+            return None
+        recipients.append(header["role"] or header["channel"] or "")
+        if following == len(ids) - 1:
+            return recipients if ids[following] in _ENDS else None
+        if ids[following] != END or ids[following + 1] != START:
+            return None
+        begin = following + 1
+    return None
+
+
+def _name_of(recipient: str) -> str | None:
+    """The tool that a recipient names as gpt-oss was trained to, or None."""
+    name = recipient.removeprefix("functions.")
+    return name if name != recipient or is_builtin(name) else None
+
+
+def _written(header: Sequence[int]) -> str:
+    """A header's text, with a surrogate, which no text has, for each marker."""
+    return "".join(
+        token_bytes()[token].decode("utf-8", "replace")
+        if token < FIRST_SPECIAL
+        else _MARK.get(token, _OTHER_MARK)
+        for token in header
+    )
