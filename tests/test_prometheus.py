@@ -1,18 +1,27 @@
 """What the worker can be watched by: /metrics, and the dashboard that reads it."""
 
+import asyncio
 import json
 import re
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
+from tests.emulation import emulation
 from tests.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running, until
 from tests.scripted_engine import tokens
+from worker.entrypoints.queue.watch import watched
 from worker.harmony import Parser
 from worker.harmony.recoveries import Recovery
+from worker.prometheus import Telemetry
+from worker.settings import Settings
 
 DASHBOARD = Path(__file__).parent.parent / "docs" / "grafana.json"
 
@@ -133,6 +142,86 @@ def test_the_parser_says_what_it_had_to_mend(output: str, mended: list[Recovery]
     parser.feed(tokens(output))
     parser.finish()
     assert sorted(parser.recoveries.elements()) == sorted(mended)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def queue_page() -> Iterator[str]:
+    """/metrics of a queue worker (RunPod's SDK, a paced engine) that had one delivery refused twice
+    and whose job has ended."""
+    port = free_port()
+    worker = (sys.executable, "-m", "tests.paced_worker")
+    with emulation(1, worker, METRICS_PORT=str(port), MODEL="demo", LOG_LEVEL="info") as plane:
+        plane.ready()
+        plane.set_faults(stream={"fail": {"next": 2}})
+        plane.ended(plane.submit({**HELLO, "stream": True}))
+        yield httpx.get(f"http://127.0.0.1:{port}/metrics").text
+
+
+def values(page: str) -> dict[str, float]:
+    """The sum of every series, by its name; of a histogram, how often it was observed."""
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            if not sample.name.endswith(("_bucket", "_sum")):
+                name = sample.name.removesuffix("_count")
+                sums[name] = sums.get(name, 0) + sample.value
+    return sums
+
+
+def test_a_queue_worker_counts_its_deliveries_and_retries(queue_page: str) -> None:
+    """On a port of its own, METRICS_PORT: RunPod's queue asks for none."""
+    seen = values(queue_page)
+    assert seen["gpt_oss_post_retries_total"] == 2
+    assert seen["gpt_oss_post_seconds"] >= 2  # a chunk, and the result
+    assert seen["gpt_oss_job_seconds"] == 1
+    assert seen["gpt_oss_tokens_total"] > 0
+
+
+async def statuses(settings: Settings, *asked: tuple[str, str]) -> list[int]:
+    """What a queue worker's port answers to (path, Authorization)."""
+    engine = MeasuredEngine()
+    await engine.start()
+    async with watched(engine, Telemetry(engine), settings), httpx.AsyncClient() as client:
+        url = f"http://127.0.0.1:{settings.metrics_port}"
+        return [
+            (await client.get(url + path, headers={"Authorization": key})).status_code
+            for path, key in asked
+        ]
+
+
+def test_a_queue_workers_port_asks_for_the_key() -> None:
+    """As the HTTP API does, which has more routes."""
+    settings = Settings(metrics_port=free_port(), api_key=(SecretStr("secret"),))
+    asked = [("/ping", ""), ("/metrics", ""), ("/metrics", "Bearer secret")]
+    asked.append(("/v1/models", "Bearer secret"))
+    assert asyncio.run(statuses(settings, *asked)) == [200, 401, 200, 404]
+
+
+def test_a_port_that_is_taken_does_not_end_a_queue_worker(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Jobs are worth more than figures; whoever has the port answers."""
+    with running(GatedEngine()) as door:
+        port = door.client.base_url.port
+        assert asyncio.run(statuses(Settings(metrics_port=port), ("/ping", ""))) == [200]
+    assert f"METRICS_PORT={port}: cannot listen" in caplog.text
+
+
+def test_every_series_of_the_dashboard_moves(queue_page: str) -> None:
+    """Each counts something that happens: on the HTTP API, or on the queue."""
+    script = tokens('<|channel|>analysis to=functions.f code<|message|>{"a": 1<|call|>')
+    with running(MeasuredEngine(script)) as door:
+        door.client.post(CHAT, json=HELLO)
+        noted(door, 1)
+        over_http = values(door.client.get("/metrics").text)
+    on_queue = values(queue_page)
+    still = {name for name in over_http if not over_http[name] and not on_queue.get(name)}
+    assert still == set()
 
 
 def test_the_dashboard_knows_the_metrics() -> None:

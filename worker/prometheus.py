@@ -62,9 +62,10 @@ class Telemetry:
         """A request was answered at one of the door's own routes."""
         self._requests.labels(route, str(status)).inc()
 
-    def note_retry(self) -> None:
-        """A delivery to RunPod's queue is tried again."""
-        self._retries.inc()
+    def note_post(self, seconds: float, tries: int) -> None:
+        """What a job made has arrived at RunPod's queue, after so many seconds and tries."""
+        self._posts.observe(seconds)
+        self._retries.inc(tries - 1)
 
     def note_job(self, job: JobMetrics) -> None:
         """A job has ended, in whichever way."""
@@ -73,8 +74,6 @@ class Telemetry:
             self._job.observe(job.seconds)
         for gap in job.gaps:
             self._gaps.observe(gap)
-        for seconds in job.deliveries:
-            self._posts.observe(seconds)
         for kind, count in job.recoveries.items():
             self._recoveries.labels(kind).inc(count)
         if usage := job.usage:

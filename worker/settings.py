@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         default=(), description="keys, separated by commas"
     )
     port: int = Field(default=8000, ge=1, le=65535, description="a port number from 1 to 65535")
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="a port number from 1 to 65535"
+    )
     max_body_mb: int = Field(default=32, ge=1, description="megabytes, an integer of at least 1")
     max_requests_per_key: int | None = Field(default=None, ge=1, description=_COUNT)
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(

@@ -10,12 +10,12 @@ from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker import prometheus
 from worker.engine import Health
+from worker.entrypoints.http import pages
 from worker.entrypoints.http.answer import Answer
 from worker.entrypoints.http.body import read_json
 from worker.entrypoints.http.guard import Guard
@@ -28,7 +28,6 @@ from worker.service import Service
 from worker.settings import Settings
 
 _POSTS = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
-_PAGES = ("/ping", "/health", "/metrics")
 _GETS = ("/v1/models", "/v1/models/{name:path}")
 _PREFIX = "/openai"
 """Optional before every route, as in RunPod's OpenAI-compatible URL."""
@@ -43,8 +42,7 @@ class Door:
         self._max_body = settings.max_body_mb * 2**20
         self._pace = Pace()
         keys = Keys(settings.api_key, settings.max_requests_per_key)
-        self._router = Router(self._routes())
-        self._app: ASGIApp = Guard(self._router, keys, self._pace, self._note)
+        self._app: ASGIApp = Guard(Router(self._routes()), keys, self._pace, self._note)
         if settings.cors_origins:
             self._app = CORSMiddleware(
                 self._app,
@@ -55,36 +53,20 @@ class Door:
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self._router  # has it raise what it would answer in plain text
         await self._app(scope, receive, send)
 
     def _routes(self) -> list[Route]:
         prefixes = ("", _PREFIX)
         return [
-            Route("/ping", self._ping),
-            Route("/health", self._health),
-            Route("/metrics", self._metrics),
+            *pages.routes(self._service.engine, self._telemetry),
             *(Route(p + path, self._post, methods=["POST"]) for p in prefixes for path in _POSTS),
             *(Route(p + path, self._get) for p in prefixes for path in _GETS),
         ]
 
-    async def _ping(self, _request: Request) -> Response:
-        """RunPod's load balancer: 200 healthy, 204 initialising, else unhealthy."""
-        status = {Health.READY: 200, Health.STARTING: 204, Health.DEAD: 503}
-        return Response(status_code=status[self._service.engine.health()])
-
-    async def _health(self, _request: Request) -> Response:
-        health = self._service.engine.health()
-        status = 200 if health is Health.READY else 503
-        return JSONResponse({"status": health.value}, status_code=status)
-
-    async def _metrics(self, _request: Request) -> Response:
-        return Response(self._telemetry.text(), media_type=prometheus.CONTENT_TYPE)
-
     def _note(self, path: str, status: int) -> None:
         """A request at `path` was answered. Only known routes are told apart."""
         path = path.removeprefix(_PREFIX)
-        known = path in _POSTS or path in _PAGES or path == "/v1/models"
+        known = path in _POSTS or path in pages.PATHS or path == "/v1/models"
         of_model = path.startswith("/v1/models/")
         self._telemetry.note_request(
             path if known else "/v1/models/{name}" if of_model else "other", status

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Router
+from starlette.types import Message, Receive, Scope, Send
 
 from worker.api import sse
 from worker.entrypoints.http.keys import Keys
@@ -95,22 +96,23 @@ class Call:
 
 
 class Guard:
-    """ASGI middleware around the routes."""
+    """ASGI middleware around a router."""
 
     def __init__(
-        self, app: ASGIApp, keys: Keys, pace: Pace, note: Callable[[str, int], None]
+        self, router: Router, keys: Keys, pace: Pace, note: Callable[[str, int], None]
     ) -> None:
         """`note` is told the path and the status of every request that was answered."""
-        self._app = app
+        self._router = router
         self._note = note
         self._keys = keys
         self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive, send)
+        scope["app"] = self._router  # has it raise what it would answer in plain text
         try:
             if call.path in OPEN_PATHS:
-                await self._app(scope, receive, call.send)
+                await self._router(scope, receive, call.send)
             else:
                 await self._answer(call, scope, receive)
         except ClientDisconnect:
@@ -126,7 +128,7 @@ class Guard:
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> None:
         key = self._keys.check(call.headers.get("authorization"))
         with self._keys.running(key):
-            await self._app(scope, receive, call.send)
+            await self._router(scope, receive, call.send)
 
     def _headers(self, error: Exception) -> dict[str, str]:
         """What a client should know besides the error itself."""

@@ -12,6 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from worker.engine import Engine, Health
 from worker.entrypoints.http.app import Door
@@ -43,9 +44,14 @@ class Server(uvicorn.Server):
 
 def server_of(service: Service, settings: Settings) -> Server:
     """A server of one service; it starts to listen where its `serve` is told to."""
+    return server_for(Door(service, settings), settings.drain_seconds)
+
+
+def server_for(app: ASGIApp, drain_seconds: int) -> Server:
+    """A server of any application, within our bounds."""
     return Server(
         uvicorn.Config(
-            Door(service, settings),
+            app,
             http=BoundedProtocol,
             ws="none",
             lifespan="off",
@@ -54,7 +60,7 @@ def server_of(service: Service, settings: Settings) -> Server:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=settings.drain_seconds,
+            timeout_graceful_shutdown=drain_seconds,
         )
     )
 

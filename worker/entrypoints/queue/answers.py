@@ -20,6 +20,7 @@ from worker.entrypoints.queue.jobs import Job
 from worker.entrypoints.queue.results import Results
 from worker.errors import ServerError
 from worker.metrics import JobMetrics
+from worker.prometheus import Telemetry
 from worker.service import Service
 
 log = logging.getLogger(__name__)
@@ -28,13 +29,16 @@ log = logging.getLogger(__name__)
 class Answers:
     """Answers the jobs of one worker. `flush`: seconds between the beginnings of two deliveries."""
 
-    def __init__(self, service: Service, plane: ControlPlane, flush: float) -> None:
+    def __init__(
+        self, service: Service, plane: ControlPlane, telemetry: Telemetry, flush: float
+    ) -> None:
         self.ending = False
         """Whether the worker is out of time: a job that is cut off now is reported, too."""
         self.reporting: set[str] = set()
         """Ids of the jobs whose result is on its way."""
         self._service = service
         self._plane = plane
+        self._telemetry = telemetry
         self._flush = flush
         self._results = Results()
 
@@ -55,6 +59,8 @@ class Answers:
         except Exception:  # whatever happens, a job is reported
             log.exception("job %s", job.id)
             result = {"error": ServerError("The worker failed on this job.").to_json()}
+        finally:
+            self._telemetry.note_job(metrics)
         await self._report(job, result)
         log.info("job %s: %s %s", job.id, *_summary(result, metrics))
 

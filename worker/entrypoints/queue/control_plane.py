@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import multiprocessing
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from worker.api import pieces
 from worker.entrypoints.job import Output
 from worker.entrypoints.queue.delivery import Reply, TooLarge, deliver
 from worker.entrypoints.queue.jobs import Job, jobs_in
+from worker.prometheus import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +44,9 @@ _HEADERS = {"charset": "utf-8", "Content-Type": "application/x-www-form-urlencod
 class ControlPlane:
     """Takes jobs, hears of stopped ones, delivers chunks and results."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
         self._session = session
+        self._telemetry = telemetry
         self.receiving = False
         """Whether a reply to `take` has begun to come: from then on, its jobs are this worker's."""
 
@@ -125,15 +128,17 @@ class ControlPlane:
                 await response.read()
                 return Reply(response.status, _retry_after(response))
 
+        started = time.monotonic()
         tries = await deliver(post, patience)
+        self._telemetry.note_post(time.monotonic() - started, tries)
         if tries > 1:
             log.warning("job %s: delivered at try %d", job.id, tries)
 
 
 @asynccontextmanager
-async def connected() -> AsyncGenerator[ControlPlane]:
+async def connected(telemetry: Telemetry) -> AsyncGenerator[ControlPlane]:
     async with AsyncClientSession() as session:
-        yield ControlPlane(session)
+        yield ControlPlane(session, telemetry)
 
 
 def in_progress(job_id: str, *, ended: bool = False) -> None:

@@ -21,7 +21,9 @@ from worker.entrypoints.queue.control_plane import (
     keep_pinging,
 )
 from worker.entrypoints.queue.jobs import Job
+from worker.entrypoints.queue.watch import watched
 from worker.errors import WorkerError
+from worker.prometheus import Telemetry
 from worker.service import Service
 from worker.settings import Settings
 
@@ -43,6 +45,7 @@ class QueueWorker:
         self.exit_status = 0
         self._service = service
         self._settings = settings
+        self._telemetry = Telemetry(service.engine)
         queued = settings.max_queued_requests
         self._capacity = settings.max_running_requests + (AHEAD if queued is None else queued)
         self._jobs: dict[str, asyncio.Task[None]] = {}
@@ -58,7 +61,10 @@ class QueueWorker:
             loop.add_signal_handler(number, self._ending.set)
         try:
             await self._answer_one_token()
-            async with connected() as plane:
+            async with (
+                watched(self._service.engine, self._telemetry, self._settings),
+                connected(self._telemetry) as plane,
+            ):
                 await self._serve(plane)
         except WorkerError:
             log.exception("the worker ends")
@@ -74,7 +80,8 @@ class QueueWorker:
                 pass
 
     async def _serve(self, plane: ControlPlane) -> None:
-        answers = Answers(self._service, plane, self._settings.stream_flush_ms / 1000)
+        flush = self._settings.stream_flush_ms / 1000
+        answers = Answers(self._service, plane, self._telemetry, flush)
         take = asyncio.create_task(self._take_jobs(plane, answers))
         beside = [
             asyncio.create_task(work)
