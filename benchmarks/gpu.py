@@ -1,0 +1,531 @@
+"""The worker in front of SGLang's CUDA engine, measured on whatever GPU is there.
+
+Rule: each step writes its result to the JSON at once, with its own time limit; a step that fails
+leaves its error there and the next goes on. The bare engine is asked in the very process that
+serves our HTTP API, in turn with it; the clients are this process. Every side makes the same
+tokens of the same prompt ids (benchmarks/gpu_model.py says how).
+Run: `python -m benchmarks.gpu --out DIR [--model-config 20b|120b|tiny] [--steps …] [--budget S]`;
+`tiny` is the demo model, on a CPU.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+PROMPT = {"messages": [{"role": "user", "content": "Count to one hundred"}], "temperature": 0}
+ROUNDS = 3
+HEADER_TOKENS = 3
+"""Of the random model's answer, before its first word: a client sees none of them."""
+CUDA_ENV = {
+    "HF_HUB_OFFLINE": "1",
+    "SGLANG_IS_FLASHINFER_AVAILABLE": "false",
+    "SGLANG_ENABLE_JIT_DEEPGEMM": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+CUDA_ARGS = {
+    "attention_backend": "triton",
+    "sampling_backend": "pytorch",
+    "grammar_backend": "xgrammar",
+    "random_seed": 0,
+    "skip_server_warmup": True,
+}
+MODULES = """torch triton transformers tokenizers sgl_kernel triton_kernels.matmul_ogs xgrammar sglang
+sglang.srt.entrypoints.engine sglang.srt.managers.scheduler sglang.srt.managers.detokenizer_manager
+sglang.srt.models.gpt_oss sglang.srt.layers.attention.triton_backend
+sglang.srt.layers.quantization.mxfp4 sglang.srt.layers.moe.moe_runner.triton_kernels
+sglang.srt.constrained.xgrammar_backend worker.serve worker.entrypoints.http.server worker.service
+worker.engine""".split()
+STEPS = ("machine", "imports", "model", "boot", "streams", "agent", "cancel", "grammar", "reboot")
+
+
+# The process that holds the engine
+
+
+async def be_served(model_path: str, ports: list[int]) -> None:
+    """Our API on each port (plain; with the header grammar), and the engine for lines from stdin.
+
+    What answers a line goes to the stdout that this process was given; all else to stderr.
+    """
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    from worker.engine import SglangEngine, server_args
+    from worker.entrypoints.http.server import server_of
+    from worker.models import resolve
+    from worker.service import Service
+    from worker.settings import Settings
+
+    extra = json.loads(os.environ.get("BENCH_ENGINE_ARGS", "{}"))
+    shared: dict[str, Any] = {"model": model_path, "log_level": "warning", "engine_args": extra}
+    shared |= {"max_running_requests": int(os.environ.get("BENCH_RUNNING", "64"))}
+    shared |= {"mem_fraction_static": 0.85, "served_model_name": ("bench",)}
+    plain = Settings(**shared)
+    model = resolve(plain)
+    started = time.monotonic()
+    engine = SglangEngine(server_args(plain, model))
+    await engine.start()
+    wall = time.monotonic() - started
+    tasks: list[asyncio.Task[None]] = []
+    for port, settings in zip(ports, (plain, Settings(**shared, header_grammar=True)), strict=True):
+        import socket
+
+        listener = socket.create_server(("127.0.0.1", port), backlog=2048)
+        server = server_of(Service(engine, model, settings), settings)
+        tasks.append(asyncio.create_task(server.serve([listener])))
+    manager = engine._engine.tokenizer_manager
+    info = getattr(engine._engine, "_scheduler_init_result", None)
+    infos = getattr(info, "scheduler_infos", None) or [{}]
+    replies.write(
+        json.dumps(
+            {
+                "wall_s": wall,
+                "boot_seconds": dict(engine.boot_seconds()),
+                "startup_time": getattr(manager, "startup_time", None),
+                "scheduler": infos[0],
+            },
+            default=str,
+        )
+        + "\n"
+    )
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        asked = json.loads(line)
+        try:
+            answer = await OPERATIONS[asked.pop("op")](engine, **asked)
+        except Exception:  # noqa: BLE001 - told to who asked
+            answer = {"error": traceback.format_exc()[-2000:]}
+        replies.write(json.dumps(answer) + "\n")
+    for task in tasks:
+        task.cancel()
+    await engine.close()
+
+
+async def bare_round(engine: Any, streams: int, length: int) -> dict[str, Any]:
+    """So many streams of SGLang's own at once."""
+    from worker.engine.arguments import sampling_params
+    from worker.generation import Sampling
+    from worker.harmony import render_prompt
+    from worker.harmony.vocabulary import STOP_IDS
+
+    async def one() -> tuple[int, float]:
+        sampling = Sampling(max_tokens=length, temperature=0.0, stop_ids=STOP_IDS)
+        asked = time.monotonic()
+        stream = await engine._engine.async_generate(
+            input_ids=render_prompt(PROMPT), sampling_params=sampling_params(sampling), stream=True
+        )
+        tokens, first = 0, 0.0
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                tokens += len(chunk["output_ids"])
+                if not first and tokens > HEADER_TOKENS:
+                    first = time.monotonic() - asked
+        return tokens, first
+
+    return await measured(one, streams)
+
+
+async def sample(engine: Any, length: int) -> dict[str, Any]:
+    """What the model says, for a person to look at."""
+    from worker.engine.arguments import sampling_params
+    from worker.generation import Sampling
+    from worker.harmony import render_prompt
+    from worker.harmony.vocabulary import encoding
+
+    sampling = sampling_params(Sampling(max_tokens=length, temperature=0.0))
+    stream = await engine._engine.async_generate(
+        input_ids=render_prompt(PROMPT), sampling_params=sampling, stream=True
+    )
+    ids: list[int] = []
+    async with aclosing(stream) as chunks:
+        async for chunk in chunks:
+            ids += chunk["output_ids"]
+    return {"text": encoding().decode(ids), "ids": ids[:20]}
+
+
+async def grammar_round(engine: Any, streams: int, length: int, headers: bool) -> dict[str, Any]:
+    """So many streams of our engine, with or without the header grammar."""
+    from worker.generation import Sampling
+    from worker.harmony import render_prompt, structural_tag
+    from worker.harmony.vocabulary import STOP_IDS
+
+    tools = [{"type": "function", "function": {"name": f"tool_{i}"}} for i in range(10)]
+    tag = structural_tag({"tools": tools}, headers=True) if headers else None
+    sampling = Sampling(max_tokens=length, temperature=0.0, stop_ids=STOP_IDS, structural_tag=tag)
+
+    async def one() -> tuple[int, float]:
+        asked, first, tokens = time.monotonic(), 0.0, 0
+        rid = f"grammar-{time.monotonic_ns()}-{os.urandom(4).hex()}"
+        async with aclosing(engine.generate(render_prompt(PROMPT), sampling, rid)) as steps:
+            async for step in steps:
+                first = first or time.monotonic() - asked
+                tokens = step.completion_tokens
+        return tokens, first
+
+    return await measured(one, streams)
+
+
+async def cancel(engine: Any, streams: int) -> dict[str, Any]:
+    """How long from leaving one of many streams until the engine runs one fewer."""
+    from worker.generation import Sampling
+    from worker.harmony import render_prompt
+
+    async def endless(rid: str) -> None:
+        sampling = Sampling(max_tokens=4000, temperature=0.0)
+        async with aclosing(engine.generate(render_prompt(PROMPT), sampling, rid)) as steps:
+            async for _ in steps:
+                pass
+
+    tasks = [asyncio.create_task(endless(f"cancel-{n}-{os.urandom(4).hex()}")) for n in range(streams)]
+    await asyncio.sleep(1.0)
+    before = engine.load().running
+    started = time.monotonic()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    left = time.monotonic() - started
+    while engine.load().running and time.monotonic() - started < 10:  # noqa: ASYNC110
+        await asyncio.sleep(0.002)
+    return {"running_before": before, "left_s": left, "idle_s": time.monotonic() - started}
+
+
+OPERATIONS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+    "bare": bare_round,
+    "sample": sample,
+    "grammar": grammar_round,
+    "cancel": cancel,
+}
+
+
+async def measured(one: Callable[[], Awaitable[tuple[int, float]]], streams: int) -> dict[str, Any]:
+    """Tokens per second and the times to the first token, of so many at once."""
+    started = time.monotonic()
+    made = await asyncio.gather(*(one() for _ in range(streams)))
+    wall = time.monotonic() - started
+    tokens = sum(tokens for tokens, _ in made)
+    firsts = sorted(first for _, first in made)
+    return {
+        "tokens": tokens,
+        "wall_s": wall,
+        "tokens_per_s": tokens / wall,
+        "ttft_p50_ms": firsts[len(firsts) // 2] * 1000,
+        "ttft_max_ms": firsts[-1] * 1000,
+    }
+
+
+# The clients
+
+
+async def chat(port: int, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    """One streamed chat over a bare socket: its usage, and seconds to its first token."""
+    sent = json.dumps({"model": "bench", "stream": True, **body, **_USAGE}).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(sent)}\r\n\r\n"
+    asked, first = time.monotonic(), 0.0
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.encode() + sent)
+    tail = b""
+    while data := await reader.read(65536):
+        if not first and b'"content":"' in data.replace(b'"content":""', b""):
+            first = time.monotonic() - asked
+        tail = (tail + data)[-8192:]
+    writer.close()
+    if b"[DONE]" not in tail:
+        raise RuntimeError(f"a stream ended without [DONE]: {tail[-500:]!r}")
+    events = [line[6:] for line in tail.split(b"\n") if line.startswith(b"data: {")]
+    usages = [usage for event in events[-2:] if (usage := json.loads(event).get("usage"))]
+    return usages[-1], first
+
+
+_USAGE = {"stream_options": {"include_usage": True}}
+
+
+async def http_round(port: int, streams: int, length: int) -> dict[str, Any]:
+    async def one() -> tuple[int, float]:
+        usage, first = await chat(port, PROMPT | {"max_tokens": length})
+        return usage["completion_tokens"], first
+
+    return await measured(one, streams)
+
+
+class Served:
+    """The child that holds the engine."""
+
+    def __init__(self, model_path: str, env: dict[str, str]) -> None:
+        import socket
+
+        self.ports: list[int] = []
+        for _ in range(2):
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                self.ports.append(listener.getsockname()[1])
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.gpu", "--serve", model_path, *map(str, self.ports)],
+            cwd=ROOT,
+            env=os.environ | env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.seen = psutil.Process(self.process.pid)
+
+    async def read(self, seconds: float) -> dict[str, Any]:
+        assert self.process.stdout
+        line = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), seconds)
+        if not line:
+            raise RuntimeError(f"the engine's process ended: {self.process.poll()}")
+        return json.loads(line)
+
+    async def ask(self, op: str, seconds: float = 90, **asked: Any) -> dict[str, Any]:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({"op": op, **asked}) + "\n")
+        self.process.stdin.flush()
+        return await self.read(seconds)
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far, of the process that serves and of each of its children."""
+        found: dict[str, float] = {}
+        for number, process in enumerate([self.seen, *self.seen.children(recursive=True)]):
+            try:
+                times, words = process.cpu_times(), process.cmdline()
+            except psutil.Error:
+                continue  # it has ended since
+            name = "main" if number == 0 else " ".join(words)[-40:] or str(process.pid)
+            found[f"{number} {name}"] = times.user + times.system
+        return found
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            tree = [*self.seen.children(recursive=True), self.seen]
+            for process in tree:
+                process.kill()
+        self.process.wait(20)
+
+
+class Run:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.ends = time.monotonic() + options.budget
+        self.tiny = options.model_config == "tiny"
+        self.counts = (1, 4) if self.tiny else (64, 1, 16, 256)
+        self.length = 40 if self.tiny else 256
+        self.path = "demo" if self.tiny else self.folder()
+        self.served: Served | None = None
+        self.result: dict[str, Any] = {"model": options.model_config, "started": time.ctime()}
+
+    def folder(self) -> str:
+        need = 16e9 if self.options.model_config == "20b" else 70e9
+        shm = Path("/dev/shm")  # noqa: S108
+        beside = psutil.disk_usage(str(shm)).free if shm.exists() else 0
+        root = str(shm) if beside > need else "/tmp"  # noqa: S108
+        return f"{root}/gpt-oss-{self.options.model_config}-random"
+
+    def flush(self) -> None:
+        text = json.dumps(self.result, indent=1, default=str)
+        name = f"gpu-{self.options.model_config}.json"
+        self.options.out.mkdir(parents=True, exist_ok=True)
+        (self.options.out / name).write_text(text)
+
+    async def all(self) -> None:
+        for step in self.options.steps:
+            left = self.ends - time.monotonic()
+            if left < 10:
+                self.result[step] = {"skipped": "no time left"}
+                continue
+            started = time.monotonic()
+            print(f"== {step}, {left:.0f} s left", flush=True)
+            try:
+                async with asyncio.timeout(left):
+                    await getattr(self, step)()
+            except Exception as error:  # noqa: BLE001 - a step's failure is a result
+                self.result.setdefault(step, {})["error"] = traceback.format_exc()[-3000:]
+                print(f"!! {step}: {error!r}", flush=True)
+            self.result.setdefault("step_seconds", {})[step] = time.monotonic() - started
+            self.flush()
+            print(f"== {step}: {json.dumps(self.result.get(step), default=str)[:3000]}", flush=True)
+        if self.served:
+            self.served.end()
+
+    async def command(self, *words: str, seconds: float = 300) -> str:
+        """A command's output, both streams; raises what it says if it fails."""
+        done = await asyncio.to_thread(
+            subprocess.run, words, cwd=ROOT, capture_output=True, text=True, timeout=seconds,
+            env=os.environ | self.env(),
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError((done.stdout + done.stderr)[-3000:])
+        return done.stdout
+
+    def env(self, graphs: bool = False) -> dict[str, str]:
+        if self.tiny:
+            return {}
+        engine = dict(CUDA_ARGS)
+        if not graphs:
+            engine["disable_prefill_cuda_graph"] = True
+        return CUDA_ENV | {"BENCH_ENGINE_ARGS": json.dumps(engine), "BENCH_RUNNING": "256"}
+
+    async def machine(self) -> None:
+        import importlib.metadata as metadata
+
+        names = ("torch", "triton", "sglang", "sglang-kernel", "transformers", "xgrammar")
+        found: dict[str, str | None] = {}
+        for name in names:
+            try:
+                found[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                found[name] = None
+        self.result["machine"] = {"python": sys.version, "cores": os.cpu_count(), "versions": found}
+        if not self.tiny:
+            query = "--query-gpu=name,driver_version,memory.total,memory.used"
+            self.result["machine"]["gpu"] = await self.command("nvidia-smi", query, "--format=csv")
+
+    async def imports(self) -> None:
+        code = (
+            "import importlib, json, sys, traceback\nbad = {}\n"
+            "for name in sys.argv[1:]:\n"
+            " try: importlib.import_module(name)\n"
+            " except BaseException: bad[name] = traceback.format_exc()[-600:]\n"
+            "print('RESULT' + json.dumps(bad))"
+        )
+        modules = [m for m in MODULES if not self.tiny or m.startswith("worker")]
+        said = await self.command(sys.executable, "-c", code, *modules, seconds=120)
+        self.result["imports"] = {"missing": json.loads(said.rpartition("RESULT")[2])}
+
+    async def model(self) -> None:
+        if not self.tiny:
+            words = ("-m", "benchmarks.gpu_model", self.options.model_config, self.path)
+            await self.command(sys.executable, *words)
+        self.result["model_path"] = self.path
+
+    async def boot(self, key: str = "boot", graphs: bool = False) -> None:
+        if self.served:
+            self.served.end()
+        started = time.monotonic()
+        self.served = Served(self.path, self.env(graphs))
+        self.result[key] = await self.served.read(400)
+        self.result[key]["process_s"] = time.monotonic() - started
+        if not self.tiny:
+            query = ("nvidia-smi", "--query-gpu=memory.used,memory.free", "--format=csv")
+            self.result[key]["memory"] = await self.command(*query)
+        self.result[key]["sample"] = await self.served.ask("sample", 120, length=24)
+
+    async def reboot(self) -> None:
+        await self.boot("reboot", graphs=True)
+
+    async def streams(self) -> None:
+        assert self.served
+        self.result["streams"] = {}
+        for count in self.counts:
+            pairs: list[dict[str, Any]] = []
+            self.result["streams"][str(count)] = pairs
+            for number in range(ROUNDS + 1):
+                sides: dict[str, Any] = {}
+                for side in ("bare", "http"):
+                    before, at = self.served.cpu(), time.monotonic()
+                    figures = (
+                        await self.served.ask("bare", streams=count, length=self.length)
+                        if side == "bare"
+                        else await http_round(self.served.ports[0], count, self.length)
+                    )
+                    wall = time.monotonic() - at
+                    cores = {
+                        name: round((now - before.get(name, 0)) / wall, 3)
+                        for name, now in self.served.cpu().items()
+                    }
+                    sides[side] = figures | {"cores": cores}
+                if number:  # the first warms up
+                    pairs.append(sides)
+                self.flush()
+            print(count, "streams:", summary(pairs), flush=True)
+        self.result["summary"] = {
+            count: summary(pairs) for count, pairs in self.result["streams"].items()
+        }
+
+    async def agent(self) -> None:
+        """A conversation of many turns, each with the whole of what was said before."""
+        assert self.served
+        said: list[dict[str, str]] = []
+        turns: list[list[float]] = []
+        for turn in range(5 if self.tiny else 50):
+            said.append({"role": "user", "content": f"Turn {turn}: " + "more words " * 150})
+            body = {"messages": said, "temperature": 0, "max_tokens": self.length}
+            usage, first = await chat(self.served.ports[0], body)
+            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+            turns.append([usage["prompt_tokens"], cached, round(first * 1000, 2)])
+            said.append({"role": "assistant", "content": " with that this from"})
+        self.result["agent"] = {
+            "columns": ["prompt_tokens", "cached_tokens", "ttft_ms"],
+            "turns": turns,
+            "cached_share": sum(t[1] for t in turns[1:]) / sum(t[0] for t in turns[1:]),
+        }
+
+    async def cancel(self) -> None:
+        assert self.served
+        self.result["cancel"] = await self.served.ask("cancel", 30, streams=self.counts[0])
+
+    async def grammar(self) -> None:
+        assert self.served
+        self.result["grammar"] = {}
+        for count in self.counts[:2]:
+            pairs: list[list[float]] = []
+            for _ in range(ROUNDS + 1):
+                pair: list[float] = []
+                for headers in (False, True):
+                    got = await self.served.ask(
+                        "grammar", streams=count, length=self.length, headers=headers
+                    )
+                    if "error" in got:
+                        raise RuntimeError(got["error"])
+                    pair.append(got["tokens_per_s"])
+                pairs.append(pair)
+            ratio = statistics.median(held / free for free, held in pairs[1:])
+            self.result["grammar"][str(count)] = {"tokens_per_s": pairs[1:], "ratio": ratio}
+
+
+def summary(pairs: list[dict[str, Any]]) -> dict[str, float]:
+    """The medians of the rounds of one number of streams."""
+
+    def median(side: str, name: str) -> float:
+        return statistics.median(pair[side][name] for pair in pairs)
+
+    ratios = [pair["http"]["tokens_per_s"] / pair["bare"]["tokens_per_s"] for pair in pairs]
+    main = [next(iter(pair["http"]["cores"].values())) for pair in pairs]
+    return {
+        "bare_tokens_per_s": median("bare", "tokens_per_s"),
+        "http_tokens_per_s": median("http", "tokens_per_s"),
+        "ratio": statistics.median(ratios),
+        "bare_ttft_ms": median("bare", "ttft_p50_ms"),
+        "http_ttft_ms": median("http", "ttft_p50_ms"),
+        "main_cores": statistics.median(main),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--serve", nargs=3, metavar=("MODEL", "PORT", "PORT"))
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--model-config", choices=("20b", "120b", "tiny"), default="20b")
+    parser.add_argument("--steps", default=",".join(STEPS), help="separated by commas, in order")
+    parser.add_argument("--budget", type=float, default=480, help="seconds, of all steps")
+    options = parser.parse_args()
+    if options.serve:
+        import uvloop
+
+        path, *ports = options.serve
+        uvloop.run(be_served(path, [int(port) for port in ports]))
+    else:
+        options.steps = options.steps.split(",")
+        asyncio.run(Run(options).all())
+
+
+if __name__ == "__main__":
+    main()
