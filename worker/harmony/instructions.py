@@ -2,7 +2,7 @@
 
 Rule: both are the same ids for the same request fields, whatever the conversation is, so that they
 stay in the prefix cache; and they are rendered once.
-Source: OpenAI's Harmony guide; `openai_harmony` renders the system message and the tools.
+Source: OpenAI's Harmony guide; `openai_harmony` renders the system message.
 """
 
 import json
@@ -12,7 +12,8 @@ from typing import Any
 from openai_harmony import Message, ReasoningEffort, RenderOptions, Role, SystemContent
 
 from worker.errors import BadRequest
-from worker.harmony.tools import tools_content
+from worker.harmony.tools import tools_section
+from worker.harmony.typescript import without_nul
 from worker.harmony.vocabulary import END, MESSAGE, START, encode, encoding
 
 Json = Any  # A JSON value of the request, validated by worker.api before it comes here.
@@ -53,7 +54,8 @@ def answer_format(response_format: Json) -> str:
     description = wanted.get("description")
     comment = f"// {description}\n" if description else ""
     schema = json.dumps(wanted.get("schema") or {}, ensure_ascii=False, separators=(",", ":"))
-    return f"# Response Formats\n\n## {wanted['name']}\n\n{comment}{schema}"
+    shown = without_nul(schema)
+    return f"# Response Formats\n\n## {wanted['name']}\n\n{comment}{shown}".replace("\0", "\ufffd")
 
 
 @lru_cache(maxsize=64)
@@ -61,9 +63,7 @@ def developer(instructions: str, tools: str = "[]", answer_format: str = "") -> 
     """The developer message; `tools` as JSON, since an agent sends the same ones every turn."""
     texts = [f"# Instructions\n\n{instructions}"] if instructions else []
     if described := json.loads(tools):
-        content = tools_content(described)
-        ids = encoding().render(Message.from_role_and_content(Role.DEVELOPER, content))
-        texts.append(encoding().decode(ids[ids.index(MESSAGE) + 1 : -1]))
+        texts.append(tools_section(described))
     ids = encode("\n\n".join(texts))
     if answer_format:
         ids += encode(f"\n\n{answer_format}" if texts else answer_format)

@@ -1,26 +1,33 @@
-"""JSON schemas with their local references resolved.
+"""JSON schemas with their references resolved.
 
-Rule: neither a prompt nor a TypeScript type can hold an endless schema. One that refers to itself
-is cut at the second round; one that unfolds to more than `MOST_VALUES`, or deeper than `DEEPEST`,
-is cut the higher up, the more it takes. What no reference is to blame for is refused instead.
+Rule: a reference says what its target says, whatever stands beside it (JSON Schema 2020-12: both
+hold). But neither a prompt nor a TypeScript type can hold an endless schema: one that refers to
+itself is cut at the second round; one that unfolds to more than `MOST_VALUES`, or deeper than
+`DEEPEST`, is cut the higher up, the more it takes. A cut reference stays a `$ref`.
 """
 
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
-from urllib.parse import unquote
-
-from worker.errors import BadRequest
+from functools import cached_property
+from itertools import chain
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urljoin
 
 Json = Any  # A JSON value from outside.
 
 MOST_VALUES, MOST_TOGETHER = 10_000, 100_000
 """That come from a schema's references, and from all of a request's; each is a token or so."""
 DEEPEST = 100
-"""Objects, lists and references within each other; `openai_harmony`'s JSON reader gives up at 127
-objects and lists."""
+"""Objects, lists and references within each other."""
 
+REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_ANCHORS = ("$anchor", "$dynamicAnchor")
 _DEFINITIONS = ("$defs", "definitions")
-_CUTS = (DEEPEST, 40, 20, 12, 8, 4, 0)
+_NAMED = frozenset({"dependencies", "dependentSchemas", "patternProperties", "properties"})
+"""Keywords whose value has a schema for each name; a name may be any keyword's."""
+_VALUES = frozenset({"const", "default", "enum", "example", "examples", "required"})
+"""Keywords whose values are no schemas."""
+_CUTS = (DEEPEST, 40, 20, 12, 8, 4)
 """Levels below which no reference is followed, until what unfolds is small enough."""
 
 
@@ -31,23 +38,40 @@ class Unfolding:
         self._left = MOST_TOGETHER
 
     def inlined(self, schema: Json) -> Json:
-        """`schema` with every local `$ref` (`#/…`) replaced by what it names.
+        """`schema`, of at most `DEEPEST` levels, with every reference replaced by its target.
 
-        Keywords beside a `$ref` win over those of its target (JSON Schema 2020-12). A reference
-        that cannot be resolved, that is being resolved already, or that is cut becomes `{}`:
-        anything. Raises BadRequest if `schema` is too deep without its references.
+        What stands beside a reference is joined with the target by `allOf`. A reference that cannot
+        be resolved, that is being resolved already, or that is cut stays as it is.
         """
         for cut in _CUTS:
             attempt = _Attempt(schema, min(self._left, MOST_VALUES), cut)
             with suppress(_TooLarge):
-                whole = attempt.schema(schema, 0, ())
+                whole = attempt.schema(schema, _Place(schema))
                 self._left -= attempt.values
                 return whole
-        raise BadRequest(f"tools: a schema of more than {DEEPEST} levels.", param="tools")
+        return _Attempt(schema, 0, 0).schema(schema, _Place(schema))
 
 
 class _TooLarge(Exception):
-    """What unfolds."""
+    """Raised when a schema unfolds to too many values, or too deep."""
+
+
+class _Place(NamedTuple):
+    """Where a schema was found: in which document, how deep, within which references."""
+
+    document: Json
+    level: int = 0
+    refs: tuple[tuple[int, str], ...] = ()
+
+    def below(self) -> "_Place":
+        return self._replace(level=self.level + 1)
+
+    def within(self, ref: str) -> "_Place":
+        return self._replace(level=self.level + 1, refs=(*self.refs, self.key(ref)))
+
+    def key(self, ref: str) -> tuple[int, str]:
+        """`ref` as it is read here: `#/a` means another thing in another document."""
+        return id(self.document), ref
 
 
 class _Attempt:
@@ -57,41 +81,120 @@ class _Attempt:
         self.values = 0
         self._root, self._most, self._cut = root, most, cut
 
-    def schema(self, node: Json, level: int, refs: tuple[str, ...]) -> Json:
-        """`node`, found within `refs` that are being resolved. Raises _TooLarge."""
-        self.values += bool(refs)
-        if self.values > self._most or level > DEEPEST:
-            raise _TooLarge
+    def schema(self, node: Json, place: _Place) -> Json:
+        """`node` without references. Raises _TooLarge."""
+        self._count(1 + (len(node) // 8 if isinstance(node, str) else 0), place)
         if isinstance(node, list):
-            return [self.schema(item, level + 1, refs) for item in node]
+            return [self.schema(item, place.below()) for item in node]
         if not isinstance(node, dict):
             return node
-        own = {k: v for k, v in node.items() if k not in _DEFINITIONS}
-        ref = own.pop("$ref", None)
-        own = {
-            k: (self._named if k == "properties" else self.schema)(v, level + 1, refs)
-            for k, v in own.items()
-        }
-        if not isinstance(ref, str) or ref in refs or level >= self._cut:
-            return own
-        whole = self.schema(_resolve(ref, self._root), level + 1, (*refs, ref))
-        return {**whole, **own} if isinstance(whole, dict) else own
+        if isinstance(node.get("$id"), str) and place.level:
+            place = place._replace(document=node)
+        own = {k: self._part(k, v, place.below()) for k, v in node.items() if k not in _DEFINITIONS}
+        for keyword in REFERENCES:
+            target = self._target(own.get(keyword), place)
+            if target is not None:
+                own = _both({k: v for k, v in own.items() if k != keyword}, target)
+                if not isinstance(own, dict):
+                    return own
+        return own
 
-    def _named(self, node: Json, level: int, refs: tuple[str, ...]) -> Json:
-        """Properties, whose names may be any keyword's."""
-        if not isinstance(node, dict):
-            return self.schema(node, level, refs)
-        return {name: self.schema(item, level + 1, refs) for name, item in node.items()}
+    def _part(self, key: str, value: Json, place: _Place) -> Json:
+        if key in REFERENCES:
+            return value
+        if key in _VALUES:
+            for item in _inside(value) if place.refs else ():
+                self._count(1 + (len(item) // 8 if isinstance(item, str) else 0), place)
+            return value
+        if key in _NAMED and isinstance(value, dict):
+            self._count(sum(map(len, value)) // 8, place)
+            return {name: self.schema(item, place.below()) for name, item in value.items()}
+        return self.schema(value, place)
+
+    def _count(self, tokens: int, place: _Place) -> None:
+        if place.refs:
+            self.values += tokens
+            if self.values > self._most or place.level > DEEPEST:
+                raise _TooLarge
+
+    def _target(self, ref: Json, place: _Place) -> Json | None:
+        """What `ref` names, without references; None where it is not followed."""
+        if not isinstance(ref, str) or place.key(ref) in place.refs or place.level >= self._cut:
+            return None
+        found, document = self._names.resolved(ref, place.document)
+        inner = place.within(ref)._replace(document=document)
+        return None if found is None else self.schema(found, inner)
+
+    @cached_property
+    def _names(self) -> "_Names":
+        return _Names(self._root)
 
 
-def _resolve(ref: str, root: Json) -> Json:
-    """What a JSON pointer (RFC 6901, as a URI fragment) names in `root`; `{}` if nothing."""
-    node = root
-    if not ref.startswith("#"):
-        return {}
-    for part in unquote(ref[1:]).split("/")[1:]:
+class _Names:
+    """The parts of a schema that have a name: an `$id` or an `$anchor`."""
+
+    def __init__(self, root: Json) -> None:
+        self._root = root
+        self._base = _text(root, "$id")
+        self._by_name: dict[str, Json] = {}
+        for node in _inside(root):
+            for name in filter(None, (_text(node, key) for key in _ANCHORS)):
+                self._by_name.setdefault(f"#{name}", node)
+            if name := _text(node, "$id").removesuffix("#"):
+                self._by_name.setdefault(name, node)
+                self._by_name.setdefault(_joined(self._base, name), node)
+
+    def resolved(self, ref: str, document: Json) -> tuple[Json | None, Json]:
+        """What `ref` names (None if nothing), as found in `document`, and in which document."""
+        name, _, fragment = ref.partition("#")
+        documents = [document, self._root]
+        if name:
+            documents = [self._by_name.get(n) for n in (name, _joined(self._base, name))]
+        if fragment and not fragment.startswith("/"):
+            return self._by_name.get(f"#{fragment}"), document
+        found = ((_pointed(fragment, part), part) for part in documents if part is not None)
+        return next((pair for pair in found if pair[0] is not None), (None, document))
+
+
+def _pointed(pointer: str, document: Json) -> Json | None:
+    """What a JSON pointer (RFC 6901, as a URI fragment) names in `document`; None if nothing."""
+    node = document
+    for part in unquote(pointer).split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(node, dict) or key not in node:
-            return {}
-        node = node[key]
+        if isinstance(node, list) and key in map(str, range(len(node))):
+            node = node[int(key)]
+        elif isinstance(node, dict) and key in node:
+            node = node[key]
+        else:
+            return None
     return node
+
+
+def _joined(base: str, name: str) -> str:
+    """`name` as a URL relative to `base`, if both are such."""
+    try:
+        return urljoin(base, name)
+    except ValueError:  # `http://[`
+        return name
+
+
+def _both(own: Mapping[str, Json], target: Json) -> Json:
+    """One schema of what stands beside a reference and what the reference names."""
+    if not own:
+        return target
+    combined = own.get("allOf")
+    return {**own, "allOf": [*(combined if isinstance(combined, list) else ()), target]}
+
+
+def _inside(value: Json) -> Iterator[Json]:
+    """`value`, and every JSON value in it."""
+    yield value
+    if isinstance(value, dict):
+        yield from chain.from_iterable(map(_inside, value.values()))
+    elif isinstance(value, list):
+        yield from chain.from_iterable(map(_inside, value))
+
+
+def _text(node: Json, key: str) -> str:
+    value = node.get(key) if isinstance(node, dict) else None
+    return value if isinstance(value, str) else ""

@@ -1,115 +1,60 @@
 """OpenAI tool definitions as Harmony shows them to the model: a TypeScript namespace.
 
-Rule: `openai_harmony` writes the TypeScript; this module only brings a JSON schema into the forms
-that it knows (`oneOf`, `enum` on strings, no `$ref`, whole characters), so that nothing of the
-schema is lost. A word that would keep it busy is refused: its encoder takes time by the square.
-Source: openai/harmony, `json_schema_to_typescript`.
+Rule: no parameter of a tool is ever hidden from the model, whatever form its schema has; a schema
+that is malformed is shown as far as it can be read. Half a character and NUL are shown as U+FFFD.
+Source: openai/harmony, `template_tools_section`.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from sys import float_info
 from typing import Any
 
-import regex
-from openai_harmony import DeveloperContent, ToolDescription
-
 from worker.errors import BadRequest
-from worker.harmony.json_schema import Unfolding
+from worker.harmony.json_schema import DEEPEST, Unfolding
+from worker.harmony.typescript import parameters
 
 Json = Any  # A JSON value from outside: validated where it enters, walked here.
 
-LONGEST_WORD = 2000
-"""Characters; some 10 ms."""
-_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
-"""Keywords whose values are no schemas."""
-_WORD = regex.compile(r"[\p{L}\p{M}]+|[^\s\p{L}\p{N}]+|\s+")
 
+def tools_section(tools: Sequence[Mapping[str, Json]]) -> str:
+    """The developer message's section on OpenAI function tools (`{"type": "function", …}`).
 
-def describe(tools: Sequence[Mapping[str, Json]]) -> list[ToolDescription]:
-    """Harmony's descriptions of OpenAI function tools (`{"type": "function", "function": …}`)."""
+    Raises BadRequest for a schema that is too deep, or that has a number which is none of JSON or
+    which no double holds.
+    """
     unfolding = Unfolding()
-    return [_describe(_readable(tool["function"]), unfolding) for tool in tools]
+    lines = ["# Tools", "", "## functions", "", "namespace functions {", ""]
+    for tool in tools:
+        lines += _function(tool["function"], unfolding)
+    return "\n".join([*lines, "} // namespace functions"]).replace("\0", "\ufffd")
 
 
-def _describe(function: Mapping[str, Json], unfolding: Unfolding) -> ToolDescription:
-    parameters = function.get("parameters")
-    return ToolDescription.new(
-        function["name"],
-        function.get("description") or "",
-        _adapted(unfolding.inlined(parameters)) if parameters else None,
-    )
+def _function(function: Mapping[str, Json], unfolding: Unfolding) -> Iterator[str]:
+    schema = function.get("parameters")
+    _check(schema)
+    shown, descriptions = parameters(unfolding.inlined(schema))
+    for description in (function.get("description") or "", *descriptions):
+        yield from (f"// {line}" for line in _lines(description))
+    taken = f"_: {shown}" if shown else ""
+    yield f"type {function['name']} = ({taken}) => any;"
+    yield ""
 
 
-def _readable(value: Json) -> Json:
-    """`value` with whole characters. Raises BadRequest for a word that is too long, and for a
-    number that is none of JSON or that no double holds."""
-    match value:
-        case str():
-            if any(len(word) > LONGEST_WORD for word in _WORD.findall(value)):
-                raise BadRequest(
-                    f"tools: a word of more than {LONGEST_WORD} characters.", param="tools"
-                )
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case dict():
-            return {_readable(key): _readable(item) for key, item in value.items()}
-        case list():
-            return [_readable(item) for item in value]
-        case int() | float() if not abs(value) <= float_info.max:
-            raise BadRequest("tools: a number that is too large, or none.", param="tools")
-        case _:
-            return value
+def _lines(text: str) -> list[str]:
+    lines = re.split(r"\r?\n", text)
+    return lines if lines[-1] else lines[:-1]
 
 
-def tools_content(tools: Sequence[Mapping[str, Json]]) -> DeveloperContent:
-    """A developer message's content that shows the tools."""
-    return DeveloperContent.new().with_function_tools(describe(tools))
-
-
-def _adapted(schema: Json) -> Json:
-    """`schema` (without `$ref`) in the keywords that Harmony's TypeScript knows."""
-    if isinstance(schema, list):
-        return [_adapted(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    schema = {key: _adapted_part(key, value) for key, value in schema.items()}
-    match schema.get("allOf"):
-        case [dict(only)]:
-            schema = {**only, **{k: v for k, v in schema.items() if k != "allOf"}}
-        case _:
-            pass
-    schema = _with_variants(schema)
-    if "const" in schema and "enum" not in schema:
-        schema["enum"] = [schema.pop("const")]
-    return _with_visible_enum(schema)
-
-
-def _adapted_part(key: str, value: Json) -> Json:
-    if key in _VALUES:
-        return value
-    if key == "properties" and isinstance(value, dict):
-        return {name: _adapted(schema) for name, schema in value.items()}
-    return _adapted(value)
-
-
-def _with_variants(schema: dict[str, Json]) -> dict[str, Json]:
-    """`anyOf` as `oneOf`; a null among the variants as `nullable`, and a lone variant as itself."""
-    variants = schema.pop("oneOf", None) or schema.pop("anyOf", None)
-    if not isinstance(variants, list) or not all(isinstance(v, dict) for v in variants):
-        return schema
-    real = [v for v in variants if v.get("type") != "null"]
-    if real and len(real) < len(variants):
-        real[-1] = {**real[-1], "nullable": True}
-    return {**real[0], **schema} if len(real) == 1 else {**schema, "oneOf": real}
-
-
-def _with_visible_enum(schema: dict[str, Json]) -> dict[str, Json]:
-    """Harmony shows an `enum` on strings alone: other values go into the description."""
-    values = schema.get("enum")
-    if not isinstance(values, list) or not values:
-        return schema
-    if all(isinstance(value, str) for value in values):
-        return {**schema, "type": "string"}
-    shown = "One of: " + ", ".join(json.dumps(value) for value in values)
-    description = schema.get("description")
-    return {**schema, "description": f"{description} {shown}" if description else shown}
+def _check(value: Json, level: int = 0) -> None:
+    """Raises BadRequest for what neither a prompt nor JSON can hold."""
+    if level > DEEPEST:
+        raise BadRequest(f"tools: a schema of more than {DEEPEST} levels.", param="tools")
+    if isinstance(value, dict):
+        for item in value.values():
+            _check(item, level + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, level + 1)
+    elif isinstance(value, int | float) and not abs(value) <= float_info.max:
+        raise BadRequest("tools: a number that is too large, or none.", param="tools")

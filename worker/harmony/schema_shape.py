@@ -1,0 +1,260 @@
+"""What a JSON schema (without references) says of a value, taken together for a reader.
+
+Rule: nothing is dropped that a schema says of names, types, values, defaults, descriptions, and of
+what is required. `allOf`, and a union with one variant, say the same as if they stood in the schema
+itself, and are taken together with it; `anyOf` and `oneOf` stay unions; what a JSON type has no
+words for (`not`, `if`, …) is kept under its name. A malformed keyword says nothing, and a schema
+needs no `type` to be one of objects: its `properties` say so.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from worker.harmony.json_schema import REFERENCES
+
+Json = Any  # A JSON value from outside.
+
+_IMPLIED = {
+    "string": {
+        "contentEncoding",
+        "contentMediaType",
+        "format",
+        "maxLength",
+        "minLength",
+        "pattern",
+    },
+    "number": {"exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"},
+    "array": {"maxItems", "minItems", "uniqueItems"},
+    "object": {"maxProperties", "minProperties"},
+}
+"""The type that is meant by keywords which say something of no other."""
+
+_OF_OBJECTS = frozenset(
+    {"additionalProperties", "dependencies", "dependentRequired", "patternProperties"}
+) | {"properties", "propertyNames", "required", "unevaluatedProperties"}
+_OF_ARRAYS = frozenset({"items", "prefixItems", "additionalItems", "unevaluatedItems"})
+_OF_CONDITIONS = frozenset(
+    {"contains", "contentSchema", "dependencies", "dependentSchemas", "else", "if", "not", "then"}
+)
+
+
+class Union(NamedTuple):
+    """An `anyOf` or a `oneOf` (`exclusive`) of several variants; `nullable` if null was another."""
+
+    variants: list[Json]
+    nullable: bool
+    exclusive: bool
+
+
+class Array(NamedTuple):
+    """The first items' schemas, and all further ones'; `[]` and None where it says nothing."""
+
+    first: list[Json]
+    rest: Json | None
+
+
+class Pattern(NamedTuple):
+    """A map's keys (a pattern, or a schema of them), and the schema of its values."""
+
+    pattern: str
+    keys: Json
+    values: Json
+
+
+class Condition(NamedTuple):
+    """`if`, `then` and `else`."""
+
+    test: Json
+    then: Json
+    otherwise: Json
+
+
+@dataclass
+class Shape:
+    """What a schema says, and all that it is a part of (`allOf`)."""
+
+    title: str | None = None
+    descriptions: list[str] = field(default_factory=list[str])
+    defaults: list[Json] = field(default_factory=list[Json])
+    examples: list[Json] = field(default_factory=list[Json])
+    types: list[str | list[str]] = field(default_factory=list[str | list[str]])
+    values: list[list[Json]] = field(default_factory=list[list[Json]])
+    nullable: bool = False
+    properties: dict[str, list[Json]] = field(default_factory=dict[str, list[Json]])
+    required: dict[str, None] = field(default_factory=dict[str, None])
+    needs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    maps: list[Pattern] = field(default_factory=list[Pattern])
+    open: bool = False
+    arrays: list[Array] = field(default_factory=list[Array])
+    unions: list[Union] = field(default_factory=list[Union])
+    conditions: list[Condition] = field(default_factory=list[Condition])
+    others: list[tuple[str, Json]] = field(default_factory=list[tuple[str, Json]])
+    implied: dict[str, None] = field(default_factory=dict[str, None])
+
+    @property
+    def is_object(self) -> bool:
+        """Whether an object's properties are said, or no more than that the value is one."""
+        says = self.properties or self.required or self.needs or self.maps
+        return bool(says) or self._is_no_more_than("object")
+
+    @property
+    def is_array(self) -> bool:
+        return bool(self.arrays) or self._is_no_more_than("array")
+
+    def _is_no_more_than(self, name: str) -> bool:
+        return name in self.types and not self.values and not self.unions
+
+    @property
+    def is_untyped(self) -> bool:
+        """Whether nothing is said of the value's type."""
+        return not (self.types or self.values or self.is_object or self.arrays or self.unions)
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether these are the parameters of a function that has none."""
+        says = self.properties or self.required or self.needs or self.maps or self.open
+        more = self.arrays or self.values or self.unions or self.conditions or self.others
+        typed = any(types not in ("object", ["object"]) for types in self.types)
+        return not (says or more or typed or self.implied)
+
+
+def shape_of(schema: Json) -> Shape:
+    """What `schema` says; nothing, if it is no schema."""
+    shape = Shape()
+    _take(shape, schema)
+    return shape
+
+
+def _take(shape: Shape, schema: Json) -> None:
+    if schema is False:
+        shape.types.append("never")
+    if not isinstance(schema, dict):
+        return
+    _take_texts(shape, schema)
+    _take_types(shape, schema)
+    if not _OF_OBJECTS.isdisjoint(schema):
+        _take_object(shape, schema)
+    if not _OF_ARRAYS.isdisjoint(schema):
+        _take_array(shape, schema)
+    if not _OF_CONDITIONS.isdisjoint(schema):
+        _take_conditions(shape, schema)
+    for part in _list(schema, "allOf"):
+        _take(shape, part)
+    for keyword in ("oneOf", "anyOf"):
+        if variants := _list(schema, keyword):
+            _take_union(shape, variants, exclusive=keyword == "oneOf")
+
+
+def _take_texts(shape: Shape, schema: Mapping[str, Json]) -> None:
+    title, description = schema.get("title"), schema.get("description")
+    if isinstance(title, str) and shape.title is None:
+        shape.title = title
+    if isinstance(description, str) and description not in shape.descriptions:
+        shape.descriptions.append(description)
+    if "default" in schema and schema["default"] not in shape.defaults:
+        shape.defaults.append(schema["default"])
+    shape.examples += _list(schema, "examples")
+
+
+def _take_types(shape: Shape, schema: Mapping[str, Json]) -> None:
+    named = schema.get("type")
+    types = named if isinstance(named, str) else [t for t in _list(schema, "type") if _is_text(t)]
+    if types and types not in shape.types:
+        shape.types.append(types)
+    for values in ([schema["const"]] if "const" in schema else [], _list(schema, "enum")):
+        if values and values not in shape.values:
+            shape.values.append(values)
+    shape.nullable |= schema.get("nullable") is True
+    shape.types += [name for keyword in REFERENCES if (name := _name(schema.get(keyword)))]
+    shape.implied |= dict.fromkeys(
+        t for t, keywords in _IMPLIED.items() if not keywords.isdisjoint(schema)
+    )
+
+
+def _take_object(shape: Shape, schema: Mapping[str, Json]) -> None:
+    for name, inner in _map(schema, "properties"):
+        shape.properties.setdefault(name, []).append(inner)
+        if isinstance(inner, dict) and inner.get("required") is True:  # as in draft 3
+            shape.required[name] = None
+    required = schema.get("required")
+    names = [required] if isinstance(required, str) else _list(schema, "required")
+    shape.required |= dict.fromkeys(filter(_is_text, names))
+    for keyword in ("dependentRequired", "dependencies"):
+        for name, needed in _map(schema, keyword):
+            if isinstance(needed, list):
+                shape.needs.setdefault(name, []).extend(filter(_is_text, needed))
+    shape.maps += [Pattern(p, None, inner) for p, inner in _map(schema, "patternProperties")]
+    for keyword in ("additionalProperties", "unevaluatedProperties"):
+        values = schema.get(keyword)
+        shape.open |= values is True or values == {}
+        if isinstance(values, dict) and values:
+            shape.maps.append(Pattern("", schema.get("propertyNames"), values))
+    if "propertyNames" in schema and not any(p.keys for p in shape.maps):
+        shape.maps += [Pattern("", schema["propertyNames"], True)] * _names_keys(schema)
+
+
+def _names_keys(schema: Mapping[str, Json]) -> bool:
+    """Whether `propertyNames` lists the names that there may be."""
+    return bool(shape_of(schema["propertyNames"]).values)
+
+
+def _take_array(shape: Shape, schema: Mapping[str, Json]) -> None:
+    items, prefix = schema.get("items"), _list(schema, "prefixItems")
+    first = prefix or _list(schema, "items")
+    after = ["unevaluatedItems", "additionalItems" if isinstance(items, list) else "items"]
+    rest = next((schema[keyword] for keyword in reversed(after) if keyword in schema), None)
+    if rest is None and "items" in schema and not first:
+        rest = True  # `"items": null` is one of anything
+    if first or rest is not None:
+        shape.arrays.append(Array(first, rest))
+
+
+def _take_conditions(shape: Shape, schema: Mapping[str, Json]) -> None:
+    if "then" in schema or "else" in schema or "if" in schema:
+        parts = (schema.get(keyword, True) for keyword in ("if", "then", "else"))
+        shape.conditions.append(Condition(*parts))
+    for keyword in ("dependentSchemas", "dependencies"):
+        for name, inner in _map(schema, keyword):
+            if not isinstance(inner, list):
+                shape.conditions.append(Condition({"required": [name]}, inner, True))
+    for keyword in ("not", "contains", "contentSchema"):
+        if keyword in schema:
+            shape.others.append((keyword, schema[keyword]))
+
+
+def _take_union(shape: Shape, variants: list[Json], *, exclusive: bool) -> None:
+    """`anyOf: [T, null]` is `T`, nullable; and so is a union of one. A `oneOf` of one stays what it
+    is, since `openai_harmony` shows it as a union."""
+    real = [v for v in variants if v != {"type": "null"}]
+    nullable = len(real) < len(variants)
+    if len(real) == 1 and (nullable or not exclusive):
+        _take(shape, real[0])
+        shape.nullable |= nullable
+    elif real:
+        shape.unions.append(Union(real, nullable, exclusive))
+    else:
+        shape.types.append("null")
+
+
+def _name(ref: Json) -> str:
+    """A name for a reference that was not followed: `Node` of `#/$defs/Node`, `any` of `#`."""
+    if not isinstance(ref, str):
+        return ""
+    last = [part for part in ref.replace("#", "/").split("/") if part][-1:]
+    name = last[0].partition(".")[0] if last else ""
+    return name if name.isidentifier() else "any"
+
+
+def _list(schema: Mapping[str, Json], keyword: str) -> list[Json]:
+    value = schema.get(keyword)
+    return value if isinstance(value, list) else []
+
+
+def _map(schema: Mapping[str, Json], keyword: str) -> Iterable[tuple[str, Json]]:
+    value = schema.get(keyword)
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _is_text(value: Json) -> bool:
+    return isinstance(value, str)
