@@ -39,10 +39,10 @@ def main() -> int:
     if as_api or (chosen.runpod_webhook_get_job and arguments.test_input is None):
         from worker.entrypoints import queue
 
-        return queue.serve_api(service) if as_api else queue.run(service, chosen)
+        return queue.serve_api(service, chosen) if as_api else queue.run(service, chosen)
     from worker.entrypoints import local
 
-    return 0 if local.run(service, arguments.test_input) else 1
+    return 0 if local.run(service, chosen, arguments.test_input) else 1
 
 
 if __name__ == "__main__":

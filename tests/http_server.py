@@ -79,7 +79,7 @@ class RunningDoor:
         self.engine = engine
         settings.setdefault("drain_seconds", 1)
         self.settings = Settings(**settings)
-        model = Model(path="x", names=("demo", "gpt-oss"), context_length=50_000)
+        model = Model("x", ("demo", "gpt-oss"), 50_000, on_cpu=True)
         self.service = Service(engine, model, self.settings)
         self.server = server_of(self.service, self.settings)
         self._listener = socket.create_server(("127.0.0.1", 0))

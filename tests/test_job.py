@@ -84,12 +84,61 @@ def test_form_2_takes_the_peers_sampling_params() -> None:
     job = read(
         {"messages": HELLO, "sampling_params": {"max_new_tokens": 3, "top_p": 1}, "top_p": 0.5}
     )
-    assert job.body == {"messages": HELLO, "max_tokens": 3, "top_p": 0.5}
+    assert job.body == {"messages": HELLO, "max_new_tokens": 3, "top_p": 0.5}
+
+
+def test_form_2_takes_the_defaults_of_the_peers() -> None:
+    """All that their documents list, as a script sends them."""
+    params = {
+        "n": 1, "best_of": 1, "presence_penalty": 0.0, "frequency_penalty": 0.0,
+        "repetition_penalty": 1.0, "temperature": 0.7, "top_p": 0.95, "top_k": -1, "min_p": 0.0,
+        "use_beam_search": False, "length_penalty": 1.0, "early_stopping": False, "stop": None,
+        "stop_token_ids": None, "ignore_eos": False, "max_tokens": 100, "min_tokens": 0,
+        "skip_special_tokens": True, "spaces_between_special_tokens": True,
+    }  # fmt: skip
+    for form in ({"messages": HELLO}, {"prompt": "Once"}):
+        (answer,) = outputs({**form, "sampling_params": params})
+        assert answer["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_field_at_the_top_wins_by_any_of_its_names() -> None:
+    """So nothing contradicts it."""
+    job = read({"messages": HELLO, "sampling_params": {"max_new_tokens": 3}, "max_tokens": 5})
+    assert job.body == {"messages": HELLO, "max_tokens": 5}
 
 
 def test_form_3_is_a_text_completion() -> None:
-    """Which is told apart by its prompt."""
-    assert read({"prompt": "Once"}).route == "/v1/completions"
+    """Which is told apart by its prompt; it has the peers' default of tokens, 128."""
+    assert read({"prompt": "Once"}) == JobInput(
+        "/v1/completions", {"prompt": "Once", "max_tokens": 128}, as_events=False
+    )
+    assert "max_tokens" not in read({"prompt": "Once", "max_new_tokens": 7}).body
+
+
+def test_a_prompt_for_the_chat_template_is_a_chat() -> None:
+    """It is a user's message."""
+    job = read({"prompt": "Hello", "apply_chat_template": True})
+    assert (job.route, job.body["messages"]) == ("/v1/chat/completions", HELLO)
+    (answer,) = outputs({"prompt": "Hello", "apply_chat_template": True})
+    assert answer["choices"][0]["message"]["content"] == "Hi there"
+    assert read({"prompt": "Hello", "apply_chat_template": False}).route == "/v1/completions"
+
+
+def test_a_route_with_a_method_and_a_body_is_form_1() -> None:
+    """Under other names."""
+    body = {"messages": HELLO, "stream": True}
+    form = {"route": "/v1/chat/completions", "method": "POST", "body": body}
+    assert read(form) == JobInput("/v1/chat/completions", body, as_events=True)
+    assert outputs(form)[-1] == "data: [DONE]\n\n"
+    assert outputs({"route": "/v1/models", "method": "GET"})[0]["object"] == "list"
+
+
+@pytest.mark.parametrize("form", [{"messages": []}, {"prompt": []}])
+def test_a_stream_of_objects_that_fails_ends_in_an_error_object(form: dict[str, Any]) -> None:
+    """A streaming client reads it; then the job fails with the same object."""
+    chunk, failure = outputs({**form, "stream": True})
+    assert chunk["error"]["param"] == next(iter(form))
+    assert json.loads(failure["error"]) == chunk["error"]
 
 
 def test_a_streamed_job_of_form_1_yields_whole_events() -> None:
@@ -180,5 +229,6 @@ def test_any_job_is_answered(job_input: Any) -> None:
         assert item.keys() == {"output"}
     last = items[-1]["output"]
     if isinstance(last, dict) and "error" in last:
+        assert isinstance(last["error"], str)
         assert json.loads(last["error"])["type"] in ("invalid_request_error", "server_error")
         assert "Traceback" not in last["error"]

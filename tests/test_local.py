@@ -22,7 +22,7 @@ ANSWER = tokens("<|channel|>final<|message|>Hi there<|return|>")
 
 
 def service(engine: ScriptedEngine | None = None) -> Service:
-    model = Model(path="x", names=("demo",), context_length=4096)
+    model = Model(path="x", names=("demo",), context_length=4096, on_cpu=True)
     return Service(engine or ScriptedEngine(ANSWER), model, Settings())
 
 
@@ -38,7 +38,7 @@ def test_a_streamed_job_prints_each_chunk_and_then_the_result(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One JSON line each; the result has all of them again."""
-    assert local.run(service(), job(stream=True))
+    assert local.run(service(), Settings(), job(stream=True))
     *chunks, result = lines(capsys)
     assert [c["choices"][0]["delta"].get("content") for c in chunks] == ["Hi", " there", None]
     assert result["id"] == "mine"
@@ -47,11 +47,31 @@ def test_a_streamed_job_prints_each_chunk_and_then_the_result(
     assert result["metrics"]["completion_tokens"] == len(ANSWER)
 
 
+def test_a_streamed_text_completion_prints_its_chunks(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a chat does."""
+    test_input = json.dumps({"input": {"prompt": "Once", "stream": True}})
+    assert local.run(service(ScriptedEngine(tokens(" one two"))), Settings(), test_input)
+    *chunks, result = lines(capsys)
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == " one two"
+    assert result["output"] == chunks
+
+
+def test_a_machine_that_cannot_serve_the_model_fails_the_job(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before the engine is booted, as on the platform."""
+    lacking = Settings(tensor_parallel_size=1000)
+    model = Model(path="x", names=("demo",), context_length=4096)
+    assert not local.run(Service(ScriptedEngine(ANSWER), model, lacking), lacking, job())
+    (result,) = lines(capsys)
+    assert "1000 GPUs are wanted" in json.loads(result["error"])["message"]
+
+
 def test_a_job_of_the_openai_url_prints_its_events(capsys: pytest.CaptureFixture[str]) -> None:
     """As the strings that RunPod would get."""
     body = {"messages": HELLO, "stream": True}
     form = {"openai_route": "/v1/chat/completions", "openai_input": body}
-    assert local.run(service(), json.dumps({"input": form}))
+    assert local.run(service(), Settings(), json.dumps({"input": form}))
     *events, result = lines(capsys)
     assert events[-1] == "data: [DONE]\n\n"
     assert result["output"] == events
@@ -59,7 +79,7 @@ def test_a_job_of_the_openai_url_prints_its_events(capsys: pytest.CaptureFixture
 
 def test_a_whole_answer_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     """In the result, as a list with that one object."""
-    assert local.run(service(), job())
+    assert local.run(service(), Settings(), job())
     (result,) = lines(capsys)
     (completion,) = result["output"]
     assert completion["choices"][0]["message"]["content"] == "Hi there"
@@ -81,7 +101,7 @@ def test_a_bad_job_fails_before_the_engine_boots(
 ) -> None:
     """With the error object that the platform would get."""
     engine = ScriptedEngine(ANSWER)
-    assert not local.run(service(engine), test_input)
+    assert not local.run(service(engine), Settings(), test_input)
     (result,) = lines(capsys)
     assert result["status"] == "FAILED"
     assert json.loads(result["error"])["message"] == message
@@ -93,9 +113,9 @@ def test_without_an_argument_the_file_is_answered(
 ) -> None:
     """./test_input.json, and an error if there is none."""
     monkeypatch.chdir(tmp_path)
-    assert not local.run(service(), None)
+    assert not local.run(service(), Settings(), None)
     Path("test_input.json").write_text(job())
-    assert local.run(service(), None)
+    assert local.run(service(), Settings(), None)
     failed, completed = lines(capsys)
     assert "test_input.json cannot be read" in failed["error"]
     assert completed["status"] == "COMPLETED"
@@ -112,8 +132,8 @@ def test_an_error_of_the_engine_fails_the_job(capsys: pytest.CaptureFixture[str]
         def generate(self, *_arguments: Any, **_named: Any) -> Any:
             raise ServerError("The engine failed this request.")
 
-    assert not local.run(service(Unbootable(ANSWER)), job())
-    assert not local.run(service(Failing(ANSWER)), job())
+    assert not local.run(service(Unbootable(ANSWER)), Settings(), job())
+    assert not local.run(service(Failing(ANSWER)), Settings(), job())
     first, second = lines(capsys)
     assert "did not start" in first["error"]
     assert "failed this request" in second["error"]

@@ -15,6 +15,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from builder.openapi.document import PLACE
 from tests.http_server import until
 from tests.serving import BEARER, Serving
+from worker.api.field_table import canonical
 
 load_all_checks()
 SCHEMA = schemathesis.openapi.from_path(PLACE)
@@ -33,10 +34,11 @@ def map_body(context: Any, body: Any) -> Any:
     """A few tokens will do; a value that is no number of tokens stays what it is."""
     if not isinstance(body, dict):
         return body
-    for name in ("max_tokens", "max_completion_tokens"):
-        if isinstance(body.get(name), int) and body[name] > 4:
+    names = [name for name in body if canonical("chat", name) == "max_tokens"]
+    for name in names:
+        if isinstance(body[name], int) and body[name] > 4:
             body[name] = 4
-    if body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
+    if all(body[name] is None for name in names):
         body["max_tokens"] = 4
     return body
 

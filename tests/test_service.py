@@ -206,3 +206,37 @@ def test_metrics_have_the_figures_of_the_answer() -> None:
     assert figures["completion_tokens"] == len(ANSWER)
     assert figures["cached_tokens"] == figures["prompt_tokens"] // 2
     assert 0 <= figures["ttft_ms"] <= figures["total_ms"]
+
+
+def test_reasoning_that_is_excluded_is_made_and_not_shown() -> None:
+    """It counts, as it was generated."""
+    output = tokens("<|channel|>analysis<|message|>Hm<|end|>") + tokens(
+        "<|start|>assistant<|channel|>final<|message|>Hi<|return|>"
+    )
+    for field in ({"include_reasoning": False}, {"reasoning": {"exclude": True}}):
+        (shown,) = answered(service(ScriptedEngine(output)), CHAT, {**HELLO, **field})
+        message = shown["choices"][0]["message"]
+        assert message["content"] == "Hi"
+        assert not message.get("reasoning")
+        assert not message.get("reasoning_content")
+        assert shown["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
+
+
+def test_an_ordinary_stop_token_is_not_shown() -> None:
+    """As a stop string; its log probability goes with it."""
+    output = tokens("<|channel|>final<|message|>Hi there")
+    body = {**HELLO, "stop_token_ids": [output[-1]], "logprobs": True}
+    (shown,) = answered(service(ScriptedEngine(output)), CHAT, body)
+    (choice,) = shown["choices"]
+    assert choice["message"]["content"] == "Hi"
+    assert [each["token"] for each in choice["logprobs"]["content"]] == ["Hi"]
+
+
+@pytest.mark.parametrize("field", [{"min_tokens": 5}, {"ignore_eos": True}])
+def test_what_keeps_an_answer_from_ending_goes_with_no_grammar(field: dict[str, Any]) -> None:
+    """Once it is complete, a grammar admits nothing but the end."""
+    body = {**HELLO, **field, "response_format": {"type": "json_object"}}
+    with pytest.raises(BadRequest) as caught:
+        answered(service(ScriptedEngine(tokens("x"))), CHAT, body)
+    assert caught.value.param == next(iter(field))
+    answered(service(ScriptedEngine(tokens("x"))), CHAT, {**HELLO, **field})

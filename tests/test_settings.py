@@ -51,6 +51,29 @@ def test_either_token_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert token.get_secret_value() == "hf_abc"
 
 
+def test_the_peers_variables_are_read_and_named_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line each; this worker's own name wins."""
+    monkeypatch.setenv("MODEL_NAME", "theirs")
+    monkeypatch.setenv("MAX_CONCURRENCY", "7")
+    assert (load().model, load().max_running_requests) == ("theirs", 7)
+    caplog.clear()
+    monkeypatch.setenv("MODEL", "ours")
+    assert load().model == "ours"
+    assert caplog.messages == [
+        "MODEL_NAME is not used: this worker's name of it is MODEL",
+        "MAX_CONCURRENCY is used: this worker's name of it is MAX_RUNNING_REQUESTS",
+    ]
+
+
+def test_a_bad_value_of_a_peers_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variable that holds it."""
+    monkeypatch.setenv("MAX_CONCURRENCY", "x")
+    with pytest.raises(SettingsError, match="MAX_CONCURRENCY='x': takes an integer of at least 1"):
+        load()
+
+
 def test_engine_args_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any SGLang argument can be given."""
     monkeypatch.setenv("ENGINE_ARGS", '{"max_total_tokens": 1000}')

@@ -1,9 +1,11 @@
 """What must be true before a worker takes its first request.
 
 Rule: each check raises ServerError with one line for a person, and needs no more than it checks:
-the SDK's own checks would fight the booted engine for the GPU's memory.
+the SDK's own checks would fight the booted engine for the GPU's memory. Every entrypoint makes them
+all: the queue through RunPod's SDK, the others by `ready`.
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -26,15 +28,21 @@ def checks(service: Service, settings: Settings) -> Sequence[Check]:
     """The checks in their order; the last one boots the engine, which answers one token then."""
 
     async def gpu_is_visible() -> None:
-        check_gpus(settings, service.model)
+        await asyncio.to_thread(check_gpus, settings, service.model)
 
     async def model_files_are_whole() -> None:
-        check_files(Path(service.model.path))
+        await asyncio.to_thread(check_files, Path(service.model.path))
 
     async def engine_boots() -> None:
         await boot(service)
 
     return gpu_is_visible, model_files_are_whole, engine_boots
+
+
+async def ready(service: Service, settings: Settings) -> None:
+    """Makes all checks, the engine's boot the last of them. Raises ServerError."""
+    for check in checks(service, settings):
+        await check()
 
 
 async def boot(service: Service) -> None:

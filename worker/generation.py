@@ -27,6 +27,10 @@ class Sampling:
     top_logprobs: int | None = None
     """How many alternatives to report for each token; None reports no logprobs at all."""
     stop_ids: tuple[int, ...] = ()
+    min_tokens: int = 0
+    """How many are generated before any of `stop_ids`, or what the model ends with, may be."""
+    ignore_eos: bool = False
+    """Whether no token ends the generation, which then takes `max_tokens`."""
     structural_tag: str | None = None
     """The grammar that the completion must follow, as xgrammar's JSON."""
 

@@ -19,7 +19,7 @@ from worker.api.completion_answer import CompletionAnswer, CompletionFold
 from worker.api.completions import CompletionRequest
 from worker.api.fields import read
 from worker.engine import Engine
-from worker.errors import ContextLengthExceeded, NotFound
+from worker.errors import BadRequest, ContextLengthExceeded, NotFound
 from worker.generation import Sampling, Step
 from worker.harmony import TurnMemory, render_prompt, structural_tag
 from worker.merge import merged
@@ -84,9 +84,12 @@ class Service:
         request = read(ChatRequest, body)
         name = models.check(request.model, self.model.names)
         settings = self._settings
-        grammar = structural_tag(body, headers=settings.header_grammar)
+        headers = settings.header_grammar and request.freedom is None
+        grammar = structural_tag(request.asked, headers=headers)
+        if grammar is not None and (field := request.freedom):
+            raise BadRequest(f"{field} does not go with what a grammar holds.", param=field)
         prompt = render_prompt(
-            body,
+            request.asked,
             effort=settings.reasoning_effort,
             date=settings.system_date,
             memory=self._memory,

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+log = logging.getLogger(__name__)
+
 
 class SettingsError(ValueError):
     """The environment holds a value that cannot be used. Its text is one line for a person."""
@@ -35,6 +37,9 @@ def _day(value: str) -> str:
     return value
 
 
+PEERS = {"model_name": "model", "max_concurrency": "max_running_requests"}
+"""Settings of RunPod's vLLM and SGLang workers, and what they are called here."""
+
 _COUNT = "an integer of at least 1"
 
 
@@ -46,8 +51,10 @@ class Settings(BaseSettings):
     )
 
     model: str = Field(
-        default="openai/gpt-oss-20b", description="a Hugging Face id, a folder, or 'demo'"
+        default="openai/gpt-oss-20b",
+        description="a Hugging Face id, a folder, or 'demo'",
     )
+    model_name: str | None = Field(default=None, description="MODEL, as the peers call it")
     model_revision: str | None = Field(
         default=None, description="a revision of the model on the hub"
     )
@@ -63,7 +70,12 @@ class Settings(BaseSettings):
     mem_fraction_static: float = Field(
         default=0.90, gt=0, lt=1, description="a number between 0 and 1 (both excluded)"
     )
-    max_running_requests: int = Field(default=64, ge=1, description=_COUNT)
+    max_running_requests: int = Field(
+        default=64,
+        ge=1,
+        description=_COUNT,
+    )
+    max_concurrency: int | None = Field(default=None, ge=1, description=_COUNT)
     max_queued_requests: int | None = Field(default=None, ge=1, description=_COUNT)
     tensor_parallel_size: Annotated[int | None, BeforeValidator(_auto)] = Field(
         default=None, ge=1, description="'auto' or an integer of at least 1"
@@ -119,11 +131,31 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings of this process's environment. Raises SettingsError."""
+    """The settings of this process's environment. Raises SettingsError.
+
+    A variable of RunPod's other workers counts where ours is not set, and is named in the log.
+    """
     try:
-        return Settings()
+        chosen = Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_lines(error))) from None
+    return _with_the_peers_names(chosen)
+
+
+def _with_the_peers_names(chosen: Settings) -> Settings:
+    used: dict[str, Any] = {}
+    for theirs, ours in PEERS.items():
+        if theirs in chosen.model_fields_set:
+            wins = ours in chosen.model_fields_set
+            log.warning(
+                "%s is %s: this worker's name of it is %s",
+                theirs.upper(),
+                "not used" if wins else "used",
+                ours.upper(),
+            )
+            if not wins:
+                used[ours] = getattr(chosen, theirs)
+    return chosen.model_copy(update=used)
 
 
 def _lines(error: ValidationError) -> list[str]:

@@ -15,9 +15,12 @@ from builder.openapi.answers import ANSWERS
 from builder.openapi.paths import ERRORS, HEADERS, REFERENCE, Json, error, paths
 from worker.api.chat import ChatRequest
 from worker.api.completions import CompletionRequest
+from worker.api.field_table import FIELDS, Alias, NoEffect, Refused, Use, rows
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "docs" / "openapi.json"
+README = ROOT / "README.md"
+_TABLE_BEGINS, _TABLE_ENDS = "<!-- fields -->\n", "<!-- /fields -->\n"
 _REQUESTS = (ChatRequest, CompletionRequest)
 
 
@@ -69,4 +72,37 @@ def schemas() -> Json:
     _, shared = TypeAdapter.json_schemas(
         [*requests, *answers], ref_template=template, schema_generator=_Plain
     )
-    return dict(sorted(shared["$defs"].items()))
+    found = shared["$defs"]
+    for model in _REQUESTS:
+        properties = found[model.__name__]["properties"]
+        for name, use in FIELDS[model.route].items():
+            if (described := _described(use, properties)) is not None:
+                properties[name] = described
+    return dict(sorted(found.items()))
+
+
+def _described(use: Use, properties: Json) -> Json | None:
+    """What the table says of a field that the request's model does not have by this name."""
+    match use:
+        case Alias(of, meaning):
+            same = properties[of] if meaning is None else {}
+            return {**same, "description": f"Stands for {of}."}
+        case NoEffect():
+            return {"description": "Accepted, without effect."}
+        case Refused(nothing):
+            return {"enum": [None, *nothing], "description": "Any other value is refused."}
+        case _:
+            return None
+
+
+def readme_table() -> str:
+    """README's table of fields, between its marks."""
+    lines = ["| field | chat completions | text completions |", "| --- | --- | --- |"]
+    lines += [f"| {' | '.join(row)} |" for row in rows()]
+    return _TABLE_BEGINS + "\n".join(lines) + "\n" + _TABLE_ENDS
+
+
+def readme() -> str:
+    """README with the table as it is now."""
+    before, _, rest = README.read_text().partition(_TABLE_BEGINS)
+    return before + readme_table() + rest.partition(_TABLE_ENDS)[2]

@@ -10,10 +10,19 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from worker.api.chat import ChatRequest
-from worker.api.stop import StopStrings
+from worker.api.stop import StopStrings, without_stop_token
 from worker.api.usage import ChoiceUsage
 from worker.generation import Step, TokenLogprob
-from worker.harmony import Delta, Event, MessageFold, Parser, Text, ToolCallBegun, delta_of
+from worker.harmony import (
+    Delta,
+    Event,
+    MessageFold,
+    Parser,
+    Reasoning,
+    Text,
+    ToolCallBegun,
+    delta_of,
+)
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -39,6 +48,8 @@ class Choice:
         self.ids: list[int] = []
         self._parser = Parser(tools)
         self._told = MessageFold()
+        self._stop_ids = frozenset(request.stop_token_ids or ())
+        self._shows_reasoning = request.include_reasoning is not False
         self._stop = StopStrings(request.stop) if request.stop else None
         self._one_call = request.parallel_tool_calls is False
         self._logprobs = bool(request.logprobs)
@@ -52,6 +63,7 @@ class Choice:
     def take(self, step: Step) -> Part:
         """What this step adds to the answer; `finish_reason` is set with the last one."""
         self.usage.count(step)
+        step = without_stop_token(step, self._stop_ids)
         self.ids += step.ids
         events = self._feed_one_by_one(step) if self._logprobs else self._parser.feed(step.ids)
         ended = step.finish_reason is not None
@@ -100,6 +112,8 @@ class Choice:
         return events
 
     def _part(self, events: Iterable[Event]) -> Part:
+        if not self._shows_reasoning:
+            events = [event for event in events if not isinstance(event, Reasoning)]
         delta = delta_of(events)
         self._told.add(delta)
         if not self._pending or "content" not in delta:

@@ -8,7 +8,7 @@ import codecs
 from typing import Any, Literal, NamedTuple
 
 from worker.api.completions import CompletionRequest
-from worker.api.stop import StopStrings
+from worker.api.stop import StopStrings, without_stop_token
 from worker.api.usage import ChoiceUsage
 from worker.generation import Step, TokenLogprob
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
@@ -29,6 +29,7 @@ class TextChoice:
     def __init__(self, request: CompletionRequest) -> None:
         self.usage = ChoiceUsage()
         self.finish_reason: FinishReason | None = None
+        self._stop_ids = frozenset(request.stop_token_ids or ())
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stop = StopStrings(request.stop) if request.stop else None
         self._table = token_bytes()
@@ -39,6 +40,7 @@ class TextChoice:
     def take(self, step: Step) -> tuple[str, dict[str, Any] | None]:
         """The text that this step adds, with its tokens' log probabilities if they are known."""
         self.usage.count(step)
+        step = without_stop_token(step, self._stop_ids)
         last = step.finish_reason is not None
         text = self._decode_one_by_one(step) if step.logprobs else self._decode(step.ids)
         if last:

@@ -5,12 +5,13 @@ the marker itself gives token ids. What this API cannot do is refused, never ign
 Source: https://platform.openai.com/docs/api-reference/completions/create.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from worker.api.field_table import Route
 from worker.api.fields import json_type
-from worker.api.sampling import SamplingFields
+from worker.api.sampling import SamplingFields, TokenIds
 from worker.generation import Sampling
 from worker.harmony.vocabulary import ENDOFTEXT, SIZE, STOP_IDS, encode
 
@@ -51,10 +52,12 @@ def _ids(value: list[Any]) -> list[int]:
 class CompletionRequest(SamplingFields):
     """A text completion request. An absent field and null mean the same."""
 
+    route: ClassVar[Route] = "text"
+
     prompt: Annotated[list[Prompt], BeforeValidator(_prompts, json_schema_input_type=_Prompts)]
     echo: bool | None = None
     best_of: int | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    allowed_token_ids: Annotated[TokenIds, Field(min_length=1)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
     @model_validator(mode="after")
@@ -79,4 +82,5 @@ class CompletionRequest(SamplingFields):
             choice=choice,
             top_logprobs=self.logprobs,
             stop_ids=(*STOP_IDS, ENDOFTEXT),
+            allowed=self.allowed_token_ids or (),
         )

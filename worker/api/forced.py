@@ -63,11 +63,18 @@ class JsonSchemaFormat(Fields):
 
 
 class ResponseFormat(Fields):
-    """Free text, any JSON object, or JSON by a schema."""
+    """Free text, any JSON object (or one by a schema beside it), or JSON by a schema."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
+    object_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+
+    @property
+    def forces(self) -> bool:
+        return self.type != "text"
 
     def model_post_init(self, _context: Any) -> None:
         if self.type == "json_schema" and self.json_schema is None:
             raise ValueError("json_schema is missing")
+        if self.type != "json_object" and self.object_schema is not None:
+            raise ValueError("schema goes with the type json_object")

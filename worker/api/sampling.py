@@ -1,19 +1,23 @@
 """The fields that chat and text completions share: how to generate, and how to deliver.
 
 Source: https://platform.openai.com/docs/api-reference/completions/create, with SGLang's `top_k`,
-`min_p` and `repetition_penalty`.
+`min_p` and `repetition_penalty`, and what vLLM and SGLang both have of how an answer ends.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from worker.api.fields import Fields
+from worker.api.fields import Fields, Request
 from worker.generation import Sampling
-from worker.harmony.vocabulary import SIZE
+from worker.harmony.vocabulary import SIZE, encode
 
 LEAST_REPETITION_PENALTY = 0.01
 """Logits are divided by it, in 32 bits: by a smaller one they would be infinite."""
+ALLOWED_BIAS = 1000.0
+"""Of the only tokens allowed: e^-700 is 0 in 32 bits, so whatever has no such bias is never drawn,
+with 300 left for the span of logits and biases."""
 
 
 def _as_list(value: Any) -> Any:
@@ -32,6 +36,21 @@ def _seed(seed: int, choice: int) -> int:
     return (seed + choice + 2**63) % 2**64 - 2**63
 
 
+def _single_tokens(words: list[str]) -> list[str]:
+    for word in words:
+        if len(encode(word)) != 1:
+            raise ValueError(f"takes words that are one token alone, not {word[:40]!r}")
+    return words
+
+
+def _banned(words: Sequence[str]) -> dict[int, float]:
+    """The least bias for each word's token, and for its token after a space, as in vLLM."""
+    ids = [encode(form) for word in words for form in (word, f" {word}")]
+    return {each[0]: -100.0 for each in ids if len(each) == 1}
+
+
+TokenId = Annotated[int, Field(ge=0, lt=SIZE)]
+TokenIds = Annotated[list[TokenId], Field(max_length=1024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 StopString = Annotated[str, Field(min_length=1)]
 StopStrings = Annotated[list[StopString], Field(max_length=16)]
@@ -42,7 +61,7 @@ class StreamOptions(Fields):
     include_obfuscation: bool | None = None
 
 
-class SamplingFields(Fields):
+class SamplingFields(Request):
     """How to generate and to deliver. An absent field and null mean the same."""
 
     model: str | None = None
@@ -57,7 +76,7 @@ class SamplingFields(Fields):
         | None
     ) = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
@@ -73,12 +92,27 @@ class SamplingFields(Fields):
         | None
     ) = None
 
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
+    stop_token_ids: TokenIds | None = None
+    ignore_eos: bool | None = None
+    bad_words: (
+        Annotated[
+            list[StopString],
+            Field(max_length=1024),
+            AfterValidator(_single_tokens),
+        ]
+        | None
+    ) = None
+
     @model_validator(mode="after")
     def _sampling_agrees_with_itself(self) -> Self:
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options takes stream to be true")
-        if self.top_k == 0:
-            raise ValueError("top_k must be -1 (off) or at least 1")
+        if (self.min_tokens or 0) > (self.max_tokens or self.min_tokens or 0):
+            raise ValueError("min_tokens must not be over max_tokens")
+        if self.ignore_eos and self.stop_token_ids:
+            raise ValueError("ignore_eos and stop_token_ids are not supported together")
         return self
 
     @property
@@ -98,20 +132,32 @@ class SamplingFields(Fields):
         top_logprobs: int | None,
         stop_ids: tuple[int, ...],
         structural_tag: str | None = None,
+        allowed: Sequence[int] = (),
     ) -> Sampling:
-        """How to generate choice number `choice`; what is absent is OpenAI's default."""
+        """How to generate choice number `choice`; what is absent is OpenAI's default.
+
+        `top_p` 0 leaves the likeliest token alone, which is what temperature 0 does.
+        """
+        greedy = self.temperature == 0 or self.top_p == 0
         return Sampling(
             max_tokens=max_tokens,
-            temperature=1.0 if self.temperature is None else self.temperature,
+            temperature=0.0 if greedy else 1.0 if self.temperature is None else self.temperature,
             top_p=self.top_p or 1.0,
-            top_k=-1 if self.top_k is None or self.top_k >= SIZE else self.top_k,
+            top_k=self.top_k if self.top_k and self.top_k < SIZE else -1,
             min_p=self.min_p or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
             presence_penalty=self.presence_penalty or 0.0,
             repetition_penalty=self.repetition_penalty or 1.0,
             seed=None if self.seed is None else _seed(self.seed, choice),
-            logit_bias={int(k): v for k, v in (self.logit_bias or {}).items()},
+            logit_bias=self._bias(allowed),
             top_logprobs=top_logprobs,
-            stop_ids=stop_ids,
+            stop_ids=(*stop_ids, *(self.stop_token_ids or ())),
+            min_tokens=min(self.min_tokens or 0, max_tokens),
+            ignore_eos=bool(self.ignore_eos),
             structural_tag=structural_tag,
         )
+
+    def _bias(self, allowed: Sequence[int]) -> dict[int, float]:
+        bias = {int(k): v for k, v in (self.logit_bias or {}).items()}
+        bias |= {token: bias.get(token, 0.0) + ALLOWED_BIAS for token in allowed}
+        return bias | _banned(self.bad_words or ())

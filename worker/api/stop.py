@@ -1,10 +1,24 @@
-"""Stop strings, found in the visible answer as it streams.
+"""Stop strings, found in the visible answer as it streams; and stop tokens, which engines find.
 
 Rule: a stop string is never sent, nor is any part of it, however it is split over tokens; so the
-longest tail that could still become one is held back.
+longest tail that could still become one is held back. A stop token that is text is not sent either.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+from worker.generation import Step
+from worker.harmony.vocabulary import FIRST_SPECIAL
+
+
+def without_stop_token(step: Step, stop_ids: AbstractSet[int]) -> Step:
+    """A step without the ordinary token of `stop_ids` that it stopped at; a marker is kept."""
+    if step.finish_reason != "stop" or not step.ids:
+        return step
+    last = step.ids[-1]
+    if last not in stop_ids or last >= FIRST_SPECIAL:
+        return step
+    return step._replace(ids=step.ids[:-1], logprobs=step.logprobs[:-1])
 
 
 class StopStrings:

@@ -53,6 +53,8 @@ def ignore_sigquit(signum: int, _frame: object) -> None:
 def sampling_params(sampling: Sampling) -> dict[str, Any]:
     return {
         "max_new_tokens": sampling.max_tokens,
+        "min_new_tokens": sampling.min_tokens,
+        "ignore_eos": sampling.ignore_eos,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,

@@ -10,23 +10,24 @@ import asyncio
 import json
 import logging
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from worker import fitness
 from worker.entrypoints.job import Output, error_of, outputs, read
 from worker.errors import BadRequest, WorkerError
 from worker.metrics import JobMetrics
 from worker.service import Service
+from worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
 TEST_INPUT = Path("test_input.json")
 
 
-def run(service: Service, test_input: str | None) -> bool:
+def run(service: Service, settings: Settings, test_input: str | None) -> bool:
     """Answers the job; whether it completed. `test_input` is JSON text, or None for the file."""
     job_id, metrics = "local_test", JobMetrics()
     try:
@@ -37,7 +38,7 @@ def run(service: Service, test_input: str | None) -> bool:
     except WorkerError as error:
         _print(_failed(job_id, error.to_json(), metrics))
         return False
-    return asyncio.run(_boot_and_answer(service, job_id, job["input"]))
+    return asyncio.run(_boot_and_answer(service, settings, job_id, job["input"], asked.streams))
 
 
 def _load(test_input: str | None) -> Mapping[str, Any]:
@@ -51,13 +52,12 @@ def _load(test_input: str | None) -> Mapping[str, Any]:
     return job
 
 
-async def _boot_and_answer(service: Service, job_id: str, job_input: object) -> bool:
-    log.info("booting the engine for %s", service.model.names[0])
-    started = time.monotonic()
+async def _boot_and_answer(
+    service: Service, settings: Settings, job_id: str, job_input: object, streams: bool
+) -> bool:
     try:
-        await service.engine.start()
-        log.info("engine ready after %.1f s", time.monotonic() - started)
-        return await _answer(service, job_id, job_input)
+        await fitness.ready(service, settings)
+        return await _answer(service, job_id, job_input, streams)
     except WorkerError as error:
         _print(_failed(job_id, error.to_json(), JobMetrics()))
         return False
@@ -65,7 +65,7 @@ async def _boot_and_answer(service: Service, job_id: str, job_input: object) -> 
         await service.engine.close()
 
 
-async def _answer(service: Service, job_id: str, job_input: object) -> bool:
+async def _answer(service: Service, job_id: str, job_input: object, streams: bool) -> bool:
     metrics = JobMetrics()
     collected: list[Output] = []
     async with aclosing(outputs(service, job_input, metrics)) as items:
@@ -73,7 +73,7 @@ async def _answer(service: Service, job_id: str, job_input: object) -> bool:
             if (error := error_of(item)) is not None:
                 _print(_failed(job_id, error, metrics))
                 return False
-            if isinstance(item, str) or item.get("object") == "chat.completion.chunk":
+            if streams:
                 _print(item)
             collected.append(item)
     log.info("job %s: %s", job_id, metrics.to_object())

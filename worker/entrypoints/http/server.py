@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from worker.engine import Engine, Health
+from worker import fitness
+from worker.engine import Health
 from worker.entrypoints.http.app import Door
 from worker.entrypoints.http.protocol import BoundedProtocol
 from worker.errors import ServerError
@@ -76,7 +77,7 @@ async def serve(service: Service, settings: Settings, host: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     serving = asyncio.create_task(server.serve([listener]))
-    living = asyncio.create_task(_live(service.engine, settings.port))
+    living = asyncio.create_task(_live(service, settings))
     try:
         await asyncio.wait({serving, living}, return_when=asyncio.FIRST_COMPLETED)
         died = not serving.done()
@@ -91,16 +92,14 @@ async def serve(service: Service, settings: Settings, host: str) -> int:
         await service.engine.close()
 
 
-async def _live(engine: Engine, port: int) -> None:
-    """Boots the engine; returns when it has died."""
-    log.info("booting the engine; port %d is open", port)
-    started = asyncio.get_running_loop().time()
+async def _live(service: Service, settings: Settings) -> None:
+    """Checks this machine and boots the engine; returns when it has died."""
+    log.info("port %d is open", settings.port)
     try:
-        await engine.start()
+        await fitness.ready(service, settings)
     except ServerError as error:
         log.error("%s", error.message)  # noqa: TRY400 - the engine has logged the traceback
         return
-    log.info("ready after %.1f s", asyncio.get_running_loop().time() - started)
-    while engine.health() is not Health.DEAD:  # noqa: ASYNC110 - the port has no event for it
+    while service.engine.health() is not Health.DEAD:  # noqa: ASYNC110 - the port has no event for it
         await asyncio.sleep(0.25)
     log.error("the engine has died; ending")

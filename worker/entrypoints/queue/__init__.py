@@ -38,12 +38,12 @@ def handler_of(service: Service) -> Handler:
     return handler
 
 
-def serve_api(service: Service) -> int:
-    """Boots the engine and serves the SDK's own HTTP API, for tests and realtime endpoints.
+def serve_api(service: Service, settings: Settings) -> int:
+    """Checks this machine, boots the engine and serves the SDK's own HTTP API.
 
-    The SDK starts no worker then, and runs no fitness checks.
+    It is for tests and realtime endpoints. The SDK starts no worker then, and checks nothing.
     """
-    asyncio.run(fitness.boot(service))
+    asyncio.run(fitness.ready(service, settings))
     runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})
     return 0
 

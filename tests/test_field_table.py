@@ -1,0 +1,307 @@
+"""The table of request fields: whole, and true of every field in it."""
+
+import ast
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sglang
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming as ChatParams
+from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
+
+from builder.openapi.document import README, readme_table
+from worker.api.chat import ChatRequest
+from worker.api.completions import CompletionRequest
+from worker.api.field_table import FIELDS, Alias, NoEffect, Refused, Route, Works
+from worker.api.fields import Request, read
+from worker.errors import BadRequest
+from worker.generation import Sampling
+from worker.harmony.vocabulary import CALL, RETURN, encode
+
+MODELS: dict[Route, type[ChatRequest] | type[CompletionRequest]] = {
+    "chat": ChatRequest,
+    "text": CompletionRequest,
+}
+LEAST: dict[Route, dict[str, Any]] = {
+    "chat": {"messages": [{"role": "user", "content": "Hello"}]},
+    "text": {"prompt": "Once"},
+}
+ROUTES: list[Route] = ["chat", "text"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+def chat(**fields: Any) -> ChatRequest:
+    return read(ChatRequest, {**LEAST["chat"], **fields})
+
+
+def text(**fields: Any) -> CompletionRequest:
+    return read(CompletionRequest, {**LEAST["text"], **fields})
+
+
+def sampling(request: Request) -> Sampling:
+    assert isinstance(request, ChatRequest | CompletionRequest)
+    return request.sampling(1000, 0)
+
+
+def problem(route: Route, name: str, value: Any) -> BadRequest | None:
+    """Why a request with this value is refused, if it is."""
+    try:
+        sampling(read(MODELS[route], {**LEAST[route], name: value}))
+    except BadRequest as error:
+        return error
+    return None
+
+
+def refused(route: Route, **fields: Any) -> BadRequest:
+    with pytest.raises(BadRequest) as caught:
+        read(MODELS[route], {**LEAST[route], **fields})
+    return caught.value
+
+
+def sglangs(name: str) -> set[str]:
+    """The public fields of a class of SGLang's protocol, its bases' too; without importing it."""
+    source = Path(sglang.__path__[0]) / "srt" / "entrypoints" / "openai" / "protocol.py"
+    classes = {n.name: n for n in ast.parse(source.read_text()).body if isinstance(n, ast.ClassDef)}
+    found = {
+        node.target.id
+        for node in classes[name].body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    bases = [b.id for b in classes[name].bases if isinstance(b, ast.Name) and b.id in classes]
+    return {f for f in found.union(*map(sglangs, bases)) if not f.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("route", "theirs"),
+    [
+        ("chat", set(ChatParams.__annotations__) | set(ChatParams.__mro__[0].__annotations__)),
+        ("text", set(TextParams.__annotations__)),
+        ("chat", sglangs("ChatCompletionRequest")),
+        ("text", sglangs("CompletionRequest")),
+    ],
+)
+def test_it_has_every_field_of_openais_and_sglangs(route: Route, theirs: set[str]) -> None:
+    """None is ignored for being unknown."""
+    assert len(theirs) > 15
+    assert theirs - FIELDS[route].keys() == set()
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_what_works_is_what_the_request_reads(route: Route) -> None:
+    """No more, and no less; an alias stands for one of these."""
+    read_by_model = MODELS[route].model_fields.keys()
+    works = {name for name, use in FIELDS[route].items() if isinstance(use, Works)}
+    targets = {use.of for use in FIELDS[route].values() if isinstance(use, Alias)}
+    assert works | targets == read_by_model
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_what_asks_for_nothing_changes_nothing(
+    route: Route, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Null everywhere, each value that asks for what happens anyway, and what has no effect."""
+    plain = read(MODELS[route], LEAST[route])
+    with caplog.at_level(logging.WARNING):
+        for name, use in FIELDS[route].items():
+            values = use.nothing if isinstance(use, Refused) else ()
+            values = [5, "x", {"a": [1]}] if isinstance(use, NoEffect) else [*values, None]
+            for value in [] if name in LEAST[route] else values:
+                request = read(MODELS[route], {**LEAST[route], name: value})
+                assert (request, request.asked) == (plain, plain.asked), (name, value)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_any_value_is_read_or_refused_by_the_fields_name(route: Route, data: st.DataObject) -> None:
+    """There is no third way."""
+    name = data.draw(st.sampled_from(sorted(FIELDS[route].keys() - LEAST[route].keys())))
+    use = FIELDS[route][name]
+    nothing = use.nothing if isinstance(use, Refused) else ()
+    value = data.draw(JSON | st.sampled_from([*nothing, None]))
+    error = problem(route, name, value)
+    if error is None:
+        assert not isinstance(use, Refused) or use.accepts(value)
+    else:
+        assert not isinstance(use, NoEffect)
+        assert name in error.message
+        assert error.param is None or error.param.startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("route", "name", "value"),
+    [
+        ("chat", "mirostat", 2),
+        ("chat", "typical_p", 0.5),
+        ("chat", "dry_multiplier", 0.8),
+        ("chat", "xtc_probability", 0.1),
+        ("chat", "use_beam_search", True),
+        ("chat", "best_of", 2),
+        ("chat", "best_of", True),
+        ("chat", "length_penalty", 1.1),
+        ("chat", "skip_special_tokens", False),
+        ("chat", "function_call", {"name": "f"}),
+        ("chat", "functions", [{"name": "f"}]),
+        ("chat", "web_search_options", {}),
+        ("chat", "verbosity", "low"),
+        ("chat", "allowed_token_ids", [1]),
+        ("chat", "chat_template", "x"),
+        ("chat", "thinking", {"type": "enabled", "budget_tokens": 100}),
+        ("text", "tools", [{"type": "function"}]),
+        ("text", "response_format", {"type": "json_object"}),
+        ("text", "structured_outputs", {"regex": "a"}),
+        ("text", "apply_chat_template", True),
+    ],
+)
+def test_a_value_that_would_change_the_answer_is_refused(
+    route: Route, name: str, value: Any
+) -> None:
+    """By the field's name."""
+    error = refused(route, **{name: value})
+    assert (error.message, error.param) == (f"{name} is not supported.", name)
+    assert error.code == "unsupported_parameter"
+
+
+def test_a_name_that_no_one_knows_is_ignored_with_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In the log, once."""
+    with caplog.at_level(logging.WARNING):
+        chat(x_of_this_test="abc")
+        chat(x_of_this_test="def")
+    assert caplog.messages == ["ignored an unknown field of a request: 'x_of_this_test'"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens", "n_predict"],
+)
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_limit_of_tokens_has_many_names(route: Route, name: str) -> None:
+    """An error says the one that was given."""
+    assert sampling(read(MODELS[route], {**LEAST[route], name: 3})).max_tokens == 3
+    assert refused(route, **{name: 0}).param == name
+
+
+def test_two_names_of_one_field_must_agree() -> None:
+    """The same value twice is fine."""
+    assert chat(max_tokens=3, max_completion_tokens=3).sampling(9, 0).max_tokens == 3
+    error = refused("chat", max_tokens=3, max_new_tokens=4)
+    assert error.message == "max_tokens and max_new_tokens contradict each other."
+    assert refused("chat", reasoning_effort="low", reasoning={"effort": "high"}).status == 400
+    assert refused("chat", guided_regex="a", structured_outputs={"regex": "b"}).status == 400
+    json_object = {"type": "json_object"}
+    assert refused("chat", guided_regex="a", response_format=json_object).status == 400
+    assert chat(guided_regex="a", response_format={"type": "text"}).structured_outputs
+
+
+@pytest.mark.parametrize(
+    ("fields", "effort"),
+    [
+        ({"reasoning": {"effort": "high"}}, "high"),
+        ({"reasoning": {"enabled": True, "summary": "auto"}}, None),
+        ({"reasoning": {"enabled": False}}, "none"),
+        ({"chat_template_kwargs": {"reasoning_effort": "low"}}, "low"),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, "none"),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, None),
+        ({"enable_thinking": False}, "none"),
+        ({"think": "high"}, "high"),
+    ],
+)
+def test_the_effort_is_read_from_where_clients_put_it(
+    fields: dict[str, Any], effort: str | None
+) -> None:
+    """The prompt is rendered from it."""
+    assert chat(**fields).asked.get("reasoning_effort") == effort
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("reasoning", "high"),
+        ("reasoning", {"max_tokens": 100}),
+        ("reasoning", {"enabled": False, "effort": "high"}),
+        ("reasoning", {"effort": "extreme"}),
+        ("reasoning", {"exclude": "yes"}),
+        ("chat_template_kwargs", {"builtin_tools": ["python"]}),
+        ("chat_template_kwargs", {"model_identity": "Bob"}),
+        ("guided_json", "{"),
+        ("guided_choice", []),
+        ("structured_outputs", {}),
+        ("structured_outputs", {"regex": "a", "choice": ["b"]}),
+        ("response_format", {"type": "text", "schema": {}}),
+        ("stop_token_ids", [200007]),
+        ("bad_words", ["incomprehensibilities and more"]),
+    ],
+)
+def test_what_a_field_cannot_say_is_refused_by_its_name(name: str, value: Any) -> None:
+    """Also where it stands for another."""
+    error = refused("chat", **{name: value})
+    assert error.param is not None
+    assert error.param.startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"structured_outputs": {"json": SCHEMA}}, {"json": SCHEMA}),
+        ({"structured_outputs": {"json_object": True}}, {"json_object": True}),
+        ({"structured_outputs": {"regex": "a+", "json": None}}, {"regex": "a+"}),
+        ({"guided_json": SCHEMA}, {"json": SCHEMA}),
+        ({"guided_json": '{"type": "object"}'}, {"json": {"type": "object"}}),
+        ({"json_schema": '{"type": "object"}'}, {"json": {"type": "object"}}),
+        ({"guided_regex": "a+"}, {"regex": "a+"}),
+        ({"regex": "a+"}, {"regex": "a+"}),
+        ({"guided_choice": ["yes", "no"]}, {"choice": ["yes", "no"]}),
+        ({"guided_grammar": 'root ::= "a"'}, {"grammar": 'root ::= "a"'}),
+        ({"ebnf": 'root ::= "a"'}, {"grammar": 'root ::= "a"'}),
+    ],
+)
+def test_structured_outputs_have_one_form(fields: dict[str, Any], wanted: Any) -> None:
+    """Whatever they were called."""
+    assert chat(**fields).asked["structured_outputs"] == wanted
+
+
+def test_an_object_by_a_schema_reaches_the_grammar() -> None:
+    """As it was written."""
+    wanted = {"type": "json_object", "schema": SCHEMA}
+    assert chat(response_format=wanted).asked["response_format"] == wanted
+
+
+def test_a_top_p_of_zero_is_greedy() -> None:
+    """It leaves the likeliest token alone; SGLang takes no zero."""
+    asked = chat(top_p=0, temperature=1.5).sampling(9, 0)
+    assert (asked.temperature, asked.top_p) == (0.0, 1.0)
+    assert chat(top_k=0).sampling(9, 0).top_k == -1
+
+
+def test_how_an_answer_ends_reaches_the_engine() -> None:
+    """No more tokens are held back than there may be."""
+    asked = chat(min_tokens=5, stop_token_ids=[42, RETURN]).sampling(1000, 0)
+    assert asked.min_tokens == 5
+    assert set(asked.stop_ids) == {RETURN, CALL, 42}
+    assert chat(min_tokens=5).sampling(3, 0).min_tokens == 3
+    assert chat(ignore_eos=True).sampling(9, 0).ignore_eos
+    assert refused("chat", min_tokens=5, max_tokens=4).status == 400
+    assert refused("chat", ignore_eos=True, stop_token_ids=[42]).status == 400
+
+
+def test_words_and_tokens_are_banned_and_allowed_by_their_bias() -> None:
+    """A word also after a space."""
+    ids = {encode("cat")[0], encode(" cat")[0]}
+    assert chat(bad_words=["cat"]).sampling(9, 0).logit_bias == dict.fromkeys(ids, -100.0)
+    assert text(allowed_token_ids=[5], logit_bias={"5": 1}).sampling(9, 0).logit_bias == {5: 1001.0}
+
+
+def test_readme_has_the_table() -> None:
+    """`python -m builder.openapi` writes it anew."""
+    assert readme_table() in README.read_text()
