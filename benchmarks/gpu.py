@@ -5,28 +5,35 @@ leaves its error there and the next goes on. The bare engine is asked in the ver
 serves our HTTP API, in turn with it; the clients are this process. Every side makes the same
 tokens of the same prompt ids (benchmarks/gpu_model.py says how).
 Run: `python -m benchmarks.gpu --out DIR [--model-config 20b|120b|tiny] [--steps …] [--budget S]`;
-`tiny` is the demo model, on a CPU.
+`tiny` is the demo model, on a CPU. `--figure JSON` draws a run's figure.
 """
 
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.gpu_figure import draw
+
 ROOT = Path(__file__).parent.parent
 PROMPT = {"messages": [{"role": "user", "content": "Count to one hundred"}], "temperature": 0}
 ROUNDS = 3
+CLIENTS = 4
+"""Processes, which share the streams over HTTP: one alone would be the limit."""
+TOTAL_MIB = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 HEADER_TOKENS = 3
 """Of the random model's answer, before its first word: a client sees none of them."""
 CUDA_ENV = {
@@ -41,14 +48,43 @@ CUDA_ARGS = {
     "grammar_backend": "xgrammar",
     "random_seed": 0,
     "skip_server_warmup": True,
+    "enable_custom_logit_processor": True,
 }
-MODULES = """torch triton transformers tokenizers sgl_kernel triton_kernels.matmul_ogs xgrammar sglang
-sglang.srt.entrypoints.engine sglang.srt.managers.scheduler sglang.srt.managers.detokenizer_manager
-sglang.srt.models.gpt_oss sglang.srt.layers.attention.triton_backend
-sglang.srt.layers.quantization.mxfp4 sglang.srt.layers.moe.moe_runner.triton_kernels
-sglang.srt.constrained.xgrammar_backend worker.serve worker.entrypoints.http.server worker.service
-worker.engine""".split()
-STEPS = ("machine", "imports", "model", "boot", "streams", "agent", "cancel", "grammar", "reboot")
+MODULES = [
+    "torch",
+    "triton",
+    "transformers",
+    "tokenizers",
+    "sgl_kernel",
+    "triton_kernels.matmul_ogs",
+    "xgrammar",
+    "sglang",
+    "sglang.srt.entrypoints.engine",
+    "sglang.srt.managers.scheduler",
+    "sglang.srt.managers.detokenizer_manager",
+    "sglang.srt.models.gpt_oss",
+    "sglang.srt.layers.attention.triton_backend",
+    "sglang.srt.layers.quantization.mxfp4",
+    "sglang.srt.layers.moe.moe_runner.triton_kernels",
+    "sglang.srt.constrained.xgrammar_backend",
+    "worker.serve",
+    "worker.entrypoints.http.server",
+    "worker.service",
+    "worker.engine",
+]
+STEPS = (
+    "machine",
+    "imports",
+    "model",
+    "jit",
+    "boot",
+    "streams",
+    "agent",
+    "tools",
+    "cancel",
+    "grammar",
+    "reboot",
+)
 
 
 # The process that holds the engine
@@ -186,7 +222,9 @@ async def cancel(engine: Any, streams: int) -> dict[str, Any]:
             async for _ in steps:
                 pass
 
-    tasks = [asyncio.create_task(endless(f"cancel-{n}-{os.urandom(4).hex()}")) for n in range(streams)]
+    tasks = [
+        asyncio.create_task(endless(f"cancel-{n}-{os.urandom(4).hex()}")) for n in range(streams)
+    ]
     await asyncio.sleep(1.0)
     before = engine.load().running
     started = time.monotonic()
@@ -199,11 +237,32 @@ async def cancel(engine: Any, streams: int) -> dict[str, Any]:
     return {"running_before": before, "left_s": left, "idle_s": time.monotonic() - started}
 
 
+async def tool_loop(engine: Any, turns: int) -> dict[str, Any]:
+    """Prompt and cached tokens of an agent's turns, with the turn memory and without."""
+    from benchmarks.gpu_forced import loop
+    from worker.models import Model
+    from worker.settings import Settings
+
+    model = Model(path="x", names=("bench",), context_length=131072)
+    found: dict[str, Any] = {"columns": ["prompt_tokens", "cached_tokens"]}
+    for name, megabytes in (("memory_on", 64), ("memory_off", 0)):
+        settings = Settings(model="bench", reasoning_memory_mb=megabytes)
+        started = time.monotonic()
+        made = await loop(engine, model, settings, turns)
+        seconds = time.monotonic() - started
+        prompts, cached = (sum(each[at] for each in made[1:]) for at in (0, 1))
+        computed = prompts - cached
+        found[name] = {"turns": made, "seconds": seconds, "prefilled_tokens": computed}
+        found[name]["cached_share"] = cached / prompts
+    return found
+
+
 OPERATIONS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
     "bare": bare_round,
     "sample": sample,
     "grammar": grammar_round,
     "cancel": cancel,
+    "tool_loop": tool_loop,
 }
 
 
@@ -211,7 +270,10 @@ async def measured(one: Callable[[], Awaitable[tuple[int, float]]], streams: int
     """Tokens per second and the times to the first token, of so many at once."""
     started = time.monotonic()
     made = await asyncio.gather(*(one() for _ in range(streams)))
-    wall = time.monotonic() - started
+    return figures_of(made, time.monotonic() - started)
+
+
+def figures_of(made: Sequence[tuple[int, float]], wall: float) -> dict[str, Any]:
     tokens = sum(tokens for tokens, _ in made)
     firsts = sorted(first for _, first in made)
     return {
@@ -250,12 +312,33 @@ async def chat(port: int, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
 _USAGE = {"stream_options": {"include_usage": True}}
 
 
-async def http_round(port: int, streams: int, length: int) -> dict[str, Any]:
+def client(port: int, streams: int, length: int, starts: float) -> tuple[list[Any], float, float]:
+    """One process's streams: their tokens and first words, when they ended, its CPU seconds."""
+
     async def one() -> tuple[int, float]:
         usage, first = await chat(port, PROMPT | {"max_tokens": length})
         return usage["completion_tokens"], first
 
-    return await measured(one, streams)
+    async def run() -> list[tuple[int, float]]:
+        await asyncio.sleep(starts - time.monotonic())
+        return await asyncio.gather(*(one() for _ in range(streams)))
+
+    before = time.process_time()
+    made = asyncio.run(run())
+    return made, time.monotonic(), time.process_time() - before
+
+
+async def http_round(pool: Executor, port: int, streams: int, length: int) -> dict[str, Any]:
+    """So many streams over HTTP at once, shared among the pool's processes."""
+    starts = time.monotonic() + 0.3
+    shares = [streams // CLIENTS + (n < streams % CLIENTS) for n in range(CLIENTS)]
+    loop = asyncio.get_running_loop()
+    parts = await asyncio.gather(
+        *(loop.run_in_executor(pool, client, port, n, length, starts) for n in shares if n)
+    )
+    made = [each for part, _, _ in parts for each in part]
+    figures = figures_of(made, max(ended for _, ended, _ in parts) - starts)
+    return figures | {"client_cpu_s": [round(cpu, 2) for _, _, cpu in parts]}
 
 
 class Served:
@@ -316,7 +399,9 @@ class Run:
         self.options = options
         self.ends = time.monotonic() + options.budget
         self.tiny = options.model_config == "tiny"
-        self.counts = (1, 4) if self.tiny else (64, 1, 16, 256)
+        self.counts: tuple[int, ...] = options.streams or (
+            (1, 4) if self.tiny else (64, 1, 16, 256)
+        )
         self.length = 40 if self.tiny else 256
         self.path = "demo" if self.tiny else self.folder()
         self.served: Served | None = None
@@ -367,14 +452,16 @@ class Run:
 
     def env(self, graphs: bool = False) -> dict[str, str]:
         if self.tiny:
-            return {}
-        engine = dict(CUDA_ARGS)
+            return {"BENCH_ENGINE_ARGS": '{"enable_custom_logit_processor": true}'}
+        engine: dict[str, Any] = dict(CUDA_ARGS)
         if not graphs:
             engine["disable_prefill_cuda_graph"] = True
+        if self.options.graphs:
+            engine["cuda_graph_bs_decode"] = self.options.graphs
         return CUDA_ENV | {"BENCH_ENGINE_ARGS": json.dumps(engine), "BENCH_RUNNING": "256"}
 
     async def machine(self) -> None:
-        import importlib.metadata as metadata
+        from importlib import metadata
 
         names = ("torch", "triton", "sglang", "sglang-kernel", "transformers", "xgrammar")
         found: dict[str, str | None] = {}
@@ -400,6 +487,22 @@ class Run:
         said = await self.command(sys.executable, "-c", code, *modules, seconds=120)
         self.result["imports"] = {"missing": json.loads(said.rpartition("RESULT")[2])}
 
+    async def jit(self) -> None:
+        """SGLang's own kernels that this model needs, built at once rather than in the boot."""
+        if self.tiny:
+            return
+        calls = (
+            "attention import rope as m; m._jit_fused_rope_module(True, 64, bf, bf)",
+            "kvcache import kvcache as m; m._jit_kvcache_module(1024, 1024)",
+            "attention import clamp_position as m; m._jit_clamp_position_module(torch.int64)",
+        )
+        code = "import torch; bf = torch.bfloat16; from sglang.kernels.ops."
+        building = [self.command(sys.executable, "-c", code + call, seconds=150) for call in calls]
+        built = await asyncio.gather(*building, return_exceptions=True)
+        self.result["jit"] = {
+            call: str(said)[-1500:] for call, said in zip(calls, built, strict=True)
+        }
+
     async def model(self) -> None:
         if not self.tiny:
             words = ("-m", "benchmarks.gpu_model", self.options.model_config, self.path)
@@ -411,11 +514,19 @@ class Run:
             self.served.end()
         started = time.monotonic()
         self.served = Served(self.path, self.env(graphs))
-        self.result[key] = await self.served.read(400)
+        try:
+            self.result[key] = await self.served.read(400)
+        except BaseException:
+            self.served.end()
+            self.served = None
+            raise
         self.result[key]["process_s"] = time.monotonic() - started
         if not self.tiny:
             query = ("nvidia-smi", "--query-gpu=memory.used,memory.free", "--format=csv")
             self.result[key]["memory"] = await self.command(*query)
+            self.result[key]["by_the_formula"] = expected_tokens(
+                self.options.model_config, float(await self.command(*TOTAL_MIB))
+            )
         self.result[key]["sample"] = await self.served.ask("sample", 120, length=24)
 
     async def reboot(self) -> None:
@@ -424,19 +535,20 @@ class Run:
     async def streams(self) -> None:
         assert self.served
         self.result["streams"] = {}
+        pool = ProcessPoolExecutor(CLIENTS, multiprocessing.get_context("spawn"))
         for count in self.counts:
             pairs: list[dict[str, Any]] = []
             self.result["streams"][str(count)] = pairs
             for number in range(ROUNDS + 1):
                 sides: dict[str, Any] = {}
                 for side in ("bare", "http"):
-                    before, at = self.served.cpu(), time.monotonic()
+                    before = self.served.cpu()
                     figures = (
                         await self.served.ask("bare", streams=count, length=self.length)
                         if side == "bare"
-                        else await http_round(self.served.ports[0], count, self.length)
+                        else await http_round(pool, self.served.ports[0], count, self.length)
                     )
-                    wall = time.monotonic() - at
+                    wall = figures["wall_s"]
                     cores = {
                         name: round((now - before.get(name, 0)) / wall, 3)
                         for name, now in self.served.cpu().items()
@@ -446,9 +558,7 @@ class Run:
                     pairs.append(sides)
                 self.flush()
             print(count, "streams:", summary(pairs), flush=True)
-        self.result["summary"] = {
-            count: summary(pairs) for count, pairs in self.result["streams"].items()
-        }
+            self.result.setdefault("summary", {})[str(count)] = summary(pairs)
 
     async def agent(self) -> None:
         """A conversation of many turns, each with the whole of what was said before."""
@@ -467,6 +577,11 @@ class Run:
             "turns": turns,
             "cached_share": sum(t[1] for t in turns[1:]) / sum(t[0] for t in turns[1:]),
         }
+
+    async def tools(self) -> None:
+        assert self.served
+        turns = 3 if self.tiny else 50
+        self.result["tools"] = await self.served.ask("tool_loop", 120, turns=turns)
 
     async def cancel(self) -> None:
         assert self.served
@@ -489,6 +604,18 @@ class Run:
                 pairs.append(pair)
             ratio = statistics.median(held / free for free, held in pairs[1:])
             self.result["grammar"][str(count)] = {"tokens_per_s": pairs[1:], "ratio": ratio}
+
+
+def expected_tokens(name: str, total_mib: float) -> dict[str, float]:
+    """KV tokens by the formula: what the fraction leaves beside the weights, over a token's bytes.
+
+    Weights: of triton_kernels' layout on Hopper. A token has 2048 bytes in each layer, and the
+    sliding layers, which are half, keep 0.8 of the tokens.
+    """
+    weights, layers = {"20b": (14_384_512_128, 24), "120b": (68_988_299_904, 36)}[name]
+    free = total_mib * 2**20 - 1.0 * 2**30
+    cell = layers / 2 * 2048 * 1.8
+    return {"tokens": (0.85 * free - weights) / cell, "weights": weights, "cell": cell}
 
 
 def summary(pairs: list[dict[str, Any]]) -> dict[str, float]:
@@ -515,9 +642,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--model-config", choices=("20b", "120b", "tiny"), default="20b")
     parser.add_argument("--steps", default=",".join(STEPS), help="separated by commas, in order")
+    parser.add_argument("--streams", type=int, nargs="*", default=(), help="how many at once")
+    parser.add_argument("--graphs", type=int, nargs="*", help="the sizes of decode graphs")
     parser.add_argument("--budget", type=float, default=480, help="seconds, of all steps")
+    parser.add_argument("--figure", type=Path, help="draws the figure of a run's JSON instead")
     options = parser.parse_args()
-    if options.serve:
+    if options.figure:
+        print(draw(options.figure))
+    elif options.serve:
         import uvloop
 
         path, *ports = options.serve

@@ -11,6 +11,7 @@ Run: `python -m benchmarks.gpu_model 20b|120b FOLDER`.
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ import torch
 from safetensors.torch import save_file
 
 from builder.demo.tokenizer import save_tokenizer
-from worker.harmony.vocabulary import CALL, ENDOFTEXT, RETURN, SIZE, STARTOFTEXT, encoding, token_bytes
+from worker.harmony.vocabulary import (
+    CALL,
+    ENDOFTEXT,
+    RETURN,
+    SIZE,
+    STARTOFTEXT,
+    encoding,
+    token_bytes,
+)
 
 SHAPES = {"20b": (24, 32), "120b": (36, 128)}
 """Layers and experts."""
@@ -91,7 +100,7 @@ def chain() -> list[tuple[int, int]]:
     ]
     round_ = [id_ for id_ in words if id_ not in header][:WORDS]
     path = [*header, *round_]
-    return [*zip(path, path[1:], strict=False), (round_[-1], round_[0])]
+    return [*pairwise(path), (round_[-1], round_[0])]
 
 
 def layer(experts: int, device: str) -> dict[str, torch.Tensor]:
