@@ -5,6 +5,7 @@ request from another loop would have to wait for that loop to be left.
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -36,6 +37,14 @@ class RealWorker:
     def close(self) -> None:
         self.run(self.engine.close())
         self._runner.close()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_imported() -> None:  # pyright: ignore[reportUnusedFunction]
+    """A test that configured the worker's log leaves nothing of it to the next."""
+    logger = logging.getLogger("worker")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

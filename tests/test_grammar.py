@@ -1,5 +1,6 @@
 """Grammars: which completions the caller's wishes admit, judged by xgrammar token by token."""
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -224,3 +225,21 @@ def test_a_wish_as_openai_writes_it_is_read(choice: Any) -> None:
     """A mode, a function, a subset."""
     body = {"messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS, "tool_choice": choice}
     assert read(ChatRequest, {**body, "response_format": SUM}).tool_choice is not None
+
+
+@pytest.mark.parametrize(
+    ("outputs", "body"),
+    [
+        ({"regex": "[0-9]+"}, {"type": "regex", "pattern": "[0-9]+"}),
+        ({"grammar": 'root ::= "a"'}, {"type": "grammar", "grammar": 'root ::= "a"'}),
+        ({"choice": ["yes"]}, {"type": "const_string", "value": "yes"}),
+    ],
+)
+def test_a_structured_output_holds_the_final_body(
+    outputs: dict[str, Any], body: dict[str, Any]
+) -> None:
+    """Analysis stays free before it, and there is no preamble."""
+    tag = structural_tag({"structured_outputs": outputs})
+    assert tag is not None
+    assert json.dumps(body) in tag
+    assert "commentary" not in tag

@@ -76,11 +76,25 @@ def test_python_is_a_tool_but_on_final_a_language() -> None:
     assert header(CHANNEL, "final to=python").address() == Address(Kind.CALL, "python")
 
 
-@pytest.mark.parametrize("text", ["Hello", "It", "{", "日本", "1", "<", "Final"])
-def test_text_that_cannot_be_a_header_ends_it_at_once(text: str) -> None:
+@pytest.mark.parametrize("text", ["Hello there, my", "It is sunny", "日本 です 。"])
+def test_text_that_no_marker_announced_ends_the_header_after_two_words(text: str) -> None:
+    """One or two words may be junk before a recipient or a channel."""
     new = header()
     assert new.add_text(text.encode()) == text.encode()
     assert not new.certain
+
+
+@pytest.mark.parametrize("junk", ["?", " We call", "{", "(x", '{"', " write: the file"])
+def test_an_unexpected_word_waits_for_the_next_marker(junk: str) -> None:
+    """And means nothing if the header goes on."""
+    new = header(CHANNEL, "commentary to=functions.fs.read", junk, CONSTRAIN, "json")
+    assert new.address() == Address(Kind.CALL, "fs.read")
+
+
+def test_what_is_held_is_text_when_it_is_too_long() -> None:
+    new = header(CHANNEL, "final")
+    assert new.add_text(b" It is sunny." + b" And warm." * 20) is not None
+    assert new.certain
 
 
 @pytest.mark.parametrize(
@@ -92,25 +106,28 @@ def test_text_that_may_be_a_header_waits(text: str) -> None:
 
 def test_a_word_that_may_be_either_is_given_back_with_the_text() -> None:
     new = header(CHANNEL, "final", " json")
-    assert new.add_text(b" is") == b" json is"
+    assert new.add_text(b" is") is None
+    assert new.end(natural=True) == b" json is"
     assert new.certain
     assert new.address() == Address(Kind.TEXT)
 
 
 def test_a_word_that_may_be_either_is_the_headers_before_a_bracket() -> None:
     new = header(CHANNEL, "final", " json")
-    assert new.add_text(b' {"a') == b' {"a'
+    assert new.add_text(b' {"a":') == b' {"a":'
 
 
 def test_a_name_before_a_bracket_is_a_call() -> None:
     new = header(CHANNEL, "commentary", " get_weather")
-    assert new.add_text(b"{") == b"{"
+    assert new.add_text(b"{") is None
+    assert new.add_text(b'"city":') == b'{"city":'
     assert new.address() == Address(Kind.CALL, "get_weather")
 
 
 def test_a_name_before_prose_is_prose() -> None:
     new = header(CHANNEL, "commentary", " get_weather")
-    assert new.add_text(b" is next") == b" get_weather is next"
+    assert new.add_text(b" is next") is None
+    assert new.end(natural=True) == b" get_weather is next"
     assert new.address() == Address(Kind.TEXT)
 
 
@@ -129,7 +146,7 @@ def test_an_end_gives_back_the_word_that_is_no_headers() -> None:
 
 def test_typed_markers_are_space() -> None:
     new = header(CHANNEL, "commentary to=fs.read", "<", "|message", "|>")
-    assert new.add_text(b"{") == b" {"
+    assert new.add_text(b'{"a":') == b' {"a":'
     assert new.address() == Address(Kind.CALL, "fs.read")
 
 

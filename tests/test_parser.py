@@ -46,8 +46,9 @@ def test_each_call_has_an_id_of_its_own() -> None:
     assert all(call["id"].startswith("call_") for call in calls)
 
 
-def test_plain_text_is_told_at_once() -> None:
-    assert Parser().feed(ids("Hi")) == [Text("Hi")]
+def test_plain_text_is_told_from_its_third_word() -> None:
+    """Until then it may be junk before a header."""
+    assert Parser().feed(ids("Hi there, you")) == [Text("Hi there, you")]
 
 
 def test_a_character_of_several_tokens_is_told_whole() -> None:
@@ -55,9 +56,8 @@ def test_a_character_of_several_tokens_is_told_whole() -> None:
     emoji = encode("🧑🏽‍🚀")
     assert len(emoji) > 3
     parser = Parser()
-    texts = [
-        event.text for token in emoji for event in parser.feed([token]) if isinstance(event, Text)
-    ]
+    events = [event for token in emoji for event in parser.feed([token])] + parser.finish()
+    texts = [event.text for event in events if isinstance(event, Text)]
     assert "".join(texts) == "🧑🏽‍🚀"
     assert "�" not in "".join(texts)
 
@@ -148,5 +148,5 @@ def test_an_endless_header_is_given_up() -> None:
 
 def test_nothing_after_finish() -> None:
     parser = Parser()
-    parser.feed(ids("Hi"))
+    parser.feed(ids("<|channel|>final<|message|>Hi"))
     assert parser.finish() == [Finished(complete=False)]

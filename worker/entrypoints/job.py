@@ -29,9 +29,9 @@ Output = str | dict[str, Any]
 """What a job yields: SSE events (form 1, streamed) or an OpenAI object."""
 
 PROMPT_MAX_TOKENS = 128
-"""Of a prompt of form 3 that says nothing of it: the default of SGLang's own `SamplingParams`, which
-RunPod's SGLang worker passes on. OpenAI's 16, which the route /v1/completions keeps, would cut off
-the answers that users of that worker know."""
+"""Of a prompt of form 3 that says nothing of it: the default of SGLang's own `SamplingParams`,
+which RunPod's SGLang worker passes on. OpenAI's 16, which the route /v1/completions keeps, would
+cut off the answers that users of that worker know."""
 
 
 @dataclass(frozen=True, slots=True)

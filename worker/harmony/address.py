@@ -1,7 +1,12 @@
 """What a header's words say: whose message it is, and whether it reasons, tells or calls.
 
-Rule: the recipient, wherever it stands, decides what is a call; a known word keeps its meaning in
-any place; a channel of an unknown name is told to the user.
+Rules:
+- The recipient, wherever it stands, decides what is a call; a known word keeps its meaning in any
+  place; other words mean nothing. A channel of an unknown name is told to the user.
+- A channel's name with anything around it (`??analysis`, `final.`) is that channel.
+- A recipient is the tool on offer that it names at its loosest, if it is exactly one (`To: Get
+  Weather()`); else it is as written, and never empty.
+- Words that Harmony itself uses (`json`, `final`, `assistant`) name a tool only after `to=`.
 """
 
 import re
@@ -11,11 +16,26 @@ from typing import NamedTuple
 
 from worker.harmony.tool_names import PYTHON, ToolNames
 from worker.harmony.vocabulary import CHANNEL
-from worker.harmony.words import ASSISTANT, CHANNELS, FOREIGN_ROLES, Word
+from worker.harmony.words import (
+    ASSISTANT,
+    CHANNELS,
+    CONTENT_TYPES,
+    FOREIGN_ROLES,
+    Word,
+    loosened,
+    split,
+)
 
 FUNCTIONS = "functions"
 _NOBODY = CHANNELS | FOREIGN_ROLES | {ASSISTANT, FUNCTIONS, "all", ""}
 """Recipients that are no tools, unless a tool has that name."""
+
+
+RESERVED = CHANNELS | CONTENT_TYPES | FOREIGN_ROLES | {ASSISTANT, FUNCTIONS, ""}
+"""Words of Harmony's own: without `to=` they are no tool's name, whatever is on offer."""
+_NAME = re.compile(r"\w[\w.\-/:]*")
+_COMPOUND = re.compile(r"[A-Za-z0-9]+(?:[_.\-/:][A-Za-z0-9]+)+")
+_OF_A_CALL = re.compile(r"functions?\b|\btools?[./]|\bto\b", re.IGNORECASE)
 
 
 class Kind(Enum):
@@ -38,13 +58,17 @@ class Address(NamedTuple):
 class Reader:
     """Reads one header's words. `after_call`: the completion has made a call already."""
 
-    def __init__(self, words: Sequence[Word], tools: ToolNames, *, after_call: bool) -> None:
+    def __init__(
+        self, parts: Sequence[tuple[int, bytes]], tools: ToolNames, *, after_call: bool
+    ) -> None:
+        """`parts`: the header's markers (0 for the role's place), each with the text after it."""
+        words = [word for marker, data in parts for word in split(loosened(data), marker)]
         self._words = words
         self._tools = tools
         self._after_call = after_call
         self._role = self._role_of(words[0]) if words else ""
         self._recipients = [w.recipient for w in words if w.recipient is not None]
-        self._channels = [w.channel for w in words if w.channel]
+        self._channels = self._channels_of(words)
         self._types = [w.content_type for w in words if w.content_type]
 
     def address(self) -> Address:
@@ -73,9 +97,20 @@ class Reader:
             return self._after_call and not self._types
         return self._role in FOREIGN_ROLES and (self._after_call or name is None)
 
+    def _channels_of(self, words: Sequence[Word]) -> list[str]:
+        """The channels that are named; at their loosest only if none is named as it should be."""
+        exact = [w.channel for w in words if w.channel]
+        offered = self._tools.offers
+        return exact or [w.loose_channel for w in words if w.loose_channel and not offered(w.text)]
+
     def _called(self) -> str | None:
         """The name of the tool that is called, or None if this is no call."""
         addressed = [r for r in self._recipients if self._can_be_called(r)]
+        offered = [r for r in addressed if self._tools.offers(r)]
+        if offered:
+            return self._tools.resolve(offered[-1])
+        if loosely := self._loosely_called(addressed):
+            return loosely
         for recipients in (addressed, self._bare_recipients()):
             offered = [r for r in recipients if self._tools.offers(r)]
             if recipients:
@@ -86,9 +121,17 @@ class Reader:
             return self._tools.names[0]  # a call is meant, and it can be no other
         return FUNCTIONS if to_functions else None
 
+    def _loosely_called(self, addressed: Sequence[str]) -> str | None:
+        """The one tool that the header names with something in between: `to=functions .get`,
+        `toX=functions.get`."""
+        said = [w.text for w in self._words if not w.channel and w.content_type is None]
+        text = " ".join(said)
+        meant = addressed or FUNCTIONS in self._recipients or _OF_A_CALL.search(text)
+        return self._tools.named_in(text.replace("to=", " ")) if meant else None
+
     def _can_be_called(self, recipient: str) -> bool:
         name = self._tools.resolve(recipient)
-        return name not in _NOBODY or self._tools.is_tool(recipient)
+        return name not in _NOBODY or (bool(name) and self._tools.is_tool(recipient))
 
     def _bare_recipients(self) -> list[str]:
         """Words that can only be a recipient, though they have no `to=`."""
@@ -96,18 +139,26 @@ class Reader:
         return [w.text for w in self._words if self._is_bare_recipient(w, channel)]
 
     def _is_bare_recipient(self, word: Word, channel: str) -> bool:
-        if self._is_tool(word.text) and not (word.text == PYTHON and channel == "final"):
-            return True
-        if word.recipient is not None or word.text.lower() in _NOBODY or word.channel:
+        if word.text.lower() in RESERVED or word.recipient is not None:
+            return False
+        if self._is_tool(word.text):
+            return not (word.text == PYTHON and channel == "final")
+        if word.loose_channel and not self._tools.offers(word.text):
             return False
         if word.names_channel:
             # `assistant<|channel|>bash<|channel|>commentary`: counted in the wild.
-            return self._tools.offers(word.text) or self._comes_before_commentary(word)
-        return word.marker == CHANNEL and channel == "commentary" and word.content_type is None
+            return self._tools.offers(word.text) or (
+                _NAME.fullmatch(word.text) is not None and self._comes_before_commentary(word)
+            )
+        # `commentary look_up`, of which `commentary Copa` is no call.
+        in_place = word.marker == CHANNEL and channel == "commentary" and not word.content_type
+        return in_place and (self._tools.offers(word.text) or bool(_COMPOUND.fullmatch(word.text)))
 
     def _comes_before_commentary(self, word: Word) -> bool:
-        at = self._words.index(word)
-        return any(w.channel == "commentary" for w in self._words[at:])
+        """Whether a channel of its own follows: `bash<|channel|>commentary`."""
+        after = self._words[self._words.index(word) + 1 :]
+        return any(w.channel == "commentary" and w.names_channel for w in after)
 
     def _is_tool(self, word: str) -> bool:
-        return word == PYTHON or self._tools.is_tool(word)
+        """Whether a word by itself can only be a tool's name."""
+        return word == PYTHON or (self._tools.is_tool(word) and word.lower() not in RESERVED)

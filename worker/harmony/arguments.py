@@ -17,10 +17,14 @@ _CLOSER = {"{": "}", "[": "]"}
 class Arguments:
     """`feed` text in, text to send out; `close` gives what remains to be sent.
 
-    `code`: the tool takes code, not JSON, so nothing is mended.
+    `code`: the tool takes code, not JSON, so nothing is mended. `code_property`: the tool takes an
+    object, and what is not one is code, which goes under that property: `print(1)` becomes
+    `{"code": "print(1)"}`, piece by piece.
     """
 
-    def __init__(self, *, code: bool = False) -> None:
+    def __init__(self, *, code: bool = False, code_property: str | None = None) -> None:
+        self._property = code_property
+        self._wraps = False
         self.in_string = False
         self.mended = False
         self._json: bool | None = False if code else None  # None until the first character
@@ -37,8 +41,18 @@ class Arguments:
 
     def feed(self, text: str) -> str:
         """Takes a piece of the arguments; returns the piece that can be sent now."""
+        if self._wraps:
+            return json.dumps(text, ensure_ascii=False)[1:-1]
         if self._json is None and (start := text.lstrip()):
+            if self._property is not None and start[0] != "{":
+                self._wraps, self._json = True, False
+                before = "".join((*self._sent, *self._held))
+                opened = json.dumps({self._property: ""}, ensure_ascii=False)[:-2]
+                return opened + json.dumps(before + text, ensure_ascii=False)[1:-1]
             self._json = start[0] in _CLOSER
+        if self._property is not None and self._json is None:
+            self._held.append(text)  # blanks, which are the code's if it is code
+            return ""
         if not self._json or (self.in_string and not self._held and not _STRING_MARK.search(text)):
             self._escaped = False
             self._sent.append(text)
@@ -81,6 +95,8 @@ class Arguments:
 
     def close(self, *, natural: bool) -> str:
         """What is still to be sent. `natural`: the model ended the call, it was not cut off."""
+        if self._wraps:
+            return '"}' if natural else ""
         sent, held = "".join(self._sent), "".join(self._held)
         if natural and self._json is None:
             return "{}"

@@ -12,7 +12,7 @@ from worker.harmony.body import Body
 from worker.harmony.events import Event, ToolCallBegun
 from worker.harmony.recoveries import Recovery
 from worker.harmony.tool_names import ToolNames
-from worker.harmony.words import ASSISTANT
+from worker.harmony.words import ASSISTANT, CONTENT_TYPES
 
 _ROLE = ASSISTANT.encode()
 
@@ -51,7 +51,13 @@ class Bodies:
         """Closes the open body, and opens one for this address."""
         self.close(natural=True)
         self.ended = False
-        self.open = Body(address, self.calls, code=self._tools.takes_code(address.name))
+        name = address.name
+        self.open = Body(
+            address,
+            self.calls,
+            code=self._tools.takes_code(name),
+            code_property=self._tools.code_property(name),
+        )
         if address.kind is Kind.CALL:
             self._events.append(ToolCallBegun(self.calls, self._call_id(), address.name))
             self.calls += 1
@@ -76,6 +82,19 @@ class Bodies:
                 self._recoveries[Recovery.ARGUMENTS] += 1
             self.open = None
 
+    def drop_type(self) -> None:
+        """`<|message|>` came again: a content type between the two is no part of the arguments."""
+        if self._may_be_type(whole=True):
+            self.held.clear()
+
+    def _may_be_type(self, *, whole: bool = False) -> bool:
+        """Whether all that came of a call's arguments is a content type, or may become one."""
+        body = self.open
+        if body is None or body.kind is not Kind.CALL or not body.empty or not self.held:
+            return False
+        text = b"".join(self.held).decode("utf-8", "replace").strip().lower()
+        return text in CONTENT_TYPES if whole else any(t.startswith(text) for t in CONTENT_TYPES)
+
     def take_role(self) -> list[bytes]:
         """Takes a last `assistant` off the body, if there is one: a marker came after it."""
         return [self.held.pop()] if self.held[-1:] == [_ROLE] else []
@@ -83,7 +102,9 @@ class Bodies:
     def take_events(self) -> list[Event]:
         """What came since the last time."""
         held = self.held
-        if held and held[-1] == _ROLE:
+        if self._may_be_type():
+            pass
+        elif held and held[-1] == _ROLE:
             held.pop()
             self.flush()
             held.append(_ROLE)

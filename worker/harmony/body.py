@@ -14,18 +14,21 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Body:
-    """`feed` bytes, then `close`. `index` counts the calls; `code`: the call takes code, not JSON.
+    """`feed` bytes, then `close`. `index` counts the calls; `code`: the call takes code, not JSON;
+    `code_property`: it takes JSON, and raw code is the value of that property.
 
     `sealed`: `<|call|>` ended it, so nothing that comes after is its own.
     """
 
-    def __init__(self, address: Address, index: int, *, code: bool) -> None:
+    def __init__(
+        self, address: Address, index: int, *, code: bool, code_property: str | None = None
+    ) -> None:
         self.address = address
         self.kind = address.kind
         self.empty = True
         self.sealed = False
         self._index = index
-        self._arguments = Arguments(code=code)
+        self._arguments = Arguments(code=code, code_property=code_property)
         self._decoder = _decoder("replace")
 
     @property

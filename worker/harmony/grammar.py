@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.errors import BadRequest
-from worker.harmony.prompt import recipient
 from worker.harmony.schema_support import as_held, unsupported
+from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import (
     CHANNEL,
     CONSTRAIN,
@@ -45,19 +45,22 @@ def structural_tag(request: Mapping[str, Json], *, headers: bool = False) -> str
     """
     offered = {tool["function"]["name"]: tool["function"] for tool in request.get("tools") or []}
     mode, names = _choice(request.get("tool_choice"), offered)
-    answer_schema = _answer_schema(request.get("response_format"))
-    schema = None if mode == "required" else answer_schema
+    wanted = _structured(request.get("structured_outputs"))
+    if wanted is None:
+        schema = _answer_schema(request.get("response_format"))
+        wanted = None if schema is None else _json(schema)
+    body = None if mode == "required" else wanted
     strict = any(offered[name].get("strict") for name in names)
     free = mode == "auto" and len(names) == len(offered) and not strict
-    if schema is None and (free or (mode == "none" and not offered)):
+    if body is None and (free or (mode == "none" and not offered)):
         if not headers or not names:
             return None
         ends = [_sequence(_call_header(name), _any_text()) for name in names]
     else:
         ends = [_call(offered[name], forced=mode == "required") for name in names]
     if mode != "required":
-        ends.append(_answer(schema))
-    before = _free_messages(["analysis", "commentary"] if schema is None else ["analysis"])
+        ends.append(_answer(body))
+    before = _free_messages(["analysis", "commentary"] if body is None else ["analysis"])
     return json.dumps({"type": "structural_tag", "format": _sequence(before, _either(ends))})
 
 
@@ -101,6 +104,29 @@ def _answer_schema(response_format: Json) -> Json | None:
     return _root(schema) if unsupported(schema) else schema
 
 
+def _structured(outputs: Mapping[str, Json] | None) -> Format | None:
+    """The body that `structured_outputs` asks for: one of a schema, any object, a regular
+    expression, a choice of texts, or an EBNF grammar whose rule is `root`."""
+    match outputs:
+        case None:
+            return None
+        case {"json": schema}:
+            return _json(_root(schema) if unsupported(schema) else schema)
+        case {"json_object": _}:
+            return _json(ANY_OBJECT)
+        case {"regex": pattern}:
+            return {"type": "regex", "pattern": pattern}
+        case {"choice": texts}:
+            return _either([_text(text) for text in texts])
+        case {"grammar": ebnf}:
+            return {"type": "grammar", "grammar": ebnf}
+        case _:
+            raise BadRequest(
+                "structured_outputs takes one of json, json_object, regex, choice and grammar.",
+                param="structured_outputs",
+            )
+
+
 def _root(schema: Mapping[str, Json]) -> Format:
     """What can be held of any schema: the type of the whole."""
     root = {"type": schema.get("type", "object")}
@@ -130,19 +156,18 @@ def _call(function: Mapping[str, Json], *, forced: bool) -> Format:
 def _call_header(name: str) -> Format:
     return _sequence(
         _token(CHANNEL),
-        _text(f"commentary to={recipient(name)} "),
+        _text(f"commentary to={recipient(name, [name])} "),
         _token(CONSTRAIN),
         _text("json"),
         _token(MESSAGE),
     )
 
 
-def _answer(schema: Json | None) -> Format:
-    """The final message. JSON may announce its content type, as the model does by itself."""
-    body = _any_text() if schema is None else _json(schema)
+def _answer(body: Format | None) -> Format:
+    """The final message. One that is held may announce its type, as the model does by itself."""
     announced = _sequence(_text(" "), _token(CONSTRAIN), _text("json"))
-    kind = [] if schema is None else [{"type": "optional", "content": announced}]
-    return _sequence(_token(CHANNEL), _text("final"), *kind, _token(MESSAGE), body)
+    kind = [] if body is None else [{"type": "optional", "content": announced}]
+    return _sequence(_token(CHANNEL), _text("final"), *kind, _token(MESSAGE), body or _any_text())
 
 
 def _free_messages(names: Sequence[str]) -> Format:

@@ -1,8 +1,19 @@
 """A Harmony message's header while it comes in, and where it ends.
 
 Well-formed: `<|start|>ROLE[ to=RECIPIENT]<|channel|>CHANNEL[ to=RECIPIENT][ <|constrain|>TYPE]
-<|message|>`. Rules for the rest: a header without `<|message|>` ends where text stops looking
-like a header; a word that may be either is the header's only if the header goes on after it.
+<|message|>`. What begins at a marker is a header until `<|message|>`:
+
+            a word that may stand                 an unexpected word (junk, or text?)
+    HEADER ───────────────────────▶ HEADER   ───────────────────────────────────▶ HELD
+       │ <|message|>: its body begins           │ <|message|>, <|constrain|>: all of it was the
+       │ `{"`, `[`, `{}`: a body without one    │   header's; known words keep their meaning, the
+       │ an end: a header without a body        │   others mean nothing and are shown to no one
+       ▼                                        │ an end, <|start|>, or more than HELD bytes:
+      BODY                                      ▼   from the first unexpected word on it was text
+
+Example: of `commentary? to=functions.f <|constrain|>json<|message|>` the `?` is dropped; of
+`final The answer is 4.<|return|>` the text is `The answer is 4.`. Well-formed output is never
+held. Where the role stands, `<|channel|>` decides as well: one word is junk, several are text.
 It is judged token by token, so any split of the ids reads the same.
 """
 
@@ -24,12 +35,19 @@ from worker.harmony.words import (
 
 _LIMIT = 512
 """Bytes after one marker that can be a header: more is text, whatever it looks like."""
+HELD = 160
+"""Bytes from an unexpected word on that wait for the next marker: some 40 tokens."""
 _MARKERS = 8
 """Markers that a header can have before it is full."""
 _USUAL = re.compile(
     rb"(?:assistant|analysis|commentary|final)?(?: to=[\w.\-]{,64})?(?: json| code)? ?|json|code"
 )
 """What most headers hold after a marker: not over yet, without a closer look."""
+_UNMARKED, _UNMARKED_WORDS = 64, 2
+"""Bytes and words of text that no marker announced, after which it is text."""
+_JSON = re.compile(rb"""\{\s*"[^"\\]*"\s*:|\[\s*(?:"\w|\{\s*")""")
+"""How arguments begin beyond doubt: a stray `{`, `{}` or `{"` may stand in a header, too."""
+_RECIPIENT_LIKE = re.compile(rb"functions?\b|\bto\b.*=", re.DOTALL)
 _TYPED_MARKER = re.compile(rb"<\|\w*\|>")
 _UNFINISHED_MARKER = re.compile(rb"<(?:\|\w*\|?)?\Z")
 _NAME_LIKE = re.compile(r"[\w.\-/:]+")
@@ -69,14 +87,12 @@ class Header:
         self.certain = False
         self._tools = tools
         self._after_call = after_call
-        self._words: list[Word] = []  # before the last marker
-        self._before: list[bytes] = []
+        self._before: list[tuple[int, bytes]] = []  # the markers before the last, and their text
         self._marker = 0
         self._data = b""  # after the last marker
 
     def add_marker(self, marker: int) -> None:
-        self._words += split(self._data, self._marker)
-        self._before.append(self._data)
+        self._before.append((self._marker, self._data))
         self._marker, self._data = marker, b""
 
     def add_text(self, data: bytes) -> bytes | None:
@@ -88,14 +104,45 @@ class Header:
             self._data = _TYPED_MARKER.sub(b" ", self._data)
             if _UNFINISHED_MARKER.search(self._data) and len(self._data) <= _LIMIT:
                 return None
-        bracket = BRACKET.search(self._data)
-        words = list(split(self._data[: bracket.start() if bracket else None], self._marker))
-        for place, word in enumerate(words):
-            if not self._may_stand(word):
-                return self._over(words[:place], After.TEXT)
-        if bracket:
+        begin = self._body_begins()
+        words = list(split(self._data[:begin], self._marker))
+        odd = self._unexpected(words)
+        if odd is not None:
+            return None if self._holds(words[odd].start) else self._over(words[:odd], After.TEXT)
+        if begin is not None:
             return self._over(words, After.BRACKET)
         return self._over(words, After.TEXT) if len(self._data) > _LIMIT else None
+
+    def _body_begins(self) -> int | None:
+        """Where arguments begin that no `<|message|>` announces; None also while it may be junk."""
+        bracket = BRACKET.search(self._data)
+        return bracket.start() if bracket and _JSON.match(self._data, bracket.start()) else None
+
+    def _unexpected(self, words: list[Word]) -> int | None:
+        """The first of these words that no header has."""
+        odd = (place for place, word in enumerate(words) if not self._may_stand(word))
+        return next(odd, None)
+
+    def _holds(self, start: int) -> bool:
+        """Whether what begins with an unexpected word may still prove to be the header's.
+
+        Text that no marker announced (`It is sunny.`) waits for a few words alone.
+        """
+        held = self._data[start:]
+        if self.origin in (Origin.LOOSE, Origin.BODY) and self._marker == 0:
+            return False
+        return len(held) <= (HELD if self._marked else _UNMARKED) and (
+            self._marked or len(held.split()) <= _UNMARKED_WORDS
+        )
+
+    @property
+    def is_text(self) -> bool:
+        """Whether what stands in the role's place can only be text, when `<|channel|>` comes."""
+        if self._marker != 0 or self.names_recipient or _RECIPIENT_LIKE.search(self._data):
+            return False
+        words = list(split(self._data, 0))
+        odd = self._unexpected(words)
+        return odd is not None and len(words) - odd > 1
 
     def end(self, *, natural: bool) -> bytes:
         """No body comes: returns the words that prove to be text.
@@ -103,12 +150,32 @@ class Header:
         `natural`: a marker ends it; else a limit does, and the last word may be half a word.
         """
         words = list(split(self._data, self._marker))
+        odd = self._unexpected(words)
+        if odd is not None:
+            return self._over(words[:odd], After.TEXT)
+        bracket = BRACKET.search(self._data)
+        if bracket:
+            return self._over(
+                list(split(self._data[: bracket.start()], self._marker)), After.BRACKET
+            )
         if not natural and words and self._is_cut(words[-1]):
             self._data = self._data[: words.pop().start]
         return self._over(words, After.END)
 
     def address(self) -> Address:
-        return Reader(self._all_words(), self._tools, after_call=self._after_call).address()
+        parts = [*self._before, (self._marker, self._data)]
+        return Reader(parts, self._tools, after_call=self._after_call).address()
+
+    @property
+    def has_junk(self) -> bool:
+        """Whether it holds words that mean nothing."""
+        return any(not self._may_stand(word) for word in self._all_words())
+
+    @property
+    def misuses_type(self) -> bool:
+        """Whether `<|constrain|>` has prose after it: `<|constrain|>write: edit the file`."""
+        words = list(split(self._data, CONSTRAIN)) if self._marker == CONSTRAIN else []
+        return self._unexpected(words) is not None
 
     @property
     def empty(self) -> bool:
@@ -130,13 +197,17 @@ class Header:
         return len(self._before) >= _MARKERS
 
     @property
+    def names_recipient(self) -> bool:
+        return any(word.recipient is not None for word in self._all_words())
+
+    @property
     def names_channel_or_recipient(self) -> bool:
         return any(w.channel or w.recipient is not None for w in self._all_words())
 
     @property
     def text(self) -> bytes:
         """All that came, without the markers."""
-        return b"".join((*self._before, self._data))
+        return b"".join((*(data for _, data in self._before), self._data))
 
     @property
     def _marked(self) -> bool:
@@ -144,7 +215,11 @@ class Header:
         return self._marker != 0 or self.origin is Origin.START
 
     def _all_words(self) -> list[Word]:
-        return [*self._words, *split(self._data, self._marker)]
+        return [*self._words_before(), *split(self._data, self._marker)]
+
+    def _words_before(self) -> list[Word]:
+        """The words before the last marker."""
+        return [word for marker, data in self._before for word in split(data, marker)]
 
     def _may_stand(self, word: Word) -> bool:
         """Whether a word, or the beginning of one, can be part of the header."""
@@ -202,9 +277,9 @@ class Header:
 
     def _over(self, words: list[Word], after: After) -> bytes:
         """Ends the header after the last word that is its own; returns what comes after it."""
-        while words and not self._is_own(words[-1], [*self._words, *words[:-1]], after):
+        while words and not self._is_own(words[-1], [*self._words_before(), *words[:-1]], after):
             words.pop()
-        self.certain = bool(words) or any(map(self._is_certain, self._words))
+        self.certain = bool(words) or any(map(self._is_certain, self._words_before()))
         end = words[-1].end if words else 0
         rest, self._data = self._data[end:], self._data[:end]
         return rest

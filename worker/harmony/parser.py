@@ -103,6 +103,8 @@ class Parser:
     def _marker_in_body(self, token: int) -> None:
         if token in _ENDS:
             self._end(token)
+        elif token == MESSAGE:
+            self._bodies.drop_type()
         elif token == START:
             self._begin_header(Origin.START)
         elif token in (CHANNEL, CONSTRAIN):
@@ -125,12 +127,20 @@ class Parser:
         elif token == MESSAGE:
             self._message(header)
         elif token in _ENDS:
-            self._end_header(header, natural=True)
+            if token == END and header.misuses_type and header.address().kind is Kind.CALL:
+                # `to=functions.write <|constrain|>write: edit the file.<|end|>`: a call begun anew
+                self.recoveries[Recovery.HEADER_JUNK] += 1
+            else:
+                self._end_header(header, natural=True)
             self._end(token)
         elif token == START:
             self._end_header(header, natural=True)
             self._begin_header(Origin.START)
         elif token in (CHANNEL, CONSTRAIN):
+            if token == CHANNEL and header.is_text:  # `I look it up.<|channel|>commentary …`
+                self._resume(header.text)
+                self._marker_in_body(token)
+                return
             if header.full:
                 self._end_header(header, natural=True)
                 header = self._begin_header(Origin.LOOSE if self._bodies.ended else Origin.BODY)
@@ -172,7 +182,8 @@ class Parser:
             return
         ends_message = natural and not self._bodies.in_string
         if rest.strip() or ends_message or header.address().kind is Kind.CALL:
-            self.recoveries[Recovery.MISSING_MESSAGE] += natural
+            if natural:
+                self.recoveries[Recovery.MISSING_MESSAGE] += 1
             self._open(header, rest.lstrip())
 
     def _end(self, token: int) -> None:
@@ -183,7 +194,9 @@ class Parser:
         """Text where a header should be belongs to the open body; or to an answer of its own."""
         self._header = None
         bodies, body = self._bodies, self._bodies.open
-        if body is None or (bodies.ended and body.kind in (Kind.REASONING, Kind.TEXT)):
+        if bodies.ended_early and text.lstrip()[:1] in (b"{", b"["):
+            self.recoveries[Recovery.EARLY_END] += 1  # `json<|end|>{"city":"Oslo"}<|call|>`
+        elif body is None or (bodies.ended and body.kind in (Kind.REASONING, Kind.TEXT)):
             self.recoveries[Recovery.MISSING_HEADER] += 1
             self._begin_body(Address(Kind.TEXT))
         elif bodies.ended and body.kind is Kind.CALL and not body.unfinished:

@@ -13,13 +13,14 @@ Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementatio
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from worker.errors import BadRequest
 from worker.harmony.instructions import answer_format, developer, system
 from worker.harmony.memory import TurnMemory
+from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
 
 Json = Any  # A JSON value of the request, validated by worker.api before it comes here.
@@ -49,7 +50,8 @@ def render_prompt(
     ids = list(system(request.get("reasoning_effort") or effort, bool(tools), date))
     answer = answer_format(request.get("response_format"))
     ids += developer(_joined(messages[:first]), json.dumps(tools), answer)
-    ids += _History(messages[first:], memory).render()
+    offered = {tool["function"]["name"] for tool in tools}
+    ids += _History(messages[first:], offered, memory).render()
     return [*ids, START, *_word("assistant")]
 
 
@@ -65,8 +67,15 @@ def text_of(content: Json) -> str:
 class _History:
     """The messages after the leading instructions, one by one."""
 
-    def __init__(self, messages: Sequence[Mapping[str, Json]], memory: TurnMemory | None) -> None:
+    def __init__(
+        self,
+        messages: Sequence[Mapping[str, Json]],
+        offered: Container[str],
+        memory: TurnMemory | None,
+    ) -> None:
+        """`offered`: the names of the functions that the request offers."""
         self._messages = messages
+        self._offered = offered
         self._memory = memory
         self._calls = _Calls()
         finals = [i for i, m in enumerate(messages) if _is_final(m)]
@@ -112,12 +121,12 @@ class _History:
         if content:
             ids += _plain("assistant", "commentary" if calls else "final", content)
         for call in calls:
-            ids += _call(call["function"])
+            ids += _call(call["function"], self._offered)
         return ids
 
     def _result(self, message: Mapping[str, Json]) -> tuple[int, list[int]]:
         call = self._calls.answered(message.get("tool_call_id"), message.get("name"))
-        author = f"{recipient(call.name)} to=assistant"
+        author = f"{recipient(call.name, self._offered)} to=assistant"
         return call.order, _plain(author, "commentary", text_of(message.get("content")))
 
 
@@ -175,18 +184,12 @@ class _Calls:
         return done, call.name != name, -call.order if done else call.order
 
 
-def recipient(name: str) -> str:
-    """A tool's name as Harmony addresses it; gpt-oss's built-in tools have no namespace."""
-    built_in = name == "python" or name.startswith("browser.")
-    return name if built_in else f"functions.{name}"
-
-
-def _call(function: Mapping[str, Json]) -> list[int]:
+def _call(function: Mapping[str, Json], offered: Container[str]) -> list[int]:
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
         arguments = json.dumps({} if arguments is None else arguments, ensure_ascii=False)
     header = [START, *_word("assistant"), CHANNEL]
-    header += encode(f"commentary to={recipient(function['name'])} ")
+    header += encode(f"commentary to={recipient(function['name'], offered)} ")
     return [*header, CONSTRAIN, *_word("json"), MESSAGE, *encode(arguments), CALL]
 
 

@@ -20,6 +20,8 @@ class Recovery(StrEnum):
     """A header ended without `<|message|>`."""
     EARLY_END = "early_end"
     """A call was ended before its arguments, which then came."""
+    HEADER_JUNK = "header_junk"
+    """A header held words that mean nothing."""
     RECIPIENT = "recipient"
     """A call's recipient was not written as `to=functions.NAME`."""
     CHANNEL = "channel"
@@ -34,6 +36,8 @@ def mended(header: Header, address: Address) -> Iterator[Recovery]:
     """What is not as it should be in a header that was understood."""
     if header.origin not in (Origin.PROMPT, Origin.START):
         yield Recovery.MISSING_START
+    if header.has_junk:
+        yield Recovery.HEADER_JUNK
     if address.kind is Kind.CALL and not is_builtin(address.name):
         if f"to=functions.{address.name}" not in header.text.decode("utf-8", "replace"):
             yield Recovery.RECIPIENT

@@ -5,7 +5,7 @@ that the model wrote, since the caller can still answer it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 _NAME = re.compile(r"\w(?:[\w.\-/:]*\w)?")
@@ -14,6 +14,8 @@ _NAMESPACED = re.compile(r"(?:functions|browser)\..")
 _TYPED_MARKER = re.compile(r"<\|\w*\|?>?")
 _GLUED = ("commentary", "analysis", "final", "json", "code")
 """What follows a name in a header, and sticks to it where a marker is missing."""
+_JUNK = 40
+"""Letters that may stand in the middle of a name: what one token holds."""
 PYTHON = "python"
 """gpt-oss's built-in tool; its arguments are code. The others are `browser.*`."""
 
@@ -23,7 +25,12 @@ class ToolNames:
 
     def __init__(self, tools: Sequence[Mapping[str, Any]] = ()) -> None:
         self.names: list[str] = [tool.get("function", tool)["name"] for tool in tools]
+        self._schemas = {
+            name: tool.get("function", tool).get("parameters")
+            for name, tool in zip(self.names, tools, strict=True)
+        }
         self._by_letters: dict[str, list[str]] = {}
+        self._unique = [name for name in dict.fromkeys(self.names) if _letters(name)]
         for name in dict.fromkeys(self.names):
             self._by_letters.setdefault(_letters(name), []).append(name)
 
@@ -34,6 +41,19 @@ class ToolNames:
         found = map(_NAME.search, _TYPED_MARKER.split(recipient))
         name = next((match.group() for match in found if match), "")
         return self._fitting(_NAMESPACE.sub("", name, count=1))
+
+    def named_in(self, text: str) -> str | None:
+        """The one tool whose name stands in `text`, with junk around it or within: `get?_weather`.
+
+        `get_weather_v2` does not name `get_weather`: it goes on like a name.
+        """
+        letters = _letters(text)
+        whole = [n for n in self._unique if (t := _letters(n)) in letters and _stands(t, text)]
+        found = whole or [n for n in self._unique if _is_split_in(_letters(n), letters)]
+        longest = [
+            n for n in found if not any(n != m and _letters(n) in _letters(m) for m in found)
+        ]
+        return longest[0] if len(longest) == 1 else None
 
     def offers(self, recipient: str) -> bool:
         """Whether a recipient, or a word that may be one, means a tool on offer."""
@@ -46,6 +66,20 @@ class ToolNames:
     def takes_code(self, name: str) -> bool:
         """Whether the tool's arguments are code, not JSON."""
         return name == PYTHON and PYTHON not in self.names
+
+    def code_property(self, name: str) -> str | None:
+        """Where raw code goes for a function on offer that has a built-in tool's name, which the
+        model was trained to call with code: its schema's only string property."""
+        schema = self._schemas.get(name)
+        properties = schema.get("properties") if isinstance(schema, Mapping) else None
+        if not is_builtin(name) or not isinstance(properties, Mapping):
+            return None
+        texts = [
+            key
+            for key, value in properties.items()
+            if isinstance(value, Mapping) and value.get("type") == "string"
+        ]
+        return texts[0] if len(texts) == 1 else None
 
     def _fitting(self, name: str) -> str:
         """The one tool that `name` means but for case, punctuation and what sticks to it."""
@@ -60,6 +94,13 @@ class ToolNames:
         return name
 
 
+def recipient(name: str, offered: Container[str] = ()) -> str:
+    """A tool's name as Harmony addresses it: a function on offer, and whatever is not built in, is
+    in the namespace `functions`; gpt-oss's built-in tools are in none."""
+    built_in = is_builtin(name) and name not in offered
+    return name if built_in else f"functions.{name}"
+
+
 def is_builtin(name: str) -> bool:
     """Whether a name is one of gpt-oss's own tools, which have no `functions.` before them."""
     return name == PYTHON or name.startswith("browser.")
@@ -67,6 +108,26 @@ def is_builtin(name: str) -> bool:
 
 def is_namespaced(name: str) -> bool:
     return _NAMESPACED.match(name) is not None
+
+
+def _stands(letters: str, text: str) -> bool:
+    """Whether a name of these letters stands in `text` and does not go on."""
+    name = r"[\W_]*".join(map(re.escape, letters))
+    return re.search(rf"{name}(?![_.\-]\w)", text, re.IGNORECASE) is not None
+
+
+def _is_split_in(name: str, letters: str) -> bool:
+    """Whether `letters` have those of a name with something of one token in between."""
+    if name in letters:
+        return False
+    for at in range(1, len(name)):
+        begin = letters.find(name[:at])
+        if begin < 0:
+            return False
+        end = letters.find(name[at:], begin + at)
+        if 0 <= end <= begin + at + _JUNK:
+            return True
+    return False
 
 
 def _letters(name: str) -> str:

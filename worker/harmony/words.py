@@ -5,6 +5,7 @@ to be no header goes to the body untouched.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,6 +24,20 @@ _WORD = re.compile(
     rb"|to=(?:(?!to=)[^\s{\[(])*"
     rb"|[^\s{\[(]+?(?=to=|[\s{\[(]|\Z)"
 )
+
+
+_PLAIN = re.compile(rb"[a-zA-Z0-9_.\-= ]*")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+_TO = re.compile(r"to\W{0,4}?[=:]\W{0,4}(?=\w)", re.IGNORECASE)
+_IN_CHANNELS_PLACE = re.compile("analysis|commentary|final", re.IGNORECASE)
+
+
+def loosened(data: bytes) -> bytes:
+    """A header's text without invisible characters, and with `To =`, `to:`, `to=?` as `to=`."""
+    if _PLAIN.fullmatch(data):
+        return data
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", data.decode("utf-8", "replace")))
+    return _TO.sub(" to=", text).encode()
 
 
 class Word(NamedTuple):
@@ -45,6 +60,14 @@ class Word(NamedTuple):
     def channel(self) -> str | None:
         """The channel that the word names: one of Harmony's, in any case, in any place."""
         return self.text.lower() if self.text.lower() in CHANNELS else None
+
+    @property
+    def loose_channel(self) -> str | None:
+        """The same, and in a channel's place one with anything around it: `??analysis`."""
+        if self.channel or self.marker != CHANNEL:
+            return self.channel
+        found = _IN_CHANNELS_PLACE.search(self.text)
+        return found[0].lower() if found and self.recipient is None else None
 
     @property
     def names_channel(self) -> bool:
