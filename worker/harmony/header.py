@@ -45,7 +45,7 @@ _USUAL = re.compile(
 """What most headers hold after a marker: not over yet, without a closer look."""
 _UNMARKED, _UNMARKED_WORDS = 64, 2
 """Bytes and words of text that no marker announced, after which it is text."""
-_JSON = re.compile(rb"""\{\s*"[^"\\]*"\s*:|\[\s*(?:"\w|\{\s*")""")
+_JSON = re.compile(rb"""\{\s*"[^"\\]*"\s*:|\[\s*\{\s*"\w""")
 """How arguments begin beyond doubt: a stray `{`, `{}` or `{"` may stand in a header, too."""
 _RECIPIENT_LIKE = re.compile(rb"functions?\b|\bto\b.*=", re.DOTALL)
 _TYPED_MARKER = re.compile(rb"<\|\w*\|>")
