@@ -112,7 +112,11 @@ def test_a_job_that_comes_after_sigterm_is_lost_by_the_sdk_and_retried(plane: Em
 def test_workers_whose_pings_are_missed_count_as_dead_until_they_are_heard(
     plane: Emulation,
 ) -> None:
-    """Nothing is wrong with them: they come back with the first ping."""
+    """Nothing is wrong with them: they come back with the first ping.
+
+    A worker that never pinged cannot miss one, so each has pinged before the fault begins.
+    """
+    eventually(lambda: all(w["pings"] or w["state"] == "exited" for w in plane.workers()))
     plane.set_faults(miss_pings=True)
     eventually(lambda: all(w["state"] in ("unhealthy", "exited") for w in plane.workers()))
     job_id = plane.submit({"words": ["a"]})

@@ -102,6 +102,7 @@ def allowed(mode: str, name: str) -> dict[str, Any]:
         ),
         ({"response_format": SUM}, {"json", "announced"}),
         ({"response_format": {"type": "json_object"}}, {"json", "announced"}),
+        ({"response_format": {"type": "json_object", "schema": None}}, {"json", "announced"}),
         (
             {"response_format": SUM, "tools": TOOLS},
             {"json", "announced", "weather", "bash", "bash_free"},

@@ -94,7 +94,7 @@ def _answer_schema(response_format: Json) -> Json | None:
     if response_format is None or response_format["type"] == "text":
         return None
     if response_format["type"] == "json_object":
-        schema = response_format.get("schema", ANY_OBJECT)
+        schema = response_format.get("schema") or ANY_OBJECT
         return _root(schema) if unsupported(schema) else schema
     wanted = response_format["json_schema"]
     schema = wanted.get("schema")
