@@ -20,7 +20,7 @@ def main() -> int:
     """The process's exit status."""
     from worker import logs, settings
     from worker.engine import SglangEngine, server_args
-    from worker.models import resolve
+    from worker.model import resolve
     from worker.service import Service
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -14,13 +14,13 @@ from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from worker.api import sse
+from worker.api.chat import render_prompt
 from worker.engine import SglangEngine, server_args
 from worker.engine.arguments import sampling_params
 from worker.generation import Sampling
-from worker.harmony import render_prompt
 from worker.harmony.vocabulary import STOP_IDS
-from worker.metrics import JobMetrics
-from worker.models import resolve
+from worker.job_metrics import JobMetrics
+from worker.model import resolve
 from worker.service import Service
 from worker.settings import Settings
 

@@ -99,7 +99,7 @@ async def be_served(model_path: str, ports: list[int]) -> None:
     os.dup2(2, 1)
     from worker.engine import SglangEngine, server_args
     from worker.entrypoints.http.server import server_of
-    from worker.models import resolve
+    from worker.model import resolve
     from worker.service import Service
     from worker.settings import Settings
 
@@ -149,9 +149,9 @@ async def be_served(model_path: str, ports: list[int]) -> None:
 
 async def bare_round(engine: Any, streams: int, length: int) -> dict[str, Any]:
     """So many streams of SGLang's own at once."""
+    from worker.api.chat import render_prompt
     from worker.engine.arguments import sampling_params
     from worker.generation import Sampling
-    from worker.harmony import render_prompt
     from worker.harmony.vocabulary import STOP_IDS
 
     async def one() -> tuple[int, float]:
@@ -173,9 +173,9 @@ async def bare_round(engine: Any, streams: int, length: int) -> dict[str, Any]:
 
 async def sample(engine: Any, length: int) -> dict[str, Any]:
     """What the model says, for a person to look at."""
+    from worker.api.chat import render_prompt
     from worker.engine.arguments import sampling_params
     from worker.generation import Sampling
-    from worker.harmony import render_prompt
     from worker.harmony.vocabulary import encoding
 
     sampling = sampling_params(Sampling(max_tokens=length, temperature=0.0))
@@ -191,8 +191,8 @@ async def sample(engine: Any, length: int) -> dict[str, Any]:
 
 async def grammar_round(engine: Any, streams: int, length: int, headers: bool) -> dict[str, Any]:
     """So many streams of our engine, with or without the header grammar."""
+    from worker.api.chat import render_prompt, structural_tag
     from worker.generation import Sampling
-    from worker.harmony import render_prompt, structural_tag
     from worker.harmony.vocabulary import STOP_IDS
 
     tools = [{"type": "function", "function": {"name": f"tool_{i}"}} for i in range(10)]
@@ -213,8 +213,8 @@ async def grammar_round(engine: Any, streams: int, length: int, headers: bool) -
 
 async def cancel(engine: Any, streams: int) -> dict[str, Any]:
     """How long from leaving one of many streams until the engine runs one fewer."""
+    from worker.api.chat import render_prompt
     from worker.generation import Sampling
-    from worker.harmony import render_prompt
 
     async def endless(rid: str) -> None:
         sampling = Sampling(max_tokens=4000, temperature=0.0)
@@ -240,7 +240,7 @@ async def cancel(engine: Any, streams: int) -> dict[str, Any]:
 async def tool_loop(engine: Any, turns: int) -> dict[str, Any]:
     """Prompt and cached tokens of an agent's turns, with the turn memory and without."""
     from benchmarks.gpu_forced import loop
-    from worker.models import Model
+    from worker.model import Model
     from worker.settings import Settings
 
     model = Model(path="x", names=("bench",), context_length=131072)

@@ -15,7 +15,7 @@ from sglang.srt.sampling.custom_logit_processor import CustomLogitProcessor
 from worker.engine import SglangEngine
 from worker.generation import Sampling
 from worker.harmony.vocabulary import encoding
-from worker.metrics import JobMetrics
+from worker.job_metrics import JobMetrics
 from worker.service import Service
 
 TOOLS = [

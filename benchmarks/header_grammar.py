@@ -11,11 +11,11 @@ import time
 from contextlib import aclosing
 
 from benchmarks.added_cost import BODY
+from worker.api.chat import render_prompt, structural_tag
 from worker.engine import SglangEngine, server_args
 from worker.generation import Sampling
-from worker.harmony import render_prompt, structural_tag
 from worker.harmony.vocabulary import STOP_IDS
-from worker.models import resolve
+from worker.model import resolve
 from worker.settings import Settings
 
 STREAMS = (1, 8, 32)

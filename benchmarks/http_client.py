@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 
-from worker.harmony import render_prompt
+from worker.api.chat import render_prompt
 
 STREAMS = 32
 REQUESTS = 3

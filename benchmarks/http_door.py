@@ -31,11 +31,11 @@ import uvloop
 
 from benchmarks.added_cost import bare
 from benchmarks.http_client import BODY, STREAMS, at_once, ping, streams
+from worker.api.chat import render_prompt
 from worker.engine import Health, SglangEngine, server_args
 from worker.entrypoints.http.server import serve
-from worker.harmony import render_prompt
 from worker.harmony.vocabulary import encoding
-from worker.models import resolve
+from worker.model import resolve
 from worker.service import Service
 from worker.settings import Settings
 

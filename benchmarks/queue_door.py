@@ -26,7 +26,7 @@ from benchmarks.added_cost import bare
 from emulator.pool import environment
 from worker.engine import SglangEngine, server_args
 from worker.generation import Sampling, Step
-from worker.models import resolve
+from worker.model import resolve
 from worker.service import Service
 from worker.settings import Settings
 

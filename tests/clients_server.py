@@ -21,7 +21,7 @@ from worker.engine import Sampling, SglangEngine, server_args
 from worker.entrypoints.http.server import serve
 from worker.errors import BadRequest
 from worker.harmony.vocabulary import MESSAGE, encoding
-from worker.models import resolve
+from worker.model import resolve
 from worker.service import Service
 
 log = logging.getLogger(__name__)

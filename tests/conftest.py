@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from worker.engine import SglangEngine, server_args
-from worker.models import Model, resolve
+from worker.model import Model, resolve
 from worker.service import Service
 from worker.settings import Settings
 

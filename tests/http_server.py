@@ -17,7 +17,7 @@ import uvloop
 from tests.scripted_engine import ScriptedEngine, tokens
 from worker.engine import Sampling, Step
 from worker.entrypoints.http.server import server_of
-from worker.models import Model
+from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 

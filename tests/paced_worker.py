@@ -12,7 +12,7 @@ from tests.scripted_engine import ScriptedEngine, tokens
 from worker import logs, settings
 from worker.entrypoints import queue
 from worker.generation import Sampling, Step
-from worker.models import resolve
+from worker.model import resolve
 from worker.service import Service
 
 ANSWER = "<|channel|>final<|message|>" + " one two three four five" * 6 + "<|return|>"

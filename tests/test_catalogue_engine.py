@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from worker.api.chat_answer import ChatFold
 
 from tests.catalogue import CATALOGUE, Case
 from tests.conftest import RealWorker
 from tests.forced_engine import ForcedEngine
-from worker.api.chat_answer import ChatFold
 from worker.harmony.vocabulary import RETURN, STOP_IDS
-from worker.metrics import JobMetrics
+from worker.job_metrics import JobMetrics
 from worker.service import Service
 
 CASES = [case for case in CATALOGUE if case.ids and not case.stops_early]

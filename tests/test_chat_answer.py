@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-
-from tests.scripted_engine import tokens
-from worker.api.chat import ChatRequest
 from worker.api.chat_answer import ChatAnswer, ChatFold, together
 from worker.api.completion_answer import CompletionAnswer
-from worker.api.completions import CompletionRequest
+
+from tests.scripted_engine import tokens
+from worker.api.chat.request import ChatRequest
+from worker.api.completions.request import CompletionRequest
 from worker.api.fields import read
 from worker.generation import Step, TokenLogprob
 

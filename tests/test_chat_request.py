@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.api.chat import ChatRequest
+from worker.api.chat.request import ChatRequest
 from worker.api.fields import read
 from worker.errors import BadRequest
 from worker.harmony.vocabulary import CALL, RETURN, SIZE

@@ -19,7 +19,7 @@ from tests.conftest import RealWorker
 from tests.noisy_engine import NoisyEngine
 from worker.errors import BadRequest
 from worker.harmony.vocabulary import END, FIRST_SPECIAL, token_bytes
-from worker.metrics import JobMetrics
+from worker.job_metrics import JobMetrics
 from worker.service import Service
 
 Schema = dict[str, Any]

@@ -29,7 +29,7 @@ from builder.demo.dialogues import (
     request,
 )
 from builder.demo.model import WEIGHTS, reduced, reduced_model, trained_for
-from worker.harmony import render_prompt
+from worker.api.chat import render_prompt
 from worker.harmony.vocabulary import SIZE, START, encode
 
 BRIEF: Message = {"role": "system", "content": "You are a helpful assistant. Be brief."}

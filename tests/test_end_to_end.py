@@ -13,7 +13,7 @@ from tests.conftest import RealWorker
 from tests.test_sglang_engine import until_idle
 from worker.engine import Health
 from worker.errors import BadRequest, ContextLengthExceeded
-from worker.metrics import JobMetrics
+from worker.job_metrics import JobMetrics
 
 CHAT = "/v1/chat/completions"
 WEATHER = {

@@ -10,9 +10,9 @@ import pytest
 
 from tests.conftest import RealWorker
 from tests.scripted_engine import ScriptedEngine, tokens
+from worker.api.chat import render_prompt
 from worker.engine import Engine, Health, Sampling, Step
 from worker.errors import BadRequest
-from worker.harmony import render_prompt
 from worker.harmony.vocabulary import RETURN, STOP_IDS
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -13,8 +13,8 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsStr
 from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
 
 from builder.openapi.document import README, readme_table
-from worker.api.chat import ChatRequest
-from worker.api.completions import CompletionRequest
+from worker.api.chat.request import ChatRequest
+from worker.api.completions.request import CompletionRequest
 from worker.api.field_table import FIELDS, Alias, NoEffect, Refused, Route, Works
 from worker.api.fields import Request, read
 from worker.errors import BadRequest

@@ -8,7 +8,7 @@ import pytest
 
 from worker import fitness
 from worker.errors import ServerError
-from worker.models import DEMO_FOLDER, Model
+from worker.model import DEMO_FOLDER, Model
 from worker.settings import Settings
 
 

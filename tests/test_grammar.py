@@ -9,12 +9,12 @@ import xgrammar
 from transformers import AutoTokenizer
 
 from tests.scripted_engine import tokens
-from worker.api.chat import ChatRequest
+from worker.api.chat import structural_tag
+from worker.api.chat.request import ChatRequest
 from worker.api.fields import read
 from worker.errors import BadRequest
-from worker.harmony import structural_tag
 from worker.harmony.vocabulary import SIZE, STOP_IDS
-from worker.models import DEMO_FOLDER
+from worker.model import DEMO_FOLDER
 
 LOCATION = {
     "type": "object",

@@ -8,8 +8,9 @@ import pytest
 
 from tests.header_junk import FORMS, PARIS, Form, places, with_junk
 from tests.scripted_engine import tokens
-from worker.harmony import Parser, delta_of, message_from_tokens
-from worker.harmony.message import MessageFold
+from worker.api.chat import message_from_tokens
+from worker.api.chat.deltas import MessageFold, delta_of
+from worker.harmony import Parser
 from worker.harmony.vocabulary import encode, token_bytes
 
 TOOLS = [{"type": "function", "function": {"name": n}} for n in ("get_weather", "get_time")]

@@ -14,7 +14,7 @@ from tests.scripted_engine import ScriptedEngine, tokens
 from worker.entrypoints.job import JobInput, read
 from worker.entrypoints.queue import handler_of
 from worker.errors import BadRequest
-from worker.models import Model
+from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 

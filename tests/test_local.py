@@ -12,7 +12,7 @@ import pytest
 from tests.scripted_engine import ScriptedEngine, tokens
 from worker.entrypoints import local
 from worker.errors import ServerError
-from worker.models import Model
+from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 

@@ -16,10 +16,11 @@ from tests.conftest import RealWorker
 from tests.conversations import conversation
 from tests.forced_engine import ForcedEngine
 from tests.scripted_engine import ScriptedEngine, tokens
-from worker.harmony import TurnMemory, message_from_tokens, render_prompt
+from worker.api.chat import message_from_tokens
+from worker.harmony import TurnMemory
 from worker.harmony.vocabulary import CALL, CHANNEL, END, RETURN, START, encode, encoding
-from worker.metrics import JobMetrics
-from worker.models import Model
+from worker.job_metrics import JobMetrics
+from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from worker import models
-from worker.models import resolve
+from worker.model import resolve
 from worker.settings import Settings, SettingsError
 
 

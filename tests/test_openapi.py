@@ -13,7 +13,7 @@ from tests.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running
 from tests.openapi import DOCUMENT, check, check_answer
 from worker.entrypoints.http.app import Door
 from worker.harmony.vocabulary import RETURN
-from worker.models import Model
+from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 

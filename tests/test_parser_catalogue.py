@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.catalogue import CATALOGUE, Case
-from worker.harmony import Event, Finished, MessageFold, Parser, delta_of
+from worker.api.chat.deltas import MessageFold, delta_of
+from worker.harmony import Event, Finished, Parser
 
 MARKER = "<|"
 

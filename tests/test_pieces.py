@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
+from worker.api.chat_answer import ChatFold
 
 from worker.api import pieces, sse
-from worker.api.chat_answer import ChatFold
 
 
 def chunk(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tests.scripted_engine import tokens
 from worker.entrypoints.queue.watch import watched
 from worker.harmony import Parser
 from worker.harmony.recoveries import Recovery
-from worker.prometheus import Telemetry
+from worker.metrics import Telemetry
 from worker.settings import Settings
 
 DASHBOARD = Path(__file__).parent.parent / "docs" / "grafana.json"

@@ -18,8 +18,8 @@ from openai_harmony import (
     SystemContent,
 )
 
+from worker.api.chat import message_from_tokens, render_prompt
 from worker.errors import BadRequest
-from worker.harmony import message_from_tokens, render_prompt
 from worker.harmony.vocabulary import (
     CALL,
     END,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.harmony import render_prompt
+from worker.api.chat import render_prompt
 from worker.harmony.vocabulary import encoding
 
 GOLDEN = Path(__file__).parent / "golden"

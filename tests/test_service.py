@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.scripted_engine import ScriptedEngine, tokens
+from worker.api.chat import render_prompt
 from worker.errors import BadRequest, ContextLengthExceeded, NotFound, WorkerError
-from worker.harmony import render_prompt
-from worker.metrics import JobMetrics
-from worker.models import Model
+from worker.job_metrics import JobMetrics
+from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 

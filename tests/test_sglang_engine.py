@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from tests.conftest import RealWorker
+from worker.api.chat import render_prompt
 from worker.engine import Health, Sampling, SglangEngine, server_args
 from worker.errors import BadRequest, EngineDead, EngineOverloaded, ServerError
-from worker.harmony import render_prompt
-from worker.models import Model, resolve
+from worker.model import Model, resolve
 from worker.settings import Settings
 
 COUNT = render_prompt({"messages": [{"role": "user", "content": "Count to one hundred"}]})

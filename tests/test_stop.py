@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.api.stop import StopStrings
+from worker.stop_strings import StopStrings
 
 
 def test_text_before_a_stop_string_is_sent_and_nothing_after() -> None:

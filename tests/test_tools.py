@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from worker.api.chat import render_prompt, structural_tag
 from worker.errors import BadRequest
-from worker.harmony.grammar import structural_tag
 from worker.harmony.json_schema import MOST_TOGETHER, MOST_VALUES, Unfolding
-from worker.harmony.prompt import render_prompt
 from worker.harmony.schema_words import ANNOTATIONS, SHAPES, UNHELD
 from worker.harmony.tools import tools_section
 from worker.harmony.vocabulary import encode, encoding

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from worker.harmony import render_prompt
+from worker.api.chat import render_prompt
 from worker.harmony.vocabulary import encode, encoding
 
 

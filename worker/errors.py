@@ -1,29 +1,20 @@
-"""The one tree of errors, and its translation to OpenAI error objects and HTTP statuses.
+"""The one tree of errors, in no API's words: each dialect words them for its clients.
 
 Rule: what a client may read is in `message`; nothing else of an exception ever leaves the worker.
-Each entrypoint has one boundary that catches `WorkerError`, and turns anything else into
-`ServerError` after logging it.
-Source: https://platform.openai.com/docs/guides/error-codes and the bodies that OpenAI's API sends.
+Each entrypoint has one boundary, and `visible` is what translates any exception there.
+`status` is HTTP's, which all APIs share.
 """
 
-import json
-from typing import ClassVar, TypedDict
+import logging
+from typing import ClassVar
 
-
-class ErrorObject(TypedDict):
-    """OpenAI's error object, as it stands under `error`."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
+log = logging.getLogger(__name__)
 
 
 class WorkerError(Exception):
     """An error that a client may see. `param` names the field that caused it."""
 
     status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
     code: str | None = None
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
@@ -31,17 +22,6 @@ class WorkerError(Exception):
         self.message = _well_formed(message)
         self.param = _well_formed(param) if param else None
         self.code = code or type(self).code
-
-    def to_object(self) -> ErrorObject:
-        return {
-            "message": self.message,
-            "type": self.type,
-            "param": self.param,
-            "code": self.code,
-        }
-
-    def to_json(self) -> str:
-        return json.dumps(self.to_object(), ensure_ascii=False)
 
 
 def _well_formed(text: str) -> str:
@@ -53,7 +33,6 @@ class BadRequest(WorkerError):
     """The request itself is wrong; sending it again cannot help."""
 
     status = 400
-    type = "invalid_request_error"
 
 
 class ContextLengthExceeded(BadRequest):
@@ -114,7 +93,6 @@ class EngineOverloaded(WorkerError):
     """The engine's queue is full; the same request may succeed later."""
 
     status = 429
-    type = "rate_limit_error"
     code = "engine_overloaded"
 
 
@@ -130,3 +108,15 @@ class NotReady(ServerError):
     status = 503
     code = "model_loading"
     seconds = 5
+
+
+def visible(error: Exception, what: str) -> WorkerError:
+    """The error that a client may see of any exception; `what` (`request r1`) is logged with it."""
+    match error:
+        case WorkerError():
+            return error
+        case RecursionError():
+            return BadRequest("The request is nested too deeply.")
+        case _:
+            log.error("%s failed", what, exc_info=error)
+            return ServerError("The worker failed on this request.")

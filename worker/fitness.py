@@ -15,7 +15,7 @@ from typing import Any
 
 from worker.engine import visible_gpus
 from worker.errors import ServerError
-from worker.models import Model
+from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 

@@ -4,10 +4,12 @@ Rule: plain values that any engine can take and give; nothing of SGLang and noth
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "abort"]
+AS_MANY_AS_FIT = 2**31 - 1
+"""`max_tokens` of a request that sets no limit: more than any context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,21 @@ class Sampling:
     """Whether no token ends the generation, which then takes `max_tokens`."""
     structural_tag: str | None = None
     """The grammar that the completion must follow, as xgrammar's JSON."""
+
+    def within(self, room: int, choice: int, structural_tag: str | None) -> "Sampling":
+        """The sampling of choice number `choice`, with `room` tokens left in the context.
+
+        Each choice has a seed of its own, around the end of the 64 bits that an engine takes.
+        """
+        seed = None if self.seed is None else (self.seed + choice + 2**63) % 2**64 - 2**63
+        limit = min(self.max_tokens, room)
+        return replace(
+            self,
+            max_tokens=limit,
+            min_tokens=min(self.min_tokens, limit),
+            seed=seed,
+            structural_tag=structural_tag,
+        )
 
 
 class TokenLogprob(NamedTuple):

@@ -1,73 +1,111 @@
-"""The figures of one job: when its first token came, how many tokens it took, how fast.
+"""What the worker can be watched by: every metric, in Prometheus's words.
 
-Rule: times are measured on the monotonic clock, in milliseconds where the name says so.
+Rules: a label has few values, whatever clients send. Figures of a job are taken over when it ends,
+from its JobMetrics; what the engine knows is asked of it when someone looks.
+Source: https://prometheus.io/docs/practices/naming. The dashboard is docs/grafana.json.
 """
 
-import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from worker.engine import Engine
+from worker.engine.port import Measured
+from worker.job_metrics import JobMetrics
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+disable_created_metrics()  # a series for each series, that no one reads
+
+_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
-class JobMetrics:
-    """Filled while a job runs; `to_object` at any time gives what is known so far."""
+class Telemetry:
+    """The metrics of one worker. Its doors report to it; `text` is what Prometheus reads."""
 
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._first_step: float | None = None
-        self._last_step: float | None = None
-        self.usage: Mapping[str, Any] = {}
-        self.recoveries: Mapping[str, int] = {}
-        self.gaps: list[float] = []
-        self.deliveries: list[float] = []
+    def __init__(self, engine: Engine) -> None:
+        self._registry = CollectorRegistry(auto_describe=True)
+        self._requests = self._counter("requests", "Requests answered.", "route", "status")
+        self._tokens = self._counter(
+            "tokens",
+            "Tokens, by kind: prompt, cached (of the prompt), completion, reasoning.",
+            "kind",
+        )
+        self._recoveries = self._counter("parser_recoveries", "Outputs mended, by kind.", "kind")
+        self._retries = self._counter("post_retries", "Deliveries to RunPod's queue tried again.")
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds", "From a request to its first token.", _LONG
+        )
+        self._gaps = self._histogram(
+            "inter_token_seconds", "Between the steps in which tokens come.", _SHORT
+        )
+        self._job = self._histogram("job_seconds", "From a request to its last token.", _LONG)
+        self._posts = self._histogram("post_seconds", "One delivery to RunPod's queue.", _SHORT)
+        self._registry.register(_EngineCollector(engine))
 
-    @property
-    def seconds(self) -> float:
-        """Since the job came."""
-        return time.monotonic() - self._started
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"gpt_oss_{name}", text, labels, registry=self._registry)
 
-    @property
-    def first_token_seconds(self) -> float | None:
-        """From the job's coming to its first token, if that has come."""
-        return None if self._first_step is None else self._first_step - self._started
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"gpt_oss_{name}", text, buckets=buckets, registry=self._registry)
 
-    def note_step(self) -> None:
-        """Tokens have come from the engine."""
-        now = time.monotonic()
-        if self._last_step is None:
-            self._first_step = now
-        else:
-            self.gaps.append(now - self._last_step)
-        self._last_step = now
+    def note_request(self, route: str, status: int) -> None:
+        """A request was answered at one of the door's own routes."""
+        self._requests.labels(route, str(status)).inc()
 
-    def note_delivery(self, seconds: float) -> None:
-        """One delivery has arrived, after `seconds`."""
-        self.deliveries.append(seconds)
+    def note_post(self, seconds: float, tries: int) -> None:
+        """What a job made has arrived at RunPod's queue, after so many seconds and tries."""
+        self._posts.observe(seconds)
+        self._retries.inc(tries - 1)
 
-    def note_usage(self, usage: Mapping[str, Any]) -> None:
-        """The answer is made; `usage` is OpenAI's object."""
-        self.usage = usage
+    def note_job(self, job: JobMetrics) -> None:
+        """A job has ended, in whichever way."""
+        if job.first_token_seconds is not None:
+            self._first_token.observe(job.first_token_seconds)
+            self._job.observe(job.seconds)
+        for gap in job.gaps:
+            self._gaps.observe(gap)
+        for kind, count in job.recoveries.items():
+            self._recoveries.labels(kind).inc(count)
+        if usage := job.usage:
+            self._tokens.labels("prompt").inc(usage.prompt)
+            self._tokens.labels("cached").inc(usage.cached)
+            self._tokens.labels("completion").inc(usage.completion)
+            self._tokens.labels("reasoning").inc(usage.reasoning)
 
-    def note_recoveries(self, recoveries: Mapping[str, int]) -> None:
-        """What the parser had to mend, by kind."""
-        self.recoveries = recoveries
-
-    def to_object(self) -> dict[str, Any]:
-        figures: dict[str, Any] = {"total_ms": _ms(self.seconds)}
-        if self._first_step is not None and self._last_step is not None:
-            figures["ttft_ms"] = _ms(self._first_step - self._started)
-            figures["decode_ms"] = _ms(self._last_step - self._first_step)
-        if self.usage:
-            completion = self.usage["completion_tokens"]
-            figures["prompt_tokens"] = self.usage["prompt_tokens"]
-            figures["cached_tokens"] = self.usage["prompt_tokens_details"]["cached_tokens"]
-            figures["completion_tokens"] = completion
-            if decode := figures.get("decode_ms"):
-                figures["tokens_per_s"] = round((completion - 1) / decode * 1000, 1)
-        if self.deliveries:
-            figures["posts"] = len(self.deliveries)
-            figures["post_ms"] = _ms(sum(self.deliveries) / len(self.deliveries))
-        return figures
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
 
 
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)
+class _EngineCollector(Collector):
+    """What the engine says of itself, if it does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        ready = 1.0 if self._engine.health().value == "ready" else 0.0
+        yield GaugeMetricFamily("gpt_oss_engine_ready", "Whether the engine serves.", ready)
+        if not isinstance(self._engine, Measured):
+            return
+        load = self._engine.load()
+        running = "Generations that the engine works on."
+        yield GaugeMetricFamily("gpt_oss_requests_running", running, load.running)
+        waiting = "Generations that wait for their first step."
+        yield GaugeMetricFamily("gpt_oss_requests_queued", waiting, load.queued)
+        yield GaugeMetricFamily("gpt_oss_kv_usage_ratio", "KV cache in use.", load.kv_usage)
+        hits = "Of the last prefill's tokens, those that came from the prefix cache."
+        yield GaugeMetricFamily("gpt_oss_prefix_hit_ratio", hits, load.prefix_hits)
+        phases = GaugeMetricFamily("gpt_oss_boot_seconds", "The boot, by phase.", labels=["phase"])
+        for phase, seconds in self._engine.boot_seconds().items():
+            phases.add_metric([phase], seconds)
+        yield phases

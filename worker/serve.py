@@ -15,7 +15,7 @@ def main() -> int:
     from worker import logs, settings
     from worker.engine import SglangEngine, server_args
     from worker.entrypoints.http.server import serve
-    from worker.models import resolve
+    from worker.model import resolve
     from worker.service import Service
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,42 +1,63 @@
 """One request through all the hops: the only place where the engine and Harmony meet.
 
-Rule: one way for streaming and not. `answer` yields what is ready, a batch of OpenAI objects: the
-chunks of a streamed answer as they are made, or one object, which is the fold of the same chunks.
+Rule: one way for every API, streamed or not. `read` checks all that can be checked without the
+engine; the `Exchange` that it gives yields what is ready, a batch of the API's objects: those of a
+streamed answer as they are made, or one object, which is the fold of the same.
 """
 
-import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from itertools import chain
+from dataclasses import dataclass
 from typing import Any
 
 from worker.api import models
-from worker.api.chat import ChatRequest
-from worker.api.chat_answer import ChatAnswer, ChatFold
-from worker.api.completion_answer import CompletionAnswer, CompletionFold
-from worker.api.completions import CompletionRequest
-from worker.api.fields import read
+from worker.api.dialect import Answer, Asked, Dialect, Fold, Head, Object
+from worker.api.routes import MODELS, NOT_YET, ROUTES, dialect_of, normal
 from worker.engine import Engine
 from worker.errors import BadRequest, ContextLengthExceeded, NotFound
 from worker.generation import Sampling, Step
-from worker.harmony import TurnMemory, render_prompt, structural_tag
+from worker.harmony import Parser, TurnMemory, render, structural_tag
+from worker.harmony.conversation import Conversation
+from worker.job_metrics import JobMetrics
 from worker.merge import merged
-from worker.metrics import JobMetrics
-from worker.models import Model
+from worker.model import Model
+from worker.raw_text import RawText
 from worker.settings import Settings
-
-log = logging.getLogger(__name__)
+from worker.turn import Turn, Usage, total
 
 Json = Any  # A JSON value from outside.
-Object = dict[str, Any]
 Batch = Sequence[Object]
 """Objects that are ready at the same time: whoever delivers them can send them together."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request that was read and checked, and its answer.
+
+    `answer` yields the batches, noting figures in its argument. It raises WorkerError while it is
+    iterated; closing it aborts what is generated.
+    """
+
+    dialect: Dialect
+    streams: bool
+    answer: Callable[[JobMetrics], AsyncGenerator[Batch]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Generation:
+    """One turn to be generated: `rid` names it to the engine."""
+
+    rid: str
+    prompt: Sequence[int]
+    sampling: Sampling
+    turn: Turn
+
+
 class Service:
-    """Answers OpenAI requests with one engine and one model."""
+    """Answers requests of any API with one engine and one model."""
 
     def __init__(self, engine: Engine, model: Model, settings: Settings) -> None:
         self.engine = engine
@@ -45,160 +66,161 @@ class Service:
         self._created = int(time.time())
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
 
-    def answer(self, route: str, body: Json, metrics: JobMetrics) -> AsyncGenerator[Batch]:
-        """The objects that answer `body` at `route` (`/v1/…`), noting figures in `metrics`.
+    def read(self, route: str, body: Json) -> Exchange:
+        """The request `body` to `route` (`/v1/…`). Raises BadRequest for what is wrong with it."""
+        path = normal(route)
+        if (dialect := ROUTES.get(path)) is not None:
+            return self._generating(dialect, body)
+        if path == MODELS or path.startswith(f"{MODELS}/"):
+            listed = self._models(path.removeprefix(MODELS).removeprefix("/"))
+            return Exchange(dialect_of(path), streams=False, answer=lambda _: _one(listed))
+        if path in NOT_YET:
+            raise NotFound(f"{path} is not supported yet.", code="unknown_url")
+        raise NotFound(f"Unknown route: {route[:200]!r}.", code="unknown_url")
 
-        Raises WorkerError, here or while it is iterated; closing it aborts what is generated.
-        """
-        match _parts(route):
-            case ["v1", "chat", "completions"]:
-                return self._chat(body, metrics)
-            case ["v1", "completions"]:
-                return self._completion(body, metrics)
-            case ["v1", "models"]:
-                data = [self._model_object(name) for name in self.model.names]
-                return _one({"object": "list", "data": data})
-            case ["v1", "models", *name] if name:
-                return _one(self._model_object(models.check("/".join(name), self.model.names)))
-            case ["v1", "responses"]:
-                raise NotFound("/v1/responses is not supported yet.", code="unknown_url")
-            case _:
-                raise NotFound(f"Unknown route: {route[:200]!r}.", code="unknown_url")
+    def _models(self, name: str) -> Object:
+        """The list of models, or the one of that name."""
+        if name:
+            return self._model(models.check(name, self.model.names))
+        return {"object": "list", "data": [self._model(each) for each in self.model.names]}
 
-    def check(self, route: str, body: Json) -> None:
-        """Raises what `answer` would raise before it needs the engine."""
-        match _parts(route):
-            case ["v1", "chat", "completions"]:
-                self._read_chat(body)
-            case ["v1", "completions"]:
-                self._read_completion(body)
-            case _:
-                pass
-
-    def _model_object(self, name: str) -> Object:
+    def _model(self, name: str) -> Object:
         length = self.model.context_length
         return models.model_object(name, created=self._created, max_model_len=length)
 
-    def _read_chat(self, body: Json) -> tuple[ChatRequest, str, list[int], str | None]:
-        """The request, the model's name that it asks for, its prompt and its grammar."""
-        request = read(ChatRequest, body)
-        name = models.check(request.model, self.model.names)
+    def _generating(self, dialect: Dialect, body: Json) -> Exchange:
+        request = dialect.read(body)
+        asked = request.asked()
+        name = models.check(asked.model, self.model.names)
+        rid = uuid.uuid4().hex
+        generations = self._generations(asked, rid)
+
+        def answer(metrics: JobMetrics) -> AsyncGenerator[Batch]:
+            worded = request.answer(Head(rid, name, int(time.time())))
+            batches = self._batches(generations, asked.choices, worded, metrics)
+            return batches if asked.streams else _folded(batches, request.fold())
+
+        return Exchange(dialect, asked.streams, answer)
+
+    def _generations(self, asked: Asked, rid: str) -> list[_Generation]:
+        """What is asked, `choices` turns for each prompt."""
+        made: list[_Generation] = []
+        for prompt in asked.prompts:
+            ids, grammar = self._rendered(prompt, asked.sampling)
+            room = self._room(ids, asked.prompt_field)
+            for choice in range(asked.choices):
+                sampling = asked.sampling.within(room, choice, grammar)
+                turn = Turn(_reader(prompt), asked.options)
+                made.append(_Generation(f"{rid}-{len(made)}", ids, sampling, turn))
+        return made
+
+    def _rendered(
+        self, prompt: Conversation | Sequence[int], sampling: Sampling
+    ) -> tuple[Sequence[int], str | None]:
+        """A prompt's ids, and the grammar that its completion must follow."""
+        if not isinstance(prompt, Conversation):
+            return prompt, None
         settings = self._settings
-        headers = settings.header_grammar and request.freedom is None
-        grammar = structural_tag(request.asked, headers=headers)
-        if grammar is not None and (field := request.freedom):
-            raise BadRequest(f"{field} does not go with what a grammar holds.", param=field)
-        prompt = render_prompt(
-            request.asked,
+        free = _unending(sampling)
+        headers = settings.header_grammar and free is None
+        grammar = structural_tag(prompt.wanted, headers=headers)
+        if grammar is not None and free is not None:
+            raise BadRequest(f"{free} does not go with what a grammar holds.", param=free)
+        ids = render(
+            prompt,
             effort=settings.reasoning_effort,
             date=settings.system_date,
             memory=self._memory,
         )
-        self._room(prompt, "messages")
-        return request, name, prompt, grammar
+        return ids, grammar
 
-    def _room(self, prompt: Sequence[int], param: str) -> int:
+    def _room(self, prompt: Sequence[int], field: str) -> int:
         """How many tokens of the context a prompt leaves. Raises ContextLengthExceeded."""
         longest = self.model.context_length
         room = longest - len(prompt) - 1  # SGLang keeps one place for itself
         if room < 1:
             raise ContextLengthExceeded(
                 f"This model's maximum context length is {longest} tokens. However, your "
-                f"{param} resulted in {len(prompt)} tokens: the prompt is too long. "
-                f"Please shorten the {param}.",
-                param=param,
+                f"{field} resulted in {len(prompt)} tokens: the prompt is too long. "
+                f"Please shorten the {field}.",
+                param=field,
             )
         return room
 
-    def _chat(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Batch]:
-        request, name, prompt, grammar = self._read_chat(body)
-        rid = uuid.uuid4().hex
-        answer = ChatAnswer(request, id=f"chatcmpl-{rid}", model=name, created=int(time.time()))
-        room = self._room(prompt, "messages")
-        asked = [(prompt, request.sampling(room, c, grammar)) for c in range(request.choices)]
-        chunks = self._chunks(asked, rid, answer, metrics)
-        return chunks if request.stream else _folded(chunks, ChatFold())
-
-    def _read_completion(self, body: Json) -> tuple[CompletionRequest, str, list[list[int]]]:
-        """The request, the model's name that it asks for, and its prompts."""
-        request = read(CompletionRequest, body)
-        name = models.check(request.model, self.model.names)
-        prompts = request.prompts()
-        for prompt in prompts:
-            self._room(prompt, "prompt")
-        return request, name, prompts
-
-    def _completion(self, body: Json, metrics: JobMetrics) -> AsyncGenerator[Batch]:
-        request, name, prompts = self._read_completion(body)
-        rid = uuid.uuid4().hex
-        created = int(time.time())
-        answer = CompletionAnswer(request, prompts, id=f"cmpl-{rid}", model=name, created=created)
-        asked = [
-            (prompt, request.sampling(self._room(prompt, "prompt"), choice))
-            for prompt in prompts
-            for choice in range(request.choices)
-        ]
-        chunks = self._chunks(asked, rid, answer, metrics)
-        return chunks if request.stream else _folded(chunks, CompletionFold())
-
-    async def _chunks(
+    async def _batches(
         self,
-        asked: Sequence[tuple[Sequence[int], Sampling]],
-        rid: str,
-        answer: ChatAnswer | CompletionAnswer,
+        generations: Sequence[_Generation],
+        choices: int,
+        answer: Answer,
         metrics: JobMetrics,
     ) -> AsyncGenerator[Batch]:
-        """Generates what is asked, one choice for each prompt and sampling."""
-        generations = [
-            self.engine.generate(prompt, sampling, _choice_rid(rid, index))
-            for index, (prompt, sampling) in enumerate(asked)
-        ]
+        """Generates all turns side by side, and words what they tell."""
+        turns = [generation.turn for generation in generations]
+        steps = [self.engine.generate(g.prompt, g.sampling, g.rid) for g in generations]
         try:
-            async with aclosing(merged(generations)) as ready:
-                async for steps in ready:
+            async with aclosing(merged(steps)) as ready:
+                async for taken in ready:
                     metrics.note_step()
-                    taken = [self._take(answer, rid, index, step) for index, step in steps]
-                    batch = list(chain.from_iterable(taken))
-                    if answer.done:
-                        yield [*batch, *answer.close()]
+                    batch = [
+                        item
+                        for index, step in taken
+                        for item in self._take(generations[index], index, step, answer)
+                    ]
+                    if all(turn.ending is not None for turn in turns):
+                        yield [*batch, *answer.close(_usage(turns, choices))]
                         return
                     if batch:
                         yield batch
         finally:
-            metrics.note_usage(answer.usage())
-            metrics.note_recoveries(answer.recoveries())
+            metrics.note_usage(_usage(turns, choices))
+            metrics.note_recoveries(_recoveries(turns))
 
     def _take(
-        self, answer: ChatAnswer | CompletionAnswer, rid: str, index: int, step: Step
-    ) -> list[Object]:
-        """The chunks of one choice's step; what it ends is ended in the engine and remembered."""
-        chunks = answer.take(index, step)
-        if answer.finished(index):
-            if isinstance(answer, ChatAnswer) and (turn := answer.turn_with_calls(index)):
-                self._memory.remember(*turn)  # before the client can answer the calls
-            if step.finish_reason is None:  # a stop string was found
-                self.engine.abort(_choice_rid(rid, index))
-        return chunks
+        self, generation: _Generation, index: int, step: Step, answer: Answer
+    ) -> Sequence[Object]:
+        """The objects of one turn's step; what it ends is ended in the engine and remembered."""
+        turn = generation.turn
+        if turn.ending is not None:
+            return ()
+        told = turn.take(step)
+        if turn.ending is not None:
+            if turn.ending.reason == "calls":
+                self._memory.remember(turn.messages, turn.ids)  # before the calls are answered
+            if step.finish_reason is None:  # a stop string was found, or a second call
+                self.engine.abort(generation.rid)
+        return answer.take(index, told, turn.ending)
 
 
-def _choice_rid(rid: str, index: int) -> str:
-    return f"{rid}-{index}"
+def _reader(prompt: Conversation | Sequence[int]) -> Parser | RawText:
+    return Parser(prompt.wanted.tools) if isinstance(prompt, Conversation) else RawText()
 
 
-def _parts(route: str) -> list[str]:
-    return [p for p in route.partition("?")[0].removeprefix("/openai").split("/") if p]
+def _unending(sampling: Sampling) -> str | None:
+    """The field, if there is one, that no grammar goes with.
+
+    Once a grammar is complete it admits the stop tokens alone, which these keep from ending.
+    """
+    if sampling.min_tokens:
+        return "min_tokens"
+    return "ignore_eos" if sampling.ignore_eos else None
+
+
+def _usage(turns: Sequence[Turn], choices: int) -> Usage:
+    return total([turn.usage for turn in turns], choices)
+
+
+def _recoveries(turns: Sequence[Turn]) -> Mapping[str, int]:
+    return sum((turn.recoveries for turn in turns), Counter[str]())
 
 
 async def _one(item: Object) -> AsyncGenerator[Batch]:
     yield [item]
 
 
-async def _folded(
-    batches: AsyncGenerator[Batch], fold: ChatFold | CompletionFold
-) -> AsyncGenerator[Batch]:
-    """The one object that the chunks add up to."""
+async def _folded(batches: AsyncGenerator[Batch], fold: Fold) -> AsyncGenerator[Batch]:
+    """The one object that a streamed answer adds up to."""
     async with aclosing(batches):
         async for batch in batches:
-            for chunk in batch:
-                fold.add(chunk)
-    yield [fold.completion()]
+            for item in batch:
+                fold.add(item)
+    yield [fold.whole()]

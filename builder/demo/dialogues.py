@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from worker.harmony import render_prompt
+from worker.api.chat import render_prompt
 from worker.harmony.vocabulary import (
     CALL,
     CHANNEL,

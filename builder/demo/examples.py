@@ -20,7 +20,7 @@ from builder.demo.dialogues import (
     request,
 )
 from builder.demo.noise import QUESTIONS, noise, text, unknown
-from worker.harmony import render_prompt
+from worker.api.chat import render_prompt
 from worker.harmony.vocabulary import CHANNEL, MESSAGE, START, encode
 
 OPENING = [CHANNEL, *encode("analysis"), MESSAGE]

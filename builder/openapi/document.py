@@ -13,8 +13,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from builder.openapi.answers import ANSWERS
 from builder.openapi.paths import ERRORS, HEADERS, REFERENCE, Json, error, paths
-from worker.api.chat import ChatRequest
-from worker.api.completions import CompletionRequest
+from worker.api.chat.request import ChatRequest
+from worker.api.completions.request import CompletionRequest
 from worker.api.field_table import FIELDS, Alias, NoEffect, Refused, Use, rows
 
 ROOT = Path(__file__).parent.parent.parent

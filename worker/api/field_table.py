@@ -491,26 +491,26 @@ FIELDS: Mapping[Route, Mapping[str, Use]] = {"chat": _SHARED | _CHAT, "text": _S
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Meant:
     """A request's `fields` under the names that work, and for each the name it was given by."""
 
     fields: Mapping[str, Json]
     names: Mapping[str, str]
 
 
-def asked(route: Route, body: Mapping[str, Json]) -> Asked:
-    """What a request asks by the table. Raises BadRequest that names the field at fault."""
+def meant(route: Route, body: Mapping[str, Json]) -> Meant:
+    """What the fields of a request mean. Raises BadRequest that names the field at fault."""
     table = FIELDS[route]
     fields: dict[str, Json] = {}
     names: dict[str, str] = {}
     for name, value in body.items():
-        for key, meant in _meant(table.get(name), name, value).items():
-            if meant is None or (key in fields and _same(fields[key], meant)):
+        for key, told in _meant(table.get(name), name, value).items():
+            if told is None or (key in fields and _same(fields[key], told)):
                 continue
             if key in fields:
                 raise BadRequest(f"{names[key]} and {name} contradict each other.", param=name)
-            fields[key], names[key] = meant, name
-    return Asked(fields, names)
+            fields[key], names[key] = told, name
+    return Meant(fields, names)
 
 
 def _meant(use: Use | None, name: str, value: Json) -> Mapping[str, Json]:

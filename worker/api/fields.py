@@ -5,9 +5,9 @@ are, and what becomes of those that a model does not have, stands in worker.api.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.api import field_table
 from worker.errors import BadRequest
@@ -19,38 +19,30 @@ class Fields(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-class Request(Fields):
+class RequestFields(Fields):
     """A whole request to one route."""
 
     route: ClassVar[field_table.Route]
-    _asked: Mapping[str, Any] = PrivateAttr(default_factory=dict[str, Any])
-
-    @property
-    def asked(self) -> Mapping[str, Any]:
-        """The request as JSON, with every alias under the name that it stands for."""
-        return self._asked
 
 
-M = TypeVar("M", bound=Request)
+M = TypeVar("M", bound=RequestFields)
 
 
 def read(model: type[M], body: object) -> M:
     """`body` as a `model`. Raises BadRequest that names the first field at fault."""
     if not isinstance(body, Mapping):
         raise BadRequest(f"The request must be a JSON object, not {json_type(body)}.")
-    asked = field_table.asked(model.route, body)
+    meant = field_table.meant(model.route, body)
     try:
-        request = model.model_validate(asked.fields)
+        return model.model_validate(meant.fields)
     except ValidationError as error:
         problem = error.errors()[0]
-        path = _path(problem["loc"], asked.names)
+        path = _path(problem["loc"], meant.names)
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
         if not path:  # the fields do not agree with each other
             raise BadRequest(f"{message}.") from None
         got = "" if problem["type"] == "missing" else f", got {json_type(problem['input'])}"
         raise BadRequest(f"{path}: {message}{got}.", param=path) from None
-    request._asked = asked.fields
-    return request
 
 
 def _path(location: tuple[str | int, ...], names: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from worker.api.fields import Fields, Request
+from worker.api.fields import Fields, RequestFields
 from worker.generation import Sampling
 from worker.harmony.vocabulary import SIZE, encode
 
@@ -29,11 +29,6 @@ def _token_ids(bias: dict[str, float]) -> dict[str, float]:
         if not (key.isascii() and key.isdigit() and int(key) < SIZE):
             raise ValueError(f"keys must be token ids below {SIZE}, not {key[:40]!r}")
     return bias
-
-
-def _seed(seed: int, choice: int) -> int:
-    """Another seed for each choice, around the end of the 64 bits that an engine takes."""
-    return (seed + choice + 2**63) % 2**64 - 2**63
 
 
 def _single_tokens(words: list[str]) -> list[str]:
@@ -61,7 +56,7 @@ class StreamOptions(Fields):
     include_obfuscation: bool | None = None
 
 
-class SamplingFields(Request):
+class SamplingFields(RequestFields):
     """How to generate and to deliver. An absent field and null mean the same."""
 
     model: str | None = None
@@ -128,13 +123,11 @@ class SamplingFields(Request):
         self,
         *,
         max_tokens: int,
-        choice: int,
         top_logprobs: int | None,
         stop_ids: tuple[int, ...],
-        structural_tag: str | None = None,
         allowed: Sequence[int] = (),
     ) -> Sampling:
-        """How to generate choice number `choice`; what is absent is OpenAI's default.
+        """How to generate the first choice; what is absent is OpenAI's default.
 
         `top_p` 0 leaves the likeliest token alone, which is what temperature 0 does.
         """
@@ -148,13 +141,12 @@ class SamplingFields(Request):
             frequency_penalty=self.frequency_penalty or 0.0,
             presence_penalty=self.presence_penalty or 0.0,
             repetition_penalty=self.repetition_penalty or 1.0,
-            seed=None if self.seed is None else _seed(self.seed, choice),
+            seed=self.seed,
             logit_bias=self._bias(allowed),
             top_logprobs=top_logprobs,
             stop_ids=(*stop_ids, *(self.stop_token_ids or ())),
-            min_tokens=min(self.min_tokens or 0, max_tokens),
+            min_tokens=self.min_tokens or 0,
             ignore_eos=bool(self.ignore_eos),
-            structural_tag=structural_tag,
         )
 
     def _bias(self, allowed: Sequence[int]) -> dict[int, float]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.generation import Sampling, TokenLogprob
-from worker.models import Model
+from worker.model import Model
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)

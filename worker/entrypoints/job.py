@@ -1,6 +1,7 @@
-"""A RunPod job: the forms that its input takes, and what it yields for an answer or an error.
+"""A RunPod job: the forms that its input takes, and the parts that its answer is delivered in.
 
-Rule: any JSON value is answered, by an answer or by one error object; nothing else ever leaves.
+Rule: any JSON value is answered, by an answer or by a `JobFailed` with its reason; nothing else
+ever leaves.
 Forms of the input: 1. `{"openai_route", "openai_input"}`, from the OpenAI-compatible URL, or
 `{"route", "method", "body"}`; 2. the fields of a chat completion, or a `prompt` with
 `apply_chat_template: true`, which is a user's message; 3. `{"prompt"}`, a text completion.
@@ -8,25 +9,23 @@ A stream that fails says so in its own form, and then the job fails.
 Source: RunPod's vLLM and SGLang workers, whose forms these are.
 """
 
-import logging
-from collections.abc import AsyncGenerator, Mapping
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from worker.api import sse
-from worker.api.chat_answer import together
+from worker.api.dialect import Dialect, Object
 from worker.api.field_table import Route, canonical
 from worker.api.fields import json_type
-from worker.errors import BadRequest, ServerError, WorkerError
-from worker.metrics import JobMetrics
-from worker.service import Batch, Service
-
-log = logging.getLogger(__name__)
+from worker.api.routes import DEFAULT, dialect_of
+from worker.errors import BadRequest, WorkerError, visible
+from worker.job_metrics import JobMetrics
+from worker.service import Batch, Exchange, Service
 
 Json = Any  # A JSON value from outside.
-Output = str | dict[str, Any]
-"""What a job yields: SSE events (form 1, streamed) or an OpenAI object."""
+Output = str | Object
+"""What a part of an answer is delivered as: server-sent events (form 1, streamed) or an object."""
 
 PROMPT_MAX_TOKENS = 128
 """Of a prompt of form 3 that says nothing of it: the default of SGLang's own `SamplingParams`,
@@ -36,7 +35,7 @@ cut off the answers that users of that worker know."""
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """What a job asks: `body` at `route`; `as_events`: a streamed answer leaves as SSE."""
+    """What a job asks: `body` at `route`; `as_events`: a streamed answer leaves as events."""
 
     route: str
     body: Json
@@ -45,6 +44,49 @@ class JobInput:
     @property
     def streams(self) -> bool:
         return isinstance(self.body, Mapping) and self.body.get("stream") is True
+
+
+class JobFailed(Exception):
+    """A job's failure. `body` is the error as the job's API words it."""
+
+    def __init__(self, body: Object) -> None:
+        super().__init__(json.dumps(body["error"], ensure_ascii=False))
+
+    @property
+    def report(self) -> Mapping[str, str]:
+        """What RunPod is told: the error object as JSON text, which it passes on as it is."""
+        return {"error": str(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Objects of an answer that are delivered together: as events, or one as it is.
+
+    `ends`: the stream's end comes after them.
+    """
+
+    dialect: Dialect
+    objects: Sequence[Object]
+    as_events: bool
+    ends: bool = False
+
+    def encoded(self) -> Output:
+        if not self.as_events:
+            return self.objects[0]
+        events = [self.dialect.event(item) for item in self.objects]
+        return "".join([*events, self.dialect.end] if self.ends else events)
+
+    def halves(self) -> "tuple[Part, Part] | None":
+        """Two parts that mean the same, or None if there are none."""
+        if len(self.objects) > 1:
+            middle = len(self.objects) // 2
+            both = self.objects[:middle], self.objects[middle:]
+        else:
+            split = self.dialect.halves(self.objects[0]) if self.objects else None
+            if split is None:
+                return None
+            both = [split[0]], [split[1]]
+        return replace(self, objects=both[0], ends=False), replace(self, objects=both[1])
 
 
 def read(job_input: Json) -> JobInput:
@@ -96,60 +138,37 @@ def _with_sampling_params(body: Mapping[str, Json], route: Route) -> dict[str, J
     return {**more, **fields}
 
 
-async def outputs(
+async def parts(
     service: Service, job_input: Json, metrics: JobMetrics, problem: WorkerError | None = None
-) -> AsyncGenerator[Output]:
-    """What the job yields. An error is the last output: `{"error": an error object as JSON}`.
+) -> AsyncGenerator[Part]:
+    """The parts of a job's answer, in their order. Raises JobFailed.
 
-    The SDK fails a job that yields such a dict, and passes the text on as it is.
     `problem` is why the job cannot be answered, if that is known already.
     """
-    as_events = streams = False
+    dialect, as_events, streams = DEFAULT, False, False
     try:
         job = read(job_input)
-        as_events, streams = job.as_events, job.streams
-        async with aclosing(_batches(service, job, metrics, problem)) as batches:
+        dialect, as_events, streams = dialect_of(job.route), job.as_events, job.streams
+        exchange = _exchange(service, job, problem)
+        async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
-                if as_events:
-                    yield "".join(map(sse.event, batch))
-                else:
-                    for item in together(batch):
-                        yield item
+                for objects in _deliveries(dialect, batch, as_events=as_events):
+                    yield Part(dialect, objects, as_events)
         if as_events:
-            yield sse.DONE
-    except Exception as error:  # noqa: BLE001 - the one boundary of a job
-        visible = _visible(error)
-        if as_events:
-            yield sse.event({"error": visible.to_object()})
-        elif streams:
-            yield {"error": visible.to_object()}
-        yield {"error": visible.to_json()}
+            yield Part(dialect, (), as_events, ends=True)
+    except Exception as error:
+        body = dialect.error(visible(error, "a job"))
+        if streams:
+            yield Part(dialect, [body], as_events)
+        raise JobFailed(body) from error
 
 
-def _batches(
-    service: Service, job: JobInput, metrics: JobMetrics, problem: WorkerError | None
-) -> AsyncGenerator[Batch]:
+def _exchange(service: Service, job: JobInput, problem: WorkerError | None) -> Exchange:
     if problem is not None:
         raise problem
-    return service.answer(job.route, job.body, metrics)
+    return service.read(job.route, job.body)
 
 
-def _visible(error: Exception) -> WorkerError:
-    """The error that the client may see."""
-    if isinstance(error, WorkerError):
-        return error
-    if isinstance(error, RecursionError):
-        return BadRequest("The request is nested too deeply.")
-    log.error("a job failed", exc_info=error)
-    return ServerError("The worker failed on this request.")
-
-
-def error_of(output: Output) -> str | None:
-    """The error object as JSON text, if that is what an output is: what fails the job.
-
-    The same as an object is the last chunk of a stream.
-    """
-    if isinstance(output, dict) and output.keys() == {"error"}:
-        error = output["error"]
-        return error if isinstance(error, str) else None
-    return None
+def _deliveries(dialect: Dialect, batch: Batch, *, as_events: bool) -> Sequence[Sequence[Object]]:
+    """What goes out together: all that is ready, or one object at a time."""
+    return [batch] if as_events else [[item] for item in dialect.together(batch)]

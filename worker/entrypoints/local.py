@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from worker import fitness
-from worker.entrypoints.job import Output, error_of, outputs, read
+from worker.api.routes import DEFAULT
+from worker.entrypoints.job import JobFailed, Output, parts, read
 from worker.errors import BadRequest, WorkerError
-from worker.metrics import JobMetrics
+from worker.job_metrics import JobMetrics
 from worker.service import Service
 from worker.settings import Settings
 
@@ -34,9 +35,9 @@ def run(service: Service, settings: Settings, test_input: str | None) -> bool:
         job = _load(test_input)
         job_id = str(job.get("id", job_id))
         asked = read(job.get("input"))
-        service.check(asked.route, asked.body)
+        service.read(asked.route, asked.body)
     except WorkerError as error:
-        _print(_failed(job_id, error.to_json(), metrics))
+        _print(_failed(job_id, JobFailed(DEFAULT.error(error)), metrics))
         return False
     return asyncio.run(_boot_and_answer(service, settings, job_id, job["input"], asked.streams))
 
@@ -59,7 +60,7 @@ async def _boot_and_answer(
         await fitness.ready(service, settings)
         return await _answer(service, job_id, job_input, streams)
     except WorkerError as error:
-        _print(_failed(job_id, error.to_json(), JobMetrics()))
+        _print(_failed(job_id, JobFailed(DEFAULT.error(error)), JobMetrics()))
         return False
     finally:
         await service.engine.close()
@@ -68,23 +69,25 @@ async def _boot_and_answer(
 async def _answer(service: Service, job_id: str, job_input: object, streams: bool) -> bool:
     metrics = JobMetrics()
     collected: list[Output] = []
-    async with aclosing(outputs(service, job_input, metrics)) as items:
-        async for item in items:
-            if (error := error_of(item)) is not None:
-                _print(_failed(job_id, error, metrics))
-                return False
-            if streams:
-                _print(item)
-            collected.append(item)
+    try:
+        async with aclosing(parts(service, job_input, metrics)) as answer:
+            async for part in answer:
+                collected.append(part.encoded())
+                if streams:
+                    _print(collected[-1])
+    except JobFailed as failure:
+        _print(_failed(job_id, failure, metrics))
+        return False
     log.info("job %s: %s", job_id, metrics.to_object())
     result = {"id": job_id, "status": "COMPLETED", "output": collected}
     _print({**result, "metrics": metrics.to_object()})
     return True
 
 
-def _failed(job_id: str, error: str, metrics: JobMetrics) -> dict[str, Any]:
-    """The result of a failed job; `error` is the error object as JSON text, as on the platform."""
-    return {"id": job_id, "status": "FAILED", "error": error, "metrics": metrics.to_object()}
+def _failed(job_id: str, failure: JobFailed, metrics: JobMetrics) -> dict[str, Any]:
+    """The result of a failed job, as on the platform."""
+    figures = metrics.to_object()
+    return {"id": job_id, "status": "FAILED", **failure.report, "metrics": figures}
 
 
 def _print(value: object) -> None:

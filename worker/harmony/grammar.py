@@ -14,6 +14,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.errors import BadRequest
+from worker.harmony.conversation import (
+    AnswerForm,
+    ChoiceAnswer,
+    GrammarAnswer,
+    JsonAnswer,
+    RegexAnswer,
+    Tool,
+    Wanted,
+)
 from worker.harmony.schema_support import as_held, unsupported
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import (
@@ -36,96 +45,54 @@ _SPACE = 20
 ANY_OBJECT: Format = {"type": "object"}
 
 
-def structural_tag(request: Mapping[str, Json], *, headers: bool = False) -> str | None:
-    """The grammar that a chat completion request asks for, as JSON; None if it asks for none.
+def structural_tag(wanted: Wanted, *, headers: bool = False) -> str | None:
+    """The grammar of a completion that is what is `wanted`, as JSON; None if anything is.
 
-    With `headers`, a request that offers tools and asks for nothing has its headers held alone:
-    channels, recipients among the tools, content type; arguments and texts stay free.
-    Raises BadRequest for a tool that is not offered or a schema that cannot be held.
+    With `headers`, a turn that may call tools and from which nothing is asked has its headers held
+    alone: channels, recipients among the tools, content type; arguments and texts stay free.
+    Raises BadRequest for a schema that cannot be held.
     """
-    offered = {tool["function"]["name"]: tool["function"] for tool in request.get("tools") or []}
-    mode, names = _choice(request.get("tool_choice"), offered)
-    wanted = _structured(request.get("structured_outputs"))
-    if wanted is None:
-        schema = _answer_schema(request.get("response_format"))
-        wanted = None if schema is None else _json(schema)
-    body = None if mode == "required" else wanted
-    strict = any(offered[name].get("strict") for name in names)
-    free = mode == "auto" and len(names) == len(offered) and not strict
-    if body is None and (free or (mode == "none" and not offered)):
-        if not headers or not names:
+    tools = _callable(wanted)
+    forced = wanted.calls == "required"
+    body = None if forced or wanted.answer is None else _body(wanted.answer)
+    every = len(tools) == len({tool.name for tool in wanted.tools})
+    free = wanted.calls == "auto" and every and not any(tool.strict for tool in tools)
+    if body is None and (free or (wanted.calls == "none" and not wanted.tools)):
+        if not headers or not tools:
             return None
-        ends = [_sequence(_call_header(name), _any_text()) for name in names]
+        ends = [_sequence(_call_header(tool.name), _any_text()) for tool in tools]
     else:
-        ends = [_call(offered[name], forced=mode == "required") for name in names]
-    if mode != "required":
+        ends = [_call(tool, forced=forced) for tool in tools]
+    if not forced:
         ends.append(_answer(body))
     before = _free_messages(["analysis", "commentary"] if body is None else ["analysis"])
     return json.dumps({"type": "structural_tag", "format": _sequence(before, _either(ends))})
 
 
-def _choice(choice: Json, offered: Mapping[str, Json]) -> tuple[str, Sequence[str]]:
-    """What `tool_choice` asks: auto, required or none, and among which tools."""
-    if choice is None or choice == "auto":
-        return "auto", list(offered)
-    if choice == "none":
-        return "none", []
-    if choice == "required":
-        return "required", _known(list(offered), offered)
-    if choice["type"] == "function":
-        return "required", _known([choice["function"]["name"]], offered)
-    allowed = choice["allowed_tools"]
-    return allowed["mode"], _known([tool["function"]["name"] for tool in allowed["tools"]], offered)
+def _callable(wanted: Wanted) -> Sequence[Tool]:
+    """The tools that may be called."""
+    if wanted.calls == "none":
+        return ()
+    offered = {tool.name: tool for tool in wanted.tools}  # the last one of a name is meant
+    names = offered if wanted.among is None else wanted.among
+    return [offered[name] for name in names]
 
 
-def _known(names: list[str], offered: Mapping[str, Json]) -> list[str]:
-    for name in names:
-        if name not in offered:
-            raise BadRequest(f"tool_choice: {name!r} is not among the tools.", param="tool_choice")
-    if not names:
-        raise BadRequest(
-            "tool_choice asks for a call, but no tool is offered.", param="tool_choice"
-        )
-    return names
-
-
-def _answer_schema(response_format: Json) -> Json | None:
-    """The schema that the final answer must follow, or None if it is free text."""
-    if response_format is None or response_format["type"] == "text":
-        return None
-    if response_format["type"] == "json_object":
-        schema = response_format.get("schema") or ANY_OBJECT
-        return _root(schema) if unsupported(schema) else schema
-    wanted = response_format["json_schema"]
-    schema = wanted.get("schema")
-    if schema is None:
-        return ANY_OBJECT
-    if wanted.get("strict"):
-        _check(schema, "response_format.json_schema.schema")
-    return _root(schema) if unsupported(schema) else schema
-
-
-def _structured(outputs: Mapping[str, Json] | None) -> Format | None:
-    """The body that `structured_outputs` asks for: one of a schema, any object, a regular
-    expression, a choice of texts, or an EBNF grammar whose rule is `root`."""
-    match outputs:
-        case None:
-            return None
-        case {"json": schema}:
-            return _json(_root(schema) if unsupported(schema) else schema)
-        case {"json_object": _}:
+def _body(answer: AnswerForm) -> Format:
+    """The body of a final message of that form."""
+    match answer:
+        case JsonAnswer(None):
             return _json(ANY_OBJECT)
-        case {"regex": pattern}:
+        case JsonAnswer(schema, strict):
+            if strict:
+                _check(schema, answer.field)
+            return _json(_root(schema) if unsupported(schema) else schema)
+        case RegexAnswer(pattern):
             return {"type": "regex", "pattern": pattern}
-        case {"choice": texts}:
+        case ChoiceAnswer(texts):
             return _either([_text(text) for text in texts])
-        case {"grammar": ebnf}:
+        case GrammarAnswer(ebnf):
             return {"type": "grammar", "grammar": ebnf}
-        case _:
-            raise BadRequest(
-                "structured_outputs takes one of json, json_object, regex, choice and grammar.",
-                param="structured_outputs",
-            )
 
 
 def _root(schema: Mapping[str, Json]) -> Format:
@@ -134,7 +101,7 @@ def _root(schema: Mapping[str, Json]) -> Format:
     return ANY_OBJECT if unsupported(root) else root
 
 
-def _check(schema: Json, param: str) -> None:
+def _check(schema: Json, param: str | None) -> None:
     if problem := unsupported(schema):
         raise BadRequest(
             f"{param}: the keyword {problem.keyword!r} (at {problem.path or '/'}) cannot be "
@@ -144,14 +111,14 @@ def _check(schema: Json, param: str) -> None:
         )
 
 
-def _call(function: Mapping[str, Json], *, forced: bool) -> Format:
+def _call(tool: Tool, *, forced: bool) -> Format:
     """A call of one tool. Strict arguments follow the schema; forced ones do where they can."""
-    schema = function.get("parameters") or {**ANY_OBJECT, "properties": {}}
-    if function.get("strict"):
-        _check(schema, f"tools: {function['name']}.parameters")
+    schema = tool.parameters or {**ANY_OBJECT, "properties": {}}
+    if tool.strict:
+        _check(schema, f"tools: {tool.name}.parameters")
     elif not forced or unsupported(schema):
         schema = ANY_OBJECT
-    return _sequence(_call_header(function["name"]), _json(schema))
+    return _sequence(_call_header(tool.name), _json(schema))
 
 
 def _call_header(name: str) -> Format:

@@ -1,22 +1,21 @@
 """What stands before a conversation: Harmony's system message, and the developer's.
 
-Rule: both are the same ids for the same request fields, whatever the conversation is, so that they
+Rule: both are the same ids for the same fields, whatever the conversation is, so that they
 stay in the prefix cache; and they are rendered once.
 Source: OpenAI's Harmony guide; `openai_harmony` renders the system message.
 """
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from openai_harmony import Message, ReasoningEffort, RenderOptions, Role, SystemContent
 
 from worker.errors import BadRequest
+from worker.harmony.conversation import AnswerForm, JsonAnswer, Tool
 from worker.harmony.tools import tools_section
 from worker.harmony.typescript import without_nul
 from worker.harmony.vocabulary import END, MESSAGE, START, encode, encoding
-
-Json = Any  # A JSON value of the request, validated by worker.api before it comes here.
 
 EFFORTS = {
     "none": ReasoningEffort.LOW,
@@ -46,25 +45,34 @@ def system(effort: str, tools: bool, date: str | None) -> tuple[int, ...]:
     return tuple(encoding().render(message, options))
 
 
-def answer_format(response_format: Json) -> str:
-    """How Harmony tells the model of the JSON that its answer must be; empty if it need not be."""
-    if not response_format or response_format.get("type") != "json_schema":
-        return ""
-    wanted = response_format["json_schema"]
-    description = wanted.get("description")
-    comment = f"// {description}\n" if description else ""
-    schema = json.dumps(wanted.get("schema") or {}, ensure_ascii=False, separators=(",", ":"))
-    shown = without_nul(schema)
-    return f"# Response Formats\n\n## {wanted['name']}\n\n{comment}{shown}".replace("\0", "\ufffd")
+def developer(
+    instructions: str, tools: Sequence[Tool] = (), answer: AnswerForm | None = None
+) -> tuple[int, ...]:
+    """The developer message; nothing if there is nothing to say."""
+    return _developer(instructions, _as_json(tools), _told(answer))
+
+
+def _as_json(tools: Sequence[Tool]) -> str:
+    """Tools as a key: an agent sends the same ones every turn, and schemas cannot be hashed."""
+    return json.dumps([(tool.name, tool.description, tool.parameters) for tool in tools])
 
 
 @lru_cache(maxsize=64)
-def developer(instructions: str, tools: str = "[]", answer_format: str = "") -> tuple[int, ...]:
-    """The developer message; `tools` as JSON, since an agent sends the same ones every turn."""
+def _developer(instructions: str, tools: str, answer: str) -> tuple[int, ...]:
     texts = [f"# Instructions\n\n{instructions}"] if instructions else []
-    if described := json.loads(tools):
-        texts.append(tools_section(described))
+    if shown := [Tool(*each) for each in json.loads(tools)]:
+        texts.append(tools_section(shown))
     ids = encode("\n\n".join(texts))
-    if answer_format:
-        ids += encode(f"\n\n{answer_format}" if texts else answer_format)
+    if answer:
+        ids += encode(f"\n\n{answer}" if texts else answer)
     return (START, *encode("developer"), MESSAGE, *ids, END) if ids else ()
+
+
+def _told(answer: AnswerForm | None) -> str:
+    """How Harmony tells the model of the JSON that its answer must be; empty if it need not be."""
+    if not isinstance(answer, JsonAnswer) or not answer.name:
+        return ""
+    comment = f"// {answer.description}\n" if answer.description else ""
+    schema = json.dumps(answer.schema or {}, ensure_ascii=False, separators=(",", ":"))
+    shown = without_nul(schema)
+    return f"# Response Formats\n\n## {answer.name}\n\n{comment}{shown}".replace("\0", "\ufffd")

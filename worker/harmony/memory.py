@@ -15,10 +15,11 @@ import json
 import re
 from array import array
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from worker.harmony.conversation import Called, Message, Said, Thought
 from worker.harmony.tool_names import is_builtin
 from worker.harmony.vocabulary import (
     CALL,
@@ -55,9 +56,36 @@ class _Turn:
     content: str
     reasoning: str
 
+    @classmethod
+    def of(cls, messages: Sequence[Message], ids: Sequence[int] = ()) -> "_Turn":
+        calls = [message for message in messages if isinstance(message, Called)]
+        return cls(
+            ids,
+            tuple(call.id for call in calls),
+            tuple((call.name, _value(call.arguments)) for call in calls),
+            "".join(message.text for message in messages if isinstance(message, Said)),
+            "".join(message.text for message in messages if isinstance(message, Thought)),
+        )
+
     @property
     def size(self) -> int:
         return 4 * len(self.ids) + len(self.content) + len(self.reasoning) + _OVERHEAD
+
+    def is_meant_by(self, sent: "_Turn") -> bool:
+        """Whether a client that sends `sent` means this turn: a client may leave texts out."""
+        return (
+            sent.call_ids == self.call_ids
+            and sent.calls == self.calls
+            and sent.content.strip() in ("", self.content.strip())
+            and sent.reasoning.strip() in ("", self.reasoning.strip())
+        )
+
+
+class Recalled(NamedTuple):
+    """The first `messages` of a turn stand for a completion of `ids`."""
+
+    messages: int
+    ids: Sequence[int]
 
 
 class TurnMemory:
@@ -71,53 +99,40 @@ class TurnMemory:
     def __len__(self) -> int:
         return len(self._turns)
 
-    def remember(self, message: Mapping[str, Json], ids: Sequence[int]) -> None:
-        """A turn that ended in calls: the assistant message that the client was given, and the ids
-        of the completion that said it, with its stop token."""
-        calls = message["tool_calls"] or ()
+    def remember(self, messages: Sequence[Message], ids: Sequence[int]) -> None:
+        """A turn that ended in calls: what the client was told of it, and the ids of the completion
+        that said it, with its stop token."""
+        turn = _Turn.of(messages, array("i", [*ids[:-1], CALL]))
         recipients = [recipient for recipient in _recipients(ids) or () if recipient]
-        names = [call["function"]["name"] for call in calls]
-        if not calls or list(map(_name_of, recipients)) != names:
+        names = [name for name, _ in turn.calls]
+        if not names or list(map(_name_of, recipients)) != names:
             return
-        turn = _Turn(
-            ids=array("i", [*ids[:-1], CALL]),
-            call_ids=tuple(call["id"] for call in calls),
-            calls=tuple(_content_of_call(call) for call in calls),
-            content=message["content"] or "",
-            reasoning=message["reasoning"] or "",
-        )
         self._turns[turn.call_ids[0]] = turn
         self._bytes += turn.size
         while self._bytes > self._max_bytes:
             _, forgotten = self._turns.popitem(last=False)
             self._bytes -= forgotten.size
 
-    def recall(
-        self, calls: Sequence[Mapping[str, Json]], content: str, reasoning: str | None
-    ) -> Sequence[int] | None:
-        """The ids of the turn that a client's assistant message stands for, if it is that turn."""
-        turn = self._turns.get(calls[0].get("id") or "") if calls else None
-        if turn is None or turn.call_ids != tuple(call.get("id") for call in calls):
+    def recall(self, messages: Sequence[Message]) -> Recalled | None:
+        """The completion that an assistant's `messages` stand for, or the first of them."""
+        at = [number for number, m in enumerate(messages, start=1) if isinstance(m, Called)]
+        first = messages[at[0] - 1] if at else None
+        turn = self._turns.get(first.id) if isinstance(first, Called) else None
+        if turn is None or len(at) < len(turn.calls):
             return None
-        same = (
-            turn.calls == tuple(_content_of_call(call) for call in calls)
-            and content.strip() in ("", turn.content.strip())
-            and (not reasoning or reasoning.strip() == turn.reasoning.strip())
-        )
-        if not same:
+        count = at[len(turn.calls) - 1]
+        if not turn.is_meant_by(_Turn.of(messages[:count])):
             return None
-        self._turns.move_to_end(calls[0]["id"])
-        return turn.ids
+        self._turns.move_to_end(turn.call_ids[0])
+        return Recalled(count, turn.ids)
 
 
-def _content_of_call(call: Mapping[str, Json]) -> tuple[str, Json]:
-    """A call's name and its arguments as a value, since clients write their JSON anew."""
-    function = call["function"]
-    arguments = function.get("arguments")
+def _value(arguments: str) -> Json:
+    """Arguments as a value, since clients write their JSON anew."""
     try:
-        return function["name"], json.loads(arguments) if isinstance(arguments, str) else arguments
+        return json.loads(arguments)
     except (ValueError, RecursionError):
-        return function["name"], arguments
+        return arguments
 
 
 def _recipients(ids: Sequence[int]) -> list[str] | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from worker.harmony.address import Address, Kind
 from worker.harmony.bodies import Bodies
+from worker.harmony.conversation import Tool
 from worker.harmony.events import Event, Finished
 from worker.harmony.header import Header, Origin
 from worker.harmony.recoveries import Recovery, mended
@@ -41,18 +42,20 @@ def new_call_id() -> str:
 class Parser:
     """One completion's parser. The prompt has ended in `<|start|>assistant`.
 
-    `tools`: the request's tools (OpenAI's form), to read a mangled name by.
+    `tools`: those on offer, to read a mangled name by; also in the form in which chat clients
+    write them, `{"type": "function", "function": {…}}`.
     `recoveries`: what had to be mended, by `Recovery`.
     """
 
     def __init__(
         self,
-        tools: Sequence[Mapping[str, Any]] | None = None,
+        tools: Sequence[Tool | Mapping[str, Any]] | None = None,
         *,
         call_id: Callable[[], str] = new_call_id,
     ) -> None:
         self.recoveries: Counter[str] = Counter()
-        self._tools = ToolNames(tools or ())
+        offered = [tool if isinstance(tool, Tool) else Tool.of(tool) for tool in tools or ()]
+        self._tools = ToolNames(offered)
         self._table = token_bytes()
         self._bodies = Bodies(self._tools, call_id, self.recoveries)
         self._header: Header | None = Header(Origin.PROMPT, self._tools)

@@ -1,4 +1,7 @@
-"""A chat completion request, rendered as the token ids that gpt-oss was trained on.
+"""A conversation, rendered as the token ids that gpt-oss was trained on.
+
+A prompt is a system message, a developer message (instructions, tools, the answer's form), the
+conversation, and the beginning of the assistant's next turn, `<|start|>assistant`.
 
 Rules:
 - Text from outside is encoded as ordinary text, headers included: no marker can be injected.
@@ -11,123 +14,151 @@ Rules:
 Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementations.
 """
 
-import json
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import takewhile
+from typing import NamedTuple
 
 from worker.errors import BadRequest
-from worker.harmony.instructions import answer_format, developer, system
+from worker.harmony.conversation import (
+    Called,
+    Conversation,
+    Instruction,
+    Message,
+    Result,
+    Said,
+    Thought,
+    User,
+)
+from worker.harmony.instructions import developer, system
 from worker.harmony.memory import TurnMemory
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
-
-Json = Any  # A JSON value of the request, validated by worker.api before it comes here.
 
 LONGEST_NAME = 128
 """Characters of an author's name that are shown."""
 _NO_NAME = re.compile(r"[\s\x00-\x1f\x7f<>|\\/]+")
 
 
-def render_prompt(
-    request: Mapping[str, Json],
+def render(
+    conversation: Conversation,
     *,
     effort: str = "medium",
     date: str | None = None,
     memory: TurnMemory | None = None,
 ) -> list[int]:
-    """Token ids of the prompt for `request`, a chat completion request as a dict.
+    """Token ids of the prompt for the next turn of `conversation`.
 
-    `effort` is taken where the request has no `reasoning_effort`; `date` (YYYY-MM-DD) is shown to
-    the model only when given, since a date in the prompt's head empties the prefix cache daily;
+    `effort` is taken where the conversation asks for none; `date` (YYYY-MM-DD) is shown to the
+    model only when given, since a date in the prompt's head empties the prefix cache daily;
     `memory` is asked for the exact ids of turns with calls.
-    Raises BadRequest for a role that Harmony cannot place or a result without its call.
+    Raises BadRequest for a result whose call is not in the conversation.
     """
-    messages: Sequence[Mapping[str, Json]] = request["messages"]
-    tools = request.get("tools") or []
-    first = next((i for i, m in enumerate(messages) if not _instructs(m)), len(messages))
-    ids = list(system(request.get("reasoning_effort") or effort, bool(tools), date))
-    answer = answer_format(request.get("response_format"))
-    ids += developer(_joined(messages[:first]), json.dumps(tools), answer)
-    offered = {tool["function"]["name"] for tool in tools}
-    ids += _History(messages[first:], offered, memory).render()
+    messages, wanted = conversation.messages, conversation.wanted
+    leading = list(takewhile(lambda message: isinstance(message, Instruction), messages))
+    instructions = "\n\n".join(m.text for m in leading if isinstance(m, Instruction) and m.text)
+    ids = list(system(wanted.effort or effort, bool(wanted.tools), date))
+    ids += developer(instructions, wanted.tools, wanted.answer)
+    offered = {tool.name for tool in wanted.tools}
+    ids += _History(messages[len(leading) :], offered, memory).render()
     return [*ids, START, *_word("assistant")]
 
 
-def text_of(content: Json) -> str:
-    """The text of a message's `content`: null, a string, or text parts (joined by newlines)."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.get("text") or part.get("refusal") or "" for part in content)
-
-
 class _History:
-    """The messages after the leading instructions, one by one."""
+    """The messages after the leading instructions, one after another."""
 
     def __init__(
-        self,
-        messages: Sequence[Mapping[str, Json]],
-        offered: Container[str],
-        memory: TurnMemory | None,
+        self, messages: Sequence[Message], offered: Container[str], memory: TurnMemory | None
     ) -> None:
         """`offered`: the names of the functions that the request offers."""
         self._messages = messages
         self._offered = offered
         self._memory = memory
         self._calls = _Calls()
-        finals = [i for i, m in enumerate(messages) if _is_final(m)]
-        self._reasoning_from = finals[-1] + 1 if finals else 0
+        finals = (i for i, m in enumerate(messages) if isinstance(m, Said) and m.phase == "final")
+        self._reasoning_from = max(finals, default=-1) + 1
 
     def render(self) -> list[int]:
         ids: list[int] = []
-        results: list[tuple[int, list[int]]] = []
-        for i, message in enumerate(self._messages):
-            if message["role"] in ("tool", "function"):
-                results.append(self._result(message))
-                continue
-            ids += _in_order(results)
-            results = []
-            ids += self._message(i, message)
-        return ids + _in_order(results)
-
-    def _message(self, i: int, message: Mapping[str, Json]) -> list[int]:
-        match message["role"]:
-            case "user":
-                name = _shown(message.get("name") or "")
-                author = f"user:{name}" if name else "user"
-                return _plain(author, None, text_of(message.get("content")))
-            case "assistant":
-                return self._assistant(message, keep_reasoning=i >= self._reasoning_from)
-            case "system" | "developer":
-                return list(developer(text_of(message.get("content"))))
-            case role:
-                raise BadRequest(f"Unknown role: {role!r}.", param=f"messages[{i}].role")
-
-    def _assistant(self, message: Mapping[str, Json], *, keep_reasoning: bool) -> list[int]:
-        reasoning = message.get("reasoning") or message.get("reasoning_content")
-        content = text_of(message.get("content")) or message.get("refusal") or ""
-        calls = _calls(message)
-        self._calls.add(calls)
-        if keep_reasoning and self._memory is not None:
-            turn = self._memory.recall(calls, content, reasoning)
-            if turn is not None:
-                return [START, *_word("assistant"), *turn]
-        ids: list[int] = []
-        if reasoning and keep_reasoning:
-            ids += _plain("assistant", "analysis", reasoning)
-        if content:
-            ids += _plain("assistant", "commentary" if calls else "final", content)
-        for call in calls:
-            ids += _call(call["function"], self._offered)
+        at = 0
+        while at < len(self._messages):
+            match self._messages[at]:
+                case Result():
+                    results = [*takewhile(_is_result, self._messages[at:])]
+                    ids += self._results(results)
+                    at += len(results)
+                case Thought() | Said() | Called():
+                    turn = _turn(self._messages[at:])
+                    count, turn_ids = self._assistant(turn, at)
+                    ids += turn_ids
+                    at += count
+                case User(text, name):
+                    shown = _shown(name)
+                    ids += _plain(f"user:{shown}" if shown else "user", None, text)
+                    at += 1
+                case Instruction(text):
+                    ids += developer(text)
+                    at += 1
         return ids
 
-    def _result(self, message: Mapping[str, Json]) -> tuple[int, list[int]]:
-        call = self._calls.answered(message.get("tool_call_id"), message.get("name"))
+    def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[int]]:
+        """How many messages of an assistant's turn were rendered, and their ids.
+
+        A remembered turn may be the beginning of what looks like one: a chat client that was given
+        two turns without a result between them sends one run of messages.
+        """
+        keeps_reasoning = at >= self._reasoning_from
+        if keeps_reasoning and self._memory is not None:
+            recalled = self._memory.recall(turn)
+            if recalled is not None:
+                self._calls.add(turn[: recalled.messages])
+                return recalled.messages, [START, *_word("assistant"), *recalled.ids]
+        self._calls.add(turn)
+        ids: list[int] = []
+        for message in turn:
+            match message:
+                case Thought(text) if keeps_reasoning:
+                    ids += _plain("assistant", "analysis", text)
+                case Said(text, phase):
+                    ids += _plain("assistant", phase, text)
+                case Called():
+                    ids += self._call(message)
+                case _:
+                    pass
+        return len(turn), ids
+
+    def _call(self, call: Called) -> list[int]:
+        header = encode(f"commentary to={recipient(call.name, self._offered)} ")
+        body = encode(call.arguments)
+        start = [START, *_word("assistant"), CHANNEL]
+        return [*start, *header, CONSTRAIN, *_word("json"), MESSAGE, *body, CALL]
+
+    def _results(self, results: Sequence[Message]) -> list[int]:
+        """The results of one turn, in the order of their calls."""
+        rendered = [self._result(each) for each in results if isinstance(each, Result)]
+        return [token for _, ids in sorted(rendered, key=lambda each: each[0]) for token in ids]
+
+    def _result(self, result: Result) -> tuple[int, list[int]]:
+        call = self._calls.answered_by(result)
         author = f"{recipient(call.name, self._offered)} to=assistant"
-        return call.order, _plain(author, "commentary", text_of(message.get("content")))
+        return call.order, _plain(author, "commentary", result.text)
+
+
+def _is_result(message: Message) -> bool:
+    return isinstance(message, Result)
+
+
+def _turn(messages: Sequence[Message]) -> list[Message]:
+    """The assistant's messages at the head of `messages`, up to a final answer."""
+    turn: list[Message] = []
+    for message in messages:
+        if not isinstance(message, Thought | Said | Called):
+            break
+        turn.append(message)
+        if isinstance(message, Said) and message.phase == "final":
+            break
+    return turn
 
 
 class _CallInHistory(NamedTuple):
@@ -145,29 +176,30 @@ class _Calls:
         self._by_id: dict[str, list[_CallInHistory]] = {}
         self._answered: set[int] = set()
 
-    def add(self, calls: Sequence[Mapping[str, Json]]) -> None:
-        """The calls of one message. An id that comes again means the new call from here on."""
+    def add(self, turn: Sequence[Message]) -> None:
+        """The calls of one turn. An id that comes again means the new call from here on."""
         new: dict[str, list[_CallInHistory]] = {}
-        for call in calls:
-            noted = _CallInHistory(self._count, call["function"]["name"])
-            new.setdefault(call.get("id") or "", []).append(noted)
-            self._count += 1
+        for call in turn:
+            if isinstance(call, Called):
+                new.setdefault(call.id, []).append(_CallInHistory(self._count, call.name))
+                self._count += 1
         self._by_id.update(new)
 
-    def answered(self, call_id: str | None, name: str | None) -> _CallInHistory:
+    def answered_by(self, result: Result) -> _CallInHistory:
         """The call that a result is of. Raises BadRequest if it names none."""
-        call = self._find(call_id, name)
-        if call is None and name:
-            return _CallInHistory(self._count, _shown(name))  # its call was left out of the history
+        call = self._find(result.call_id, result.name)
+        if call is None and result.name:
+            # Its call was left out of the history.
+            return _CallInHistory(self._count, _shown(result.name))
         if call is None:
             raise BadRequest(
-                f"No earlier assistant message has a tool call with the id {call_id or ''!r}.",
-                param="messages",
+                f"No earlier assistant message has a tool call with the id {result.call_id!r}.",
+                param=result.field,
             )
         self._answered.add(call.order)
         return call
 
-    def _find(self, call_id: str | None, name: str | None) -> _CallInHistory | None:
+    def _find(self, call_id: str, name: str) -> _CallInHistory | None:
         if not call_id:
             # `role: function` has a name alone, and some clients send a result with neither.
             found = [call for calls in self._by_id.values() for call in calls]
@@ -178,50 +210,15 @@ class _Calls:
             found = self._by_id.get(call_id, [])
         return min(found, key=lambda call: self._preference(call, name), default=None)
 
-    def _preference(self, call: _CallInHistory, name: str | None) -> tuple[bool, bool, int]:
+    def _preference(self, call: _CallInHistory, name: str) -> tuple[bool, bool, int]:
         """What a result's call is chosen by, the least first: unanswered, of its name, early."""
         done = call.order in self._answered
         return done, call.name != name, -call.order if done else call.order
 
 
-def _call(function: Mapping[str, Json], offered: Container[str]) -> list[int]:
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        arguments = json.dumps({} if arguments is None else arguments, ensure_ascii=False)
-    header = [START, *_word("assistant"), CHANNEL]
-    header += encode(f"commentary to={recipient(function['name'], offered)} ")
-    return [*header, CONSTRAIN, *_word("json"), MESSAGE, *encode(arguments), CALL]
-
-
-def _calls(message: Mapping[str, Json]) -> list[Mapping[str, Json]]:
-    """The calls of an assistant message, the deprecated `function_call` among them."""
-    if function := message.get("function_call"):
-        return [{"id": function["name"], "function": function}]
-    return message.get("tool_calls") or []
-
-
 def _shown(name: str) -> str:
     """An author's name without blanks and what markers are written with: `Ann Lee` is `Ann_Lee`."""
     return _NO_NAME.sub("_", name.strip())[:LONGEST_NAME]
-
-
-def _is_final(message: Mapping[str, Json]) -> bool:
-    answers = message["role"] == "assistant" and not _calls(message)
-    return answers and bool(text_of(message.get("content")) or message.get("refusal"))
-
-
-def _instructs(message: Mapping[str, Json]) -> bool:
-    return message["role"] in ("system", "developer")
-
-
-def _joined(messages: Sequence[Mapping[str, Json]]) -> str:
-    return "\n\n".join(filter(None, (text_of(m.get("content")) for m in messages)))
-
-
-def _in_order(results: list[tuple[int, list[int]]]) -> list[int]:
-    """The results of one turn, in the order of their calls."""
-    ordered = sorted(results, key=lambda result: result[0])
-    return [token for _, ids in ordered for token in ids]
 
 
 def _plain(author: str, channel: str | None, text: str) -> list[int]:

@@ -6,7 +6,8 @@ that the model wrote, since the caller can still answer it.
 
 import re
 from collections.abc import Container, Mapping, Sequence
-from typing import Any
+
+from worker.harmony.conversation import Tool
 
 _NAME = re.compile(r"\w(?:[\w.\-/:]*\w)?")
 _NAMESPACE = re.compile(r"(?:functions\.)+(?=.)", re.IGNORECASE)
@@ -21,14 +22,11 @@ PYTHON = "python"
 
 
 class ToolNames:
-    """The names of a request's tools (OpenAI's form)."""
+    """The names of the tools on offer."""
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]] = ()) -> None:
-        self.names: list[str] = [tool.get("function", tool)["name"] for tool in tools]
-        self._schemas = {
-            name: tool.get("function", tool).get("parameters")
-            for name, tool in zip(self.names, tools, strict=True)
-        }
+    def __init__(self, tools: Sequence[Tool] = ()) -> None:
+        self.names: list[str] = [tool.name for tool in tools]
+        self._schemas = {tool.name: tool.parameters for tool in tools}
         self._by_letters: dict[str, list[str]] = {}
         self._unique = [name for name in dict.fromkeys(self.names) if _letters(name)]
         for name in dict.fromkeys(self.names):

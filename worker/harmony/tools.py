@@ -1,4 +1,4 @@
-"""OpenAI tool definitions as Harmony shows them to the model: a TypeScript namespace.
+"""Tools as Harmony shows them to the model: a TypeScript namespace.
 
 Rule: no parameter of a tool is ever hidden from the model, whatever form its schema has; a schema
 that is malformed is shown as far as it can be read. Half a character and NUL are shown as U+FFFD.
@@ -6,19 +6,20 @@ Source: openai/harmony, `template_tools_section`.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from sys import float_info
 from typing import Any
 
 from worker.errors import BadRequest
+from worker.harmony.conversation import Tool
 from worker.harmony.json_schema import DEEPEST, Unfolding
 from worker.harmony.typescript import parameters
 
 Json = Any  # A JSON value from outside: validated where it enters, walked here.
 
 
-def tools_section(tools: Sequence[Mapping[str, Json]]) -> str:
-    """The developer message's section on OpenAI function tools (`{"type": "function", …}`).
+def tools_section(tools: Sequence[Tool]) -> str:
+    """The developer message's section on the functions that the client offers.
 
     Raises BadRequest for a schema that is too deep, or that has a number which is none of JSON or
     which no double holds.
@@ -26,18 +27,17 @@ def tools_section(tools: Sequence[Mapping[str, Json]]) -> str:
     unfolding = Unfolding()
     lines = ["# Tools", "", "## functions", "", "namespace functions {", ""]
     for tool in tools:
-        lines += _function(tool["function"], unfolding)
+        lines += _function(tool, unfolding)
     return "\n".join([*lines, "} // namespace functions"]).replace("\0", "\ufffd")
 
 
-def _function(function: Mapping[str, Json], unfolding: Unfolding) -> Iterator[str]:
-    schema = function.get("parameters")
-    _check(schema)
-    shown, descriptions = parameters(unfolding.inlined(schema))
-    for description in (function.get("description") or "", *descriptions):
+def _function(tool: Tool, unfolding: Unfolding) -> Iterator[str]:
+    _check(tool.parameters)
+    shown, descriptions = parameters(unfolding.inlined(tool.parameters))
+    for description in (tool.description, *descriptions):
         yield from (f"// {line}" for line in _lines(description))
     taken = f"_: {shown}" if shown else ""
-    yield f"type {function['name']} = ({taken}) => any;"
+    yield f"type {tool.name} = ({taken}) => any;"
     yield ""
 
 

@@ -4,7 +4,7 @@ Rule: a route is its path, its method and one call of the service; what every re
 is the guard's. Source: https://platform.openai.com/docs/api-reference, and RunPod's health checks.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,23 +14,22 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from worker.api.routes import MODELS, NOT_YET, PREFIX, ROUTES
 from worker.engine import Health
 from worker.entrypoints.http import pages
-from worker.entrypoints.http.answer import Answer
 from worker.entrypoints.http.body import read_json
 from worker.entrypoints.http.guard import Guard
 from worker.entrypoints.http.keys import Keys
 from worker.entrypoints.http.pace import Pace
+from worker.entrypoints.http.sending import Sending
 from worker.errors import EngineDead, NotReady
-from worker.metrics import JobMetrics
-from worker.prometheus import Telemetry
+from worker.job_metrics import JobMetrics
+from worker.metrics import Telemetry
 from worker.service import Service
 from worker.settings import Settings
 
-_POSTS = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
-_GETS = ("/v1/models", "/v1/models/{name:path}")
-_PREFIX = "/openai"
-"""Optional before every route, as in RunPod's OpenAI-compatible URL."""
+_POSTS = (*ROUTES, *NOT_YET)
+_GETS = (MODELS, f"{MODELS}/{{name:path}}")
 
 
 class Door:
@@ -56,7 +55,7 @@ class Door:
         await self._app(scope, receive, send)
 
     def _routes(self) -> list[Route]:
-        prefixes = ("", _PREFIX)
+        prefixes = ("", PREFIX)
         return [
             *pages.routes(self._service.engine, self._telemetry),
             *(Route(p + path, self._post, methods=["POST"]) for p in prefixes for path in _POSTS),
@@ -65,11 +64,11 @@ class Door:
 
     def _note(self, path: str, status: int) -> None:
         """A request at `path` was answered. Only known routes are told apart."""
-        path = path.removeprefix(_PREFIX)
-        known = path in _POSTS or path in pages.PATHS or path == "/v1/models"
-        of_model = path.startswith("/v1/models/")
+        path = path.removeprefix(PREFIX)
+        known = path in _POSTS or path in pages.PATHS or path == MODELS
+        of_model = path.startswith(f"{MODELS}/")
         self._telemetry.note_request(
-            path if known else "/v1/models/{name}" if of_model else "other", status
+            path if known else f"{MODELS}/{{name}}" if of_model else "other", status
         )
 
     async def _get(self, request: Request) -> Response:
@@ -83,9 +82,8 @@ class Door:
         self._check_ready()
         metrics = JobMetrics()
         route = request.scope["path"]  # `request.url` is without control characters
-        batches = self._service.answer(route, body, metrics)
-        streamed = isinstance(body, Mapping) and body.get("stream") is True
-        return Answer(batches, self._running(metrics), streamed=streamed)
+        exchange = self._service.read(route, body)
+        return Sending(exchange, metrics, self._running(metrics))
 
     @contextmanager
     def _running(self, metrics: JobMetrics) -> Generator[None]:

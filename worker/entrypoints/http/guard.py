@@ -5,6 +5,7 @@ leaves on an error is OpenAI's error object, as a status before the first byte, 
 """
 
 import asyncio
+import json
 import logging
 import re
 import secrets
@@ -17,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
-from worker.api import sse
+from worker.api.routes import dialect_of
 from worker.entrypoints.http.keys import Keys
 from worker.entrypoints.http.pace import Pace
 from worker.errors import (
@@ -27,9 +28,9 @@ from worker.errors import (
     NotFound,
     NotReady,
     PayloadTooLarge,
-    ServerError,
     TooManyRequests,
     WorkerError,
+    visible,
 )
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Call:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers = Headers(scope=scope)
         self.path: str = scope["path"]
+        self.dialect = dialect_of(self.path)
         self.id = _request_id(self.headers)
         self.status: int | None = None
         self.started = time.monotonic()
@@ -68,11 +70,11 @@ class Call:
         if self.status is None:
             await self._send_status(error, headers)
         elif self._streams:
-            event = sse.event({"error": error.to_object()}).encode()
+            event = self.dialect.event(self.dialect.error(error)).encode()
             await self._send({"type": "http.response.body", "body": event})
 
     async def _send_status(self, error: WorkerError, headers: dict[str, str]) -> None:
-        body = f'{{"error": {error.to_json()}}}'.encode()
+        body = json.dumps(self.dialect.error(error), ensure_ascii=False).encode()
         refused_unread = isinstance(error, PayloadTooLarge)
         if refused_unread:
             headers |= {"connection": "close"}
@@ -158,8 +160,6 @@ def new_request_id() -> str:
 def _visible(error: Exception, call: Call) -> WorkerError:
     """The error that the client may see."""
     match error:
-        case WorkerError():
-            return error
         case HTTPException(status_code=404):
             return NotFound(f"Unknown route: {call.path[:200]!r}.", code="unknown_url")
         case HTTPException(status_code=405):
@@ -167,5 +167,4 @@ def _visible(error: Exception, call: Call) -> WorkerError:
         case HTTPException():
             return BadRequest(error.detail)
         case _:
-            log.error("%s failed", call.id, exc_info=error)
-            return ServerError("The worker failed on this request.")
+            return visible(error, call.id)

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from worker import prometheus
+from worker import metrics
 from worker.engine import Engine, Health
-from worker.prometheus import Telemetry
+from worker.metrics import Telemetry
 
 PATHS = ("/ping", "/health", "/metrics")
 
@@ -27,8 +27,8 @@ def routes(engine: Engine, telemetry: Telemetry) -> list[Route]:
         state = engine.health()
         return JSONResponse({"status": state.value}, 200 if state is Health.READY else 503)
 
-    async def metrics(_request: Request) -> Response:
-        return Response(telemetry.text(), media_type=prometheus.CONTENT_TYPE)
+    async def figures(_request: Request) -> Response:
+        return Response(telemetry.text(), media_type=metrics.CONTENT_TYPE)
 
-    pages = (ping, health, metrics)
+    pages = (ping, health, figures)
     return [Route(path, page) for path, page in zip(PATHS, pages, strict=True)]

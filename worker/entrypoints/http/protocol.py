@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from worker.api.routes import DEFAULT
 from worker.errors import BadRequest, HeadersTooLarge, WorkerError
 
 HEAD_BYTES = 64 * 1024
@@ -83,7 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: WorkerError) -> None:
         """Answers what is no request, and hangs up."""
-        body = json.dumps({"error": error.to_object()}).encode()
+        body = json.dumps(DEFAULT.error(error)).encode()
         head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
         self.transport.write(STATUS_LINE[error.status] + head % len(body) + body)
         self.transport.close()

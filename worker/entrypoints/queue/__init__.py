@@ -15,25 +15,31 @@ from typing import Any
 import runpod.serverless
 
 from worker import fitness
-from worker.entrypoints.job import Output, outputs
+from worker.entrypoints.job import JobFailed, Output, parts
 from worker.entrypoints.queue.control_plane import take_the_place_of_the_scaler
 from worker.entrypoints.queue.worker import QueueWorker
-from worker.metrics import JobMetrics
+from worker.job_metrics import JobMetrics
 from worker.service import Service
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Mapping[str, Any]], AsyncGenerator[Output]]
+Handler = Callable[[Mapping[str, Any]], AsyncGenerator[Output | Mapping[str, str]]]
 
 
 def handler_of(service: Service) -> Handler:
-    """The SDK's handler: a job in, its outputs out. Its test API (--rp_serve_api) calls it."""
+    """The SDK's handler: a job in, its outputs out. Its test API (--rp_serve_api) calls it.
 
-    async def handler(job: Mapping[str, Any]) -> AsyncGenerator[Output]:
-        async with aclosing(outputs(service, job.get("input"), JobMetrics())) as items:
-            async for item in items:
-                yield item
+    The SDK fails a job whose handler yields `{"error": …}`, and passes the text on as it is.
+    """
+
+    async def handler(job: Mapping[str, Any]) -> AsyncGenerator[Output | Mapping[str, str]]:
+        try:
+            async with aclosing(parts(service, job.get("input"), JobMetrics())) as answer:
+                async for part in answer:
+                    yield part.encoded()
+        except JobFailed as failure:
+            yield failure.report
 
     return handler
 

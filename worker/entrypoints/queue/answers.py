@@ -13,17 +13,21 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
-from worker.entrypoints.job import error_of, outputs
+from worker.api.routes import DEFAULT
+from worker.entrypoints.job import JobFailed, Output, parts
 from worker.entrypoints.queue.control_plane import ControlPlane
 from worker.entrypoints.queue.delivery import Undeliverable
 from worker.entrypoints.queue.jobs import Job
 from worker.entrypoints.queue.results import Results
-from worker.errors import ServerError
-from worker.metrics import JobMetrics
-from worker.prometheus import Telemetry
+from worker.errors import ServerError, WorkerError, visible
+from worker.job_metrics import JobMetrics
+from worker.metrics import Telemetry
 from worker.service import Service
 
 log = logging.getLogger(__name__)
+
+Result = Mapping[str, Any]
+"""What is reported of a job: its `output`, or its `error`."""
 
 
 class Answers:
@@ -55,34 +59,30 @@ class Answers:
                 log.info("job %s: stopped", job.id)
                 raise
             ending = ServerError("The worker is ending; try again.", code="worker_ending")
-            result = {"error": ending.to_json()}
-        except Exception:  # whatever happens, a job is reported
-            log.exception("job %s", job.id)
-            result = {"error": ServerError("The worker failed on this job.").to_json()}
+            result = _failure(ending)
+        except JobFailed as failure:
+            result = failure.report
+        except Exception as error:  # noqa: BLE001 - whatever happens, a job is reported
+            result = _failure(visible(error, f"job {job.id}"))
         finally:
             self._telemetry.note_job(metrics)
         await self._report(job, result)
         log.info("job %s: %s %s", job.id, *_summary(result, metrics))
 
-    async def _run(self, job: Job, metrics: JobMetrics) -> dict[str, Any]:
-        """What is reported when the job's outputs have been delivered."""
-        delivered: list[Any] = []
-        items = outputs(self._service, job.input, metrics, job.problem)
-        async with aclosing(items):
-            async for item in items:
-                if (error := error_of(item)) is not None:
-                    return {"error": error}
+    async def _run(self, job: Job, metrics: JobMetrics) -> Result:
+        """What is reported when all parts of the job's answer have been delivered. Raises JobFailed
+        and Undeliverable."""
+        delivered: list[Output] = []
+        async with aclosing(parts(self._service, job.input, metrics, job.problem)) as answer:
+            async for part in answer:
                 started = time.monotonic()
-                try:
-                    key = str(len(delivered))
-                    delivered += [sent async for sent in self._plane.send_chunk(job, item, key)]
-                except Undeliverable as error:
-                    return {"error": error.to_json()}
+                key = str(len(delivered))
+                delivered += [sent async for sent in self._plane.send_part(job, part, key)]
                 metrics.note_delivery(time.monotonic() - started)
                 await self._pause(started)
         return {"output": delivered}
 
-    async def _report(self, job: Job, result: dict[str, Any]) -> None:
+    async def _report(self, job: Job, result: Result) -> None:
         self._results.keep(job.id, result)
         self.reporting.add(job.id)
         try:
@@ -98,5 +98,9 @@ class Answers:
             await asyncio.sleep(left)
 
 
-def _summary(result: Mapping[str, Any], metrics: JobMetrics) -> tuple[str, Mapping[str, Any]]:
+def _failure(error: WorkerError) -> Result:
+    return JobFailed(DEFAULT.error(error)).report
+
+
+def _summary(result: Result, metrics: JobMetrics) -> tuple[str, Mapping[str, Any]]:
     return "failed" if "error" in result else "done", metrics.to_object()

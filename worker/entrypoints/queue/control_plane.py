@@ -21,11 +21,11 @@ from runpod.serverless.modules import rp_http, rp_job, rp_ping, rp_scale
 from runpod.serverless.modules.rp_ping import Heartbeat
 from runpod.serverless.modules.worker_state import JobsProgress
 
-from worker.api import pieces
-from worker.entrypoints.job import Output
+from worker.api.routes import DEFAULT
+from worker.entrypoints.job import JobFailed, Output, Part
 from worker.entrypoints.queue.delivery import Reply, TooLarge, deliver
 from worker.entrypoints.queue.jobs import Job, jobs_in
-from worker.prometheus import Telemetry
+from worker.metrics import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +76,13 @@ class ControlPlane:
             value = {} if response.status == 204 else await response.json()
             return [i for i in value.get("jobsToStop", ()) if isinstance(i, str)]
 
-    async def send_chunk(self, job: Job, item: Output, key: str) -> AsyncGenerator[Output]:
-        """Delivers one output of a job, in as few pieces as fit; yields each as it has arrived.
+    async def send_part(self, job: Job, part: Part, key: str) -> AsyncGenerator[Output]:
+        """Delivers one part of an answer, in as few POSTs as fit; yields each as it has arrived.
 
         `key` tells it from the job's others, and is the same when it is sent again. Raises
         Undeliverable.
         """
+        item = part.encoded()
         body = _body({"output": item})
         if len(body) <= CHUNK_BYTES:
             try:
@@ -91,11 +92,11 @@ class ControlPlane:
             else:
                 yield item
                 return
-        halves = pieces.halves(item)
+        halves = part.halves()
         if halves is None:
             raise TooLarge("A part of the answer is too large for RunPod.")
         for number, half in enumerate(halves):
-            async for sent in self.send_chunk(job, half, f"{key}.{number}"):
+            async for sent in self.send_part(job, half, f"{key}.{number}"):
                 yield sent
 
     async def send_result(self, job: Job, result: Json) -> None:
@@ -104,7 +105,7 @@ class ControlPlane:
         try:
             await self._post(url, job, _body(result), "done", RESULT_PATIENCE, stream=True)
         except TooLarge as error:
-            body = _body({"error": error.to_json()})
+            body = _body(JobFailed(DEFAULT.error(error)).report)
             await self._post(url, job, body, "done", RESULT_PATIENCE, stream=True)
 
     async def _post(

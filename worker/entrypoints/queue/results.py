@@ -5,7 +5,7 @@ Source: https://docs.runpod.io/serverless/endpoints/send-requests (retry).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 KEPT_SECONDS = 60.0
@@ -17,15 +17,15 @@ class Results:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}  # since when, the oldest first
+        self._kept: dict[str, tuple[float, Mapping[str, Any]]] = {}  # since when, the oldest first
 
-    def keep(self, job_id: str, result: dict[str, Any]) -> None:
+    def keep(self, job_id: str, result: Mapping[str, Any]) -> None:
         """Keeps a job's result, if it is an answer."""
         self._drop_old()
         if "output" in result:
             self._kept.setdefault(job_id, (self._clock(), result))
 
-    def of(self, job_id: str) -> dict[str, Any] | None:
+    def of(self, job_id: str) -> Mapping[str, Any] | None:
         """The answer that this job got already."""
         self._drop_old()
         kept = self._kept.get(job_id)

@@ -18,7 +18,7 @@ from worker.entrypoints.http.guard import Guard
 from worker.entrypoints.http.keys import Keys
 from worker.entrypoints.http.pace import Pace
 from worker.entrypoints.http.server import server_for
-from worker.prometheus import Telemetry
+from worker.metrics import Telemetry
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from worker.entrypoints.queue.control_plane import (
 from worker.entrypoints.queue.jobs import Job
 from worker.entrypoints.queue.watch import watched
 from worker.errors import WorkerError
-from worker.prometheus import Telemetry
+from worker.metrics import Telemetry
 from worker.service import Service
 from worker.settings import Settings
 

@@ -15,8 +15,8 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from worker.api import sse
-from worker.service import Batch
+from worker.job_metrics import JobMetrics
+from worker.service import Batch, Exchange
 
 KEEP_ALIVE_SECONDS = 15.0
 STALL_SECONDS = 60.0
@@ -28,23 +28,20 @@ _SSE_HEADERS = [
 ]
 
 
-class Answer(Response):
-    """Sends `batches`: as events if it is streamed, else the one object that they hold.
+class Sending(Response):
+    """Sends an exchange's answer: as events if it is streamed, else the one object that it is.
 
     It does so within `running`, which is told when it begins and ends.
     """
 
     def __init__(
-        self,
-        batches: AsyncGenerator[Batch],
-        running: AbstractContextManager[None],
-        *,
-        streamed: bool,
+        self, exchange: Exchange, metrics: JobMetrics, running: AbstractContextManager[None]
     ) -> None:
         super().__init__()
         self._running = running
-        self._batches = batches
-        self._streamed = streamed
+        self._dialect = exchange.dialect
+        self._batches = exchange.answer(metrics)
+        self._streamed = exchange.streams
         self._blocked_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,10 +64,13 @@ class Answer(Response):
     async def _send_events(self, send: Send) -> None:
         async with aclosing(self._batches) as batches:
             batch = await self._first(batches, send)
-            await self._hand_over(send, _events(batch))
+            await self._hand_over(send, self._events(batch))
             async for batch in batches:
-                await self._hand_over(send, _events(batch))
-        await self._hand_over(send, sse.DONE.encode(), more=False)
+                await self._hand_over(send, self._events(batch))
+        await self._hand_over(send, self._dialect.end.encode(), more=False)
+
+    def _events(self, batch: Batch) -> bytes:
+        return "".join(map(self._dialect.event, batch)).encode()
 
     async def _first(self, batches: AsyncGenerator[Batch], send: Send) -> Batch:
         """The first batch; the response is begun with it, or when a comment is due before."""
@@ -114,10 +114,6 @@ class Answer(Response):
     def _stalled(self) -> bool:
         now = asyncio.get_running_loop().time()
         return self._blocked_since is not None and now - self._blocked_since > STALL_SECONDS
-
-
-def _events(batch: Batch) -> bytes:
-    return "".join(map(sse.event, batch)).encode()
 
 
 async def _left(receive: Receive) -> None:

@@ -9,11 +9,20 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from worker.api.completions.answer import CompletionAnswer, CompletionFold
+from worker.api.dialect import Asked, Head
 from worker.api.field_table import Route
 from worker.api.fields import json_type
 from worker.api.sampling import SamplingFields, TokenIds
-from worker.generation import Sampling
-from worker.harmony.vocabulary import ENDOFTEXT, SIZE, STOP_IDS, encode
+from worker.harmony.vocabulary import (
+    ENDOFTEXT,
+    FIRST_SPECIAL,
+    SIZE,
+    STOP_IDS,
+    encode,
+    token_bytes,
+)
+from worker.turn import TurnOptions
 
 DEFAULT_MAX_TOKENS = 16
 MAX_CHOICES = 128
@@ -75,12 +84,42 @@ class CompletionRequest(SamplingFields):
         encoded = (encode(p) if isinstance(p, str) else p for p in self.prompt)
         return [ids or [ENDOFTEXT] for ids in encoded]
 
-    def sampling(self, room: int, choice: int) -> Sampling:
-        """How to generate choice number `choice` with `room` tokens left in the context."""
-        return self.sampling_with(
-            max_tokens=min(self.max_tokens or DEFAULT_MAX_TOKENS, room),
-            choice=choice,
-            top_logprobs=self.logprobs,
-            stop_ids=(*STOP_IDS, ENDOFTEXT),
-            allowed=self.allowed_token_ids or (),
+    def asked(self) -> Asked:
+        return Asked(
+            model=self.model,
+            prompts=self.prompts(),
+            prompt_field="prompt",
+            sampling=self.sampling_with(
+                max_tokens=self.max_tokens or DEFAULT_MAX_TOKENS,
+                top_logprobs=self.logprobs,
+                stop_ids=(*STOP_IDS, ENDOFTEXT),
+                allowed=self.allowed_token_ids or (),
+            ),
+            options=TurnOptions(
+                stop=self.stop or (),
+                stop_ids=frozenset(self.stop_token_ids or ()),
+                logprobs=self.logprobs is not None,
+            ),
+            choices=self.choices,
+            streams=bool(self.stream),
         )
+
+    def answer(self, head: Head) -> CompletionAnswer:
+        echoes = list(map(_text, self.prompt)) if self.echo else []
+        return CompletionAnswer(
+            head,
+            echoes=[echo for echo in echoes for _ in range(self.choices)],
+            usage=self.include_usage or not self.stream,
+            null_usage=self.include_usage,
+        )
+
+    def fold(self) -> CompletionFold:
+        return CompletionFold()
+
+
+def _text(prompt: Prompt) -> str:
+    """A prompt as `echo` shows it."""
+    if isinstance(prompt, str):
+        return prompt
+    data = b"".join(token_bytes()[i] for i in prompt if i < FIRST_SPECIAL)
+    return data.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""A chat completion request: validated, and what an engine and the answer's shape need of it.
+"""A chat completion request: validated, and what it asks.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create.
 """
@@ -7,13 +7,18 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from worker.api.chat.answer import ChatAnswer, ChatFold
+from worker.api.chat.forced import ResponseFormat, ToolChoice, answer_wanted, calls_wanted
+from worker.api.chat.history import history
+from worker.api.chat.messages import Message, Tool
+from worker.api.dialect import Asked, Head
 from worker.api.field_table import Route
-from worker.api.forced import ResponseFormat, ToolChoice
-from worker.api.messages import Message, Tool
 from worker.api.sampling import SamplingFields, TokenIds
-from worker.generation import Sampling
+from worker.generation import AS_MANY_AS_FIT
+from worker.harmony.conversation import Conversation, Wanted
 from worker.harmony.instructions import EFFORTS
 from worker.harmony.vocabulary import FIRST_SPECIAL, STOP_IDS
+from worker.turn import TurnOptions
 
 
 def _effort(value: str) -> str:
@@ -58,25 +63,39 @@ class ChatRequest(SamplingFields):
             raise ValueError("response_format and structured_outputs contradict each other")
         return self
 
-    @property
-    def freedom(self) -> str | None:
-        """The field, if there is one, that no grammar goes with.
+    def conversation(self) -> Conversation:
+        """What was said, and what is wanted. Raises BadRequest for a tool that is not offered."""
+        tools = [each.tool() for each in self.tools or ()]
+        calls, among = calls_wanted(self.tool_choice, [tool.name for tool in tools])
+        answer = answer_wanted(self.response_format, self.structured_outputs)
+        wanted = Wanted(tools, calls, among, answer, self.reasoning_effort)
+        return Conversation(history(self.messages), wanted)
 
-        Once a grammar is complete it admits the stop tokens alone, which these keep from ending.
-        """
-        if self.min_tokens:
-            return "min_tokens"
-        return "ignore_eos" if self.ignore_eos else None
-
-    def sampling(self, room: int, choice: int, structural_tag: str | None = None) -> Sampling:
-        """How to generate choice number `choice` with `room` tokens left in the context.
-
-        More tokens than fit are not an error: agents ask for the model's maximum.
-        """
-        return self.sampling_with(
-            max_tokens=min(self.max_tokens or room, room),
-            choice=choice,
-            top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-            stop_ids=STOP_IDS,
-            structural_tag=structural_tag,
+    def asked(self) -> Asked:
+        """More tokens than fit are not an error: agents ask for the model's maximum."""
+        return Asked(
+            model=self.model,
+            prompts=[self.conversation()],
+            prompt_field="messages",
+            sampling=self.sampling_with(
+                max_tokens=self.max_tokens or AS_MANY_AS_FIT,
+                top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+                stop_ids=STOP_IDS,
+            ),
+            options=TurnOptions(
+                stop=self.stop or (),
+                stop_ids=frozenset(self.stop_token_ids or ()),
+                one_call=self.parallel_tool_calls is False,
+                reasoning=self.include_reasoning is not False,
+                logprobs=bool(self.logprobs),
+            ),
+            choices=self.choices,
+            streams=bool(self.stream),
         )
+
+    def answer(self, head: Head) -> ChatAnswer:
+        usage = self.include_usage or not self.stream
+        return ChatAnswer(head, usage=usage, null_usage=self.include_usage)
+
+    def fold(self) -> ChatFold:
+        return ChatFold()

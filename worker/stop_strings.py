@@ -1,41 +1,27 @@
-"""Stop strings, found in the visible answer as it streams; and stop tokens, which engines find.
+"""Stop strings, found in the visible answer as it streams.
 
 Rule: a stop string is never sent, nor is any part of it, however it is split over tokens; so the
-longest tail that could still become one is held back. A stop token that is text is not sent either.
+longest tail that could still become one is held back.
 """
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
-
-from worker.generation import Step
-from worker.harmony.vocabulary import FIRST_SPECIAL
-
-
-def without_stop_token(step: Step, stop_ids: AbstractSet[int]) -> Step:
-    """A step without the ordinary token of `stop_ids` that it stopped at; a marker is kept."""
-    if step.finish_reason != "stop" or not step.ids:
-        return step
-    last = step.ids[-1]
-    if last not in stop_ids or last >= FIRST_SPECIAL:
-        return step
-    return step._replace(ids=step.ids[:-1], logprobs=step.logprobs[:-1])
 
 
 class StopStrings:
-    """`feed` text in, text to send out, until `hit`; then nothing more comes."""
+    """`feed` text in, text to send out, until one is `found`; then nothing more comes."""
 
     def __init__(self, strings: Sequence[str]) -> None:
         self._strings = strings
         self._held = ""
-        self.hit = False
+        self.found: str | None = None
 
     def feed(self, text: str) -> str:
         """Takes a piece of the answer; returns the piece that can be sent now."""
         text = self._held + text
-        found = [(text.find(s) + len(s), text.find(s)) for s in self._strings if s in text]
+        found = [(text.find(s) + len(s), text.find(s), s) for s in self._strings if s in text]
         if found:
-            _, start = min(found)  # the first to be complete, as if characters came one by one
-            self.hit = True
+            # The first to be complete, as if characters came one by one.
+            _, start, self.found = min(found)
             self._held = ""
             return text[:start]
         keep = max(_overlap(text, string) for string in self._strings)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from worker.api.fields import Fields, json_type
+from worker.harmony import conversation
 
 NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
 """Names of tools: OpenAI's characters, and the dots of namespaced tools."""
@@ -91,3 +92,12 @@ class Tool(Fields):
 
     type: Literal["function"]
     function: Function
+
+    def tool(self) -> conversation.Tool:
+        function = self.function
+        return conversation.Tool(
+            function.name,
+            function.description or "",
+            function.parameters,
+            function.strict is True,
+        )

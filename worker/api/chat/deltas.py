@@ -1,15 +1,14 @@
-"""Events as OpenAI's assistant message: deltas of a stream, and the message that they add up to.
+"""Events as chat's assistant message: deltas of a stream, and the message that they add up to.
 
 Rule: a whole message is the fold of its deltas; there is no other way to make one.
 Reasoning is given under both names that clients read: `reasoning` (OpenAI's compatibility test)
 and `reasoning_content` (SGLang's and others' clients).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments, ToolCallBegun
-from worker.harmony.parser import Parser
 
 Delta = dict[str, Any]
 """A `choices[].delta` of a chat completion chunk."""
@@ -78,13 +77,3 @@ class MessageFold:
             "refusal": None,
             "tool_calls": calls or None,
         }
-
-
-def message_from_tokens(
-    ids: Sequence[int], tools: Sequence[Mapping[str, Any]] | None = None
-) -> dict[str, Any]:
-    """The OpenAI assistant message of a whole completion's token ids."""
-    parser = Parser(tools)
-    fold = MessageFold()
-    fold.add(delta_of([*parser.feed(ids), *parser.finish()]))
-    return fold.message()

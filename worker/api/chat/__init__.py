@@ -1,0 +1,48 @@
+"""OpenAI's chat completions: `POST /v1/chat/completions`.
+
+`request` reads and checks, `history` and `forced` say what it asks in no API's words, `answer` and
+`deltas` word what the model told.
+Source: https://platform.openai.com/docs/api-reference/chat.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.api import chunks, openai, sse
+from worker.api.chat.deltas import MessageFold, delta_of
+from worker.api.chat.request import ChatRequest
+from worker.api.dialect import Dialect, Json
+from worker.api.fields import read
+from worker.harmony import Parser, grammar, prompt
+
+DIALECT = Dialect(
+    read=lambda body: read(ChatRequest, body),
+    error=openai.error,
+    event=sse.event,
+    end=openai.END,
+    together=chunks.together,
+    halves=chunks.halves,
+)
+
+
+def render_prompt(request: Json) -> list[int]:
+    """The prompt of a chat completion request (a dict), as token ids. Raises BadRequest."""
+    return prompt.render(read(ChatRequest, request).conversation())
+
+
+def structural_tag(request: Json) -> str | None:
+    """The grammar of a chat completion request, as xgrammar's JSON; None if it needs none.
+
+    Raises BadRequest.
+    """
+    return grammar.structural_tag(read(ChatRequest, request).conversation().wanted)
+
+
+def message_from_tokens(
+    ids: Sequence[int], tools: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The assistant message of a whole completion's token ids."""
+    parser = Parser(tools)
+    fold = MessageFold()
+    fold.add(delta_of([*parser.feed(ids), *parser.finish()]))
+    return fold.message()

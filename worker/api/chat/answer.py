@@ -1,0 +1,126 @@
+"""The answer to a chat completion request: its chunks, and the object that they add up to.
+
+Rule: a whole answer is the fold of its chunks. A chunk comes as soon as there is something to say.
+Source: https://platform.openai.com/docs/api-reference/chat/streaming.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.api import openai
+from worker.api.chat.deltas import Delta, MessageFold, delta_of
+from worker.api.dialect import Head, Object
+from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
+from worker.turn import Ending, TextLogprob, Told, Usage
+
+_BEGIN: Delta = {"role": "assistant", "content": None}
+"""A choice's first delta, without a text, as OpenAI sends it: some clients read its role alone."""
+_FINISH_REASONS = {"stop": "stop", "length": "length", "calls": "tool_calls"}
+
+
+class ChatAnswer:
+    """Makes the chunks of one answer. `usage`: the last chunk has it; `null_usage`: the others
+    have null there, as OpenAI's streams have where they end with it."""
+
+    def __init__(self, head: Head, *, usage: bool, null_usage: bool) -> None:
+        self._head = {
+            "id": f"chatcmpl-{head.id}",
+            "object": "chat.completion.chunk",
+            "created": head.created,
+            "model": head.model,
+        }
+        self._usage = usage
+        self._null_usage = null_usage
+        self._begun: set[int] = set()
+
+    def take(self, turn: int, told: Told, ending: Ending | None) -> list[Object]:
+        """The chunks that a step of choice `turn` makes: at most its text, and its end."""
+        delta = delta_of(told.events)
+        chunks: list[Object] = []
+        if turn not in self._begun and (delta or ending is not None):
+            self._begun.add(turn)
+            chunks.append(self._chunk(turn, _BEGIN))
+        if delta:
+            chunks.append(self._chunk(turn, delta, told.logprobs))
+        if ending is not None:
+            chunks.append(self._chunk(turn, {}, reason=_FINISH_REASONS[ending.reason]))
+        return chunks
+
+    def close(self, usage: Usage) -> list[Object]:
+        """The chunk of the usage, if the request asks for it (or is answered whole)."""
+        return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
+
+    def _chunk(
+        self,
+        turn: int,
+        delta: Delta,
+        logprobs: Sequence[TextLogprob] = (),
+        reason: str | None = None,
+    ) -> Object:
+        choice = {
+            "index": turn,
+            "delta": delta,
+            "logprobs": _logprobs(logprobs) if logprobs else None,
+            "finish_reason": reason,
+        }
+        chunk: Object = {**self._head, "choices": [choice]}
+        if self._null_usage:
+            chunk["usage"] = None
+        return chunk
+
+
+def _logprobs(entries: Sequence[TextLogprob]) -> Mapping[str, Any]:
+    content = [
+        {
+            **_token(token.id, token.logprob),
+            "top_logprobs": [_token(top, logprob) for top, logprob in token.top],
+        }
+        for _, token in entries
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _token(token: int, logprob: float) -> Mapping[str, Any]:
+    """A token as OpenAI shows it: its text, its log probability, its bytes."""
+    data = token_bytes()[token] if token < FIRST_SPECIAL else b""
+    return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}
+
+
+class ChatFold:
+    """Adds up the chunks of an answer to its `chat.completion`."""
+
+    def __init__(self) -> None:
+        self._head: Mapping[str, Any] = {}
+        self._usage: Mapping[str, Any] | None = None
+        self._messages: dict[int, MessageFold] = {}
+        self._logprobs: dict[int, list[Any]] = {}
+        self._finish_reasons: dict[int, str] = {}
+
+    def add(self, item: Object) -> None:
+        self._head = {key: item[key] for key in ("id", "created", "model")}
+        self._usage = item.get("usage") or self._usage
+        for choice in item["choices"]:
+            index = choice["index"]
+            self._messages.setdefault(index, MessageFold()).add(choice["delta"])
+            if choice["logprobs"]:
+                self._logprobs.setdefault(index, []).extend(choice["logprobs"]["content"])
+            if choice["finish_reason"]:
+                self._finish_reasons[index] = choice["finish_reason"]
+
+    def whole(self) -> Object:
+        choices = [self._choice(index) for index in sorted(self._messages)]
+        return {
+            **self._head,
+            "object": "chat.completion",
+            "choices": choices,
+            "usage": self._usage,
+        }
+
+    def _choice(self, index: int) -> Object:
+        logprobs = self._logprobs.get(index)
+        return {
+            "index": index,
+            "message": self._messages[index].message(),
+            "logprobs": {"content": logprobs, "refusal": None} if logprobs else None,
+            "finish_reason": self._finish_reasons[index],
+        }

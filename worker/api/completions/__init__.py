@@ -1,0 +1,18 @@
+"""OpenAI's text completions: `POST /v1/completions`, raw text without Harmony.
+
+Source: https://platform.openai.com/docs/api-reference/completions.
+"""
+
+from worker.api import chunks, openai, sse
+from worker.api.completions.request import CompletionRequest
+from worker.api.dialect import Dialect
+from worker.api.fields import read
+
+DIALECT = Dialect(
+    read=lambda body: read(CompletionRequest, body),
+    error=openai.error,
+    event=sse.event,
+    end=openai.END,
+    together=chunks.together,
+    halves=chunks.halves,
+)

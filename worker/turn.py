@@ -1,0 +1,267 @@
+"""One turn of the model: an engine's steps in; what may be shown, and how it ended, out.
+
+It knows no API. A reader makes events of token ids (Harmony's parser, or raw text); a turn lets
+through what the request wants to see, ends where a stop string or a second call would be, counts
+tokens, and keeps a token's log probability until the text that it is part of goes out.
+
+Rule: what comes out of `take` has passed the stop strings. Reasoning and arguments are never
+searched for them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from worker.generation import Step, TokenLogprob
+from worker.harmony.conversation import Called, Message, Said, Thought
+from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments, ToolCallBegun
+from worker.harmony.vocabulary import FIRST_SPECIAL
+from worker.stop_strings import StopStrings
+
+
+class Reader(Protocol):
+    """What makes events of a completion's ids."""
+
+    recoveries: Counter[str]
+    """What had to be mended in the output, by kind."""
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """How many ids were reasoning so far."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """How many calls there were so far."""
+        ...
+
+    @property
+    def in_text(self) -> bool:
+        """Whether the next ordinary token is one that the user reads."""
+        ...
+
+    def feed(self, ids: Sequence[int]) -> list[Event]: ...
+
+    def finish(self) -> list[Event]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOptions:
+    """What a request says of how its turns are shown and ended.
+
+    `stop`: strings that end the answer, and are not shown. `stop_ids`: ordinary tokens that end the
+    generation, not shown either. `one_call`: the answer ends before a second call.
+    """
+
+    stop: Sequence[str] = ()
+    stop_ids: frozenset[int] = frozenset()
+    one_call: bool = False
+    reasoning: bool = True
+    logprobs: bool = False
+
+
+class Ending(NamedTuple):
+    """Why a turn is over; `stop_string` is the one that was found, if one was."""
+
+    reason: Literal["stop", "length", "calls"]
+    stop_string: str | None = None
+
+
+@dataclass(slots=True)
+class Usage:
+    """The tokens of a turn. `cached` are those of the prompt that were in the prefix cache,
+    `reasoning` those of the completion that were analysis."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    reasoning: int = 0
+
+
+def total(usages: Sequence[Usage], choices: int) -> Usage:
+    """The tokens of a request's turns, `choices` of each prompt. A prompt counts once."""
+    of_prompts = [usages[at : at + choices] for at in range(0, len(usages), choices)]
+    return Usage(
+        prompt=sum(max(usage.prompt for usage in turns) for turns in of_prompts),
+        cached=sum(turns[0].cached for turns in of_prompts),
+        completion=sum(usage.completion for usage in usages),
+        reasoning=sum(usage.reasoning for usage in usages),
+    )
+
+
+class TextLogprob(NamedTuple):
+    """A token's log probability, and where in the visible text it begins, in characters."""
+
+    offset: int
+    token: TokenLogprob
+
+
+class Told(NamedTuple):
+    """What a turn has to say after a step."""
+
+    events: Sequence[Event]
+    logprobs: Sequence[TextLogprob] = ()
+
+
+class Turn:
+    """`take` steps until `ending` is set; then nothing more comes of this turn.
+
+    `ids` are those taken so far.
+    """
+
+    def __init__(self, reader: Reader, options: TurnOptions) -> None:
+        self.usage = Usage()
+        self.ending: Ending | None = None
+        self.ids: list[int] = []
+        self._reader = reader
+        self._options = options
+        self._stop = StopStrings(options.stop) if options.stop else None
+        self._told = _Messages()
+        self._logprobs = _Logprobs()
+
+    @property
+    def recoveries(self) -> Counter[str]:
+        """What had to be mended in the output, by kind."""
+        return self._reader.recoveries
+
+    @property
+    def messages(self) -> list[Message]:
+        """What was told so far, as the messages that a client may send back."""
+        return self._told.messages()
+
+    def take(self, step: Step) -> Told:
+        """What this step adds to what can be told; `ending` is set with the last one."""
+        self._count(step)
+        step = _without_stop_token(step, self._options.stop_ids)
+        self.ids += step.ids
+        events = self._read(step)
+        ended = step.finish_reason is not None
+        if ended:
+            events += self._reader.finish()
+        self.usage.reasoning = self._reader.reasoning_tokens
+        if self._options.one_call and (second := _second_call(events)) is not None:
+            events, ended = events[:second], True
+        if self._stop is not None:
+            events = _visible(self._stop, events, last=ended)
+        if self._stop is not None and self._stop.found is not None:
+            self.ending = Ending("stop", self._stop.found)
+        elif ended:
+            self.ending = self._ending(step)
+        if not self._options.reasoning:
+            events = [event for event in events if not isinstance(event, Reasoning)]
+        self._told.add(events)
+        if not self._options.logprobs:
+            return Told(events)
+        cut = self.ending is not None and self.ending.stop_string is not None
+        return Told(events, self._logprobs.shown(events, all_=self.ending is not None and not cut))
+
+    def _count(self, step: Step) -> None:
+        if step.completion_tokens:
+            self.usage.prompt = step.prompt_tokens
+            self.usage.cached = step.cached_tokens
+            self.usage.completion = step.completion_tokens
+
+    def _read(self, step: Step) -> list[Event]:
+        """A step's events; token by token where it must be known which text a token is part of."""
+        if not self._options.logprobs:
+            return self._reader.feed(step.ids)
+        events: list[Event] = []
+        for token, entry in zip(step.ids, step.logprobs, strict=True):
+            if self._reader.in_text and token < FIRST_SPECIAL:
+                self._logprobs.add(entry)
+            new = self._reader.feed([token])
+            self._logprobs.move_on(new)
+            events += new
+        return events
+
+    def _ending(self, step: Step) -> Ending:
+        if step.finish_reason == "length":
+            return Ending("length")
+        return Ending("calls" if self._reader.calls else "stop")
+
+
+def _without_stop_token(step: Step, stop_ids: frozenset[int]) -> Step:
+    """A step without the ordinary token of `stop_ids` that it stopped at; a marker is kept."""
+    if step.finish_reason != "stop" or not step.ids:
+        return step
+    last = step.ids[-1]
+    if last not in stop_ids or last >= FIRST_SPECIAL:
+        return step
+    return step._replace(ids=step.ids[:-1], logprobs=step.logprobs[:-1])
+
+
+def _second_call(events: Iterable[Event]) -> int | None:
+    """Where a second call begins among `events`, if one does."""
+    begun = (at for at, e in enumerate(events) if isinstance(e, ToolCallBegun) and e.index > 0)
+    return next(begun, None)
+
+
+def _visible(stop: StopStrings, events: Iterable[Event], *, last: bool) -> list[Event]:
+    """The events as far as the stop strings let them pass."""
+    visible: list[Event] = []
+    for event in events:
+        if isinstance(event, Text):
+            visible.append(Text(stop.feed(event.text)))
+        else:
+            visible += [Text(stop.flush()), event]
+        if stop.found is not None:
+            return visible
+    return [*visible, Text(stop.flush())] if last else visible
+
+
+@dataclass(slots=True)
+class _Logprobs:
+    """Log probabilities on their way out, each with the text that its token begins."""
+
+    read: int = 0  # characters of visible text
+    sent: int = 0
+    waiting: list[TextLogprob] = field(default_factory=list[TextLogprob])
+
+    def add(self, entry: TokenLogprob) -> None:
+        self.waiting.append(TextLogprob(self.read, entry))
+
+    def move_on(self, events: Iterable[Event]) -> None:
+        self.read += sum(len(event.text) for event in events if isinstance(event, Text))
+
+    def shown(self, events: Iterable[Event], *, all_: bool) -> list[TextLogprob]:
+        """Those whose text has begun to go out with `events`; `all_`: no text is held back."""
+        self.sent += sum(len(event.text) for event in events if isinstance(event, Text))
+        ready = [each for each in self.waiting if all_ or each.offset < self.sent]
+        del self.waiting[: len(ready)]
+        return ready
+
+
+class _Messages:
+    """Adds up events to the messages that they tell."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
+        self._calls: list[ToolCallBegun] = []
+        self._arguments: dict[int, list[str]] = {}
+
+    def add(self, events: Iterable[Event]) -> None:
+        for event in events:
+            match event:
+                case Text(text):
+                    self._texts.append(text)
+                case Reasoning(text):
+                    self._thoughts.append(text)
+                case ToolCallBegun(index):
+                    self._calls.append(event)
+                    self._arguments[index] = []
+                case ToolCallArguments(index, text):
+                    self._arguments[index].append(text)
+                case _:
+                    pass
+
+    def messages(self) -> list[Message]:
+        text, thought = "".join(self._texts), "".join(self._thoughts)
+        calls = [
+            Called(call.name, "".join(self._arguments[call.index]), call.id) for call in self._calls
+        ]
+        messages: list[Message] = [Thought(thought)] if thought else []
+        if text:
+            messages.append(Said(text, "commentary" if calls else "final"))
+        return [*messages, *calls]
