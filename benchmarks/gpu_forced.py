@@ -81,7 +81,9 @@ async def loop(booted: SglangEngine, model: Any, settings: Any, turns: int) -> l
     found: list[list[int]] = []
     for number in range(turns):
         body = {"messages": messages, "tools": TOOLS, "temperature": 0, "max_tokens": 200}
-        async with aclosing(service.answer("/v1/chat/completions", body, JobMetrics())) as batches:
+        async with aclosing(
+            service.read("/v1/chat/completions", body).answer(JobMetrics())
+        ) as batches:
             (answer,) = [each async for batch in batches for each in batch]
         usage, said = answer["usage"], answer["choices"][0]["message"]
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0

@@ -60,7 +60,7 @@ def test_openai_harmony_is_known_to_the_harmony_package_alone() -> None:
 @pytest.mark.parametrize("inner", ["worker/errors.py", "worker/harmony/", "worker/api/"])
 @pytest.mark.parametrize(
     "outer",
-    ["worker.entrypoints", "worker.engine", "worker.settings", "worker.service", "worker.models"],
+    ["worker.entrypoints", "worker.engine", "worker.settings", "worker.service", "worker.model"],
 )
 def test_the_pure_parts_know_nothing_of_the_rest(inner: str, outer: str) -> None:
     """Errors, Harmony and the API can be read, and tested, alone."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from worker.api.chat_answer import ChatFold
 
 from tests.catalogue import CATALOGUE, Case
 from tests.conftest import RealWorker
 from tests.forced_engine import ForcedEngine
+from worker.api.chat.answer import ChatFold
 from worker.harmony.vocabulary import RETURN, STOP_IDS
 from worker.job_metrics import JobMetrics
 from worker.service import Service
@@ -38,7 +38,7 @@ async def answers(real: RealWorker, case: Case, *, stream: bool) -> list[dict[st
         "temperature": 0,
         "stream": stream,
     }
-    async with aclosing(service.answer("/v1/chat/completions", body, JobMetrics())) as batches:
+    async with aclosing(service.read("/v1/chat/completions", body).answer(JobMetrics())) as batches:
         return [item async for batch in batches for item in batch]
 
 
@@ -50,7 +50,7 @@ async def both(real: RealWorker, case: Case) -> tuple[Any, Any]:
         ChatCompletionChunk.model_validate(chunk)
         fold.add(chunk)
     ChatCompletion.model_validate(whole)
-    return whole["choices"][0], fold.completion()["choices"][0]
+    return whole["choices"][0], fold.whole()["choices"][0]
 
 
 def told(choice: Any) -> tuple[Any, ...]:

@@ -6,14 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from worker.api.chat_answer import ChatAnswer, ChatFold, together
-from worker.api.completion_answer import CompletionAnswer
 
 from tests.scripted_engine import tokens
+from worker.api.chat.answer import ChatFold
 from worker.api.chat.request import ChatRequest
+from worker.api.chunks import together
 from worker.api.completions.request import CompletionRequest
+from worker.api.dialect import Head
 from worker.api.fields import read
 from worker.generation import Step, TokenLogprob
+from worker.harmony import Parser
+from worker.raw_text import RawText
+from worker.turn import Turn, total
 
 THINK = "<|channel|>analysis<|message|>Two and two.<|end|><|start|>assistant"
 ANSWER = f"{THINK}<|channel|>final<|message|>It is 4, of course.<|return|>"
@@ -23,6 +27,7 @@ CALL = (
     '"Paris"}<|call|>'
 )
 TOOLS = [{"type": "function", "function": {"name": "get_weather"}}]
+HEAD = Head("1", "demo", 1)
 
 
 def steps(ids: list[int], sizes: list[int], reason: Any = "stop") -> list[Step]:
@@ -39,20 +44,21 @@ def steps(ids: list[int], sizes: list[int], reason: Any = "stop") -> list[Step]:
 
 def chunks(body: dict[str, Any], made: list[Step]) -> list[dict[str, Any]]:
     request = read(ChatRequest, {"messages": [{"role": "user", "content": "q"}], **body})
-    answer = ChatAnswer(request, id="chatcmpl-1", model="demo", created=1)
+    asked, answer = request.asked(), request.answer(HEAD)
+    turn = Turn(Parser(TOOLS), asked.options)
     out: list[dict[str, Any]] = []
     for step in made:
-        out += answer.take(0, step)
-        if answer.done:
+        out += answer.take(0, turn.take(step), turn.ending)
+        if turn.ending is not None:
             break
-    return [*out, *answer.close()]
+    return [*out, *answer.close(turn.usage)]
 
 
 def completion(body: dict[str, Any], made: list[Step]) -> ChatCompletion:
     fold = ChatFold()
     for chunk in chunks(body, made):
         fold.add(chunk)
-    return ChatCompletion.model_validate(fold.completion())
+    return ChatCompletion.model_validate(fold.whole())
 
 
 def test_an_answer_has_reasoning_content_and_usage() -> None:
@@ -200,8 +206,9 @@ def test_any_split_gives_the_same_answer(sizes: list[int], calls: bool) -> None:
 def test_two_texts_of_one_choice_stay_two_chunks() -> None:
     """Of a text completion, whose choices have no delta."""
     request = read(CompletionRequest, {"prompt": "q", "stream": True})
-    answer = CompletionAnswer(request, [[1]], id="cmpl-1", model="demo", created=1)
-    apart = [c for step in steps(tokens("one two"), [1]) for c in answer.take(0, step)]
+    turn, answer = Turn(RawText(), request.asked().options), request.answer(HEAD)
+    made = steps(tokens("one two"), [1])
+    apart = [c for step in made for c in answer.take(0, turn.take(step), turn.ending)]
     assert len(apart) > 1
     assert together(apart) == apart
 
@@ -212,16 +219,22 @@ def test_chunks_that_are_ready_together_can_go_together() -> None:
     They add up to the same completion.
     """
     request = read(ChatRequest, {"messages": [{"role": "user", "content": "q"}], "n": 3})
-    answer = ChatAnswer(request, id="chatcmpl-1", model="demo", created=1)
-    made = steps(tokens(ANSWER), [4])
-    apart = [chunk for step in made for index in range(3) for chunk in answer.take(index, step)]
-    joined = [*together(apart[:6]), *together(apart[6:]), *answer.close()]
+    answer = request.answer(HEAD)
+    turns = [Turn(Parser(), request.asked().options) for _ in range(3)]
+    apart = [
+        chunk
+        for step in steps(tokens(ANSWER), [4])
+        for index, turn in enumerate(turns)
+        for chunk in answer.take(index, turn.take(step), turn.ending)
+    ]
+    usage = answer.close(total([turn.usage for turn in turns], 3))
+    joined = [*together(apart[:6]), *together(apart[6:]), *usage]
     assert len(joined) < len(apart) / 2
     begun = [choice["delta"] for chunk in joined for choice in chunk["choices"]][:3]
     assert all(delta["role"] and delta["reasoning"] for delta in begun)
     folds = ChatFold(), ChatFold()
-    for fold, sent in zip(folds, ([*apart, *answer.close()], joined), strict=True):
+    for fold, sent in zip(folds, ([*apart, *usage], joined), strict=True):
         for chunk in sent:
             ChatCompletionChunk.model_validate(chunk)
             fold.add(chunk)
-    assert folds[0].completion() == folds[1].completion()
+    assert folds[0].whole() == folds[1].whole()

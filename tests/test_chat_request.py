@@ -24,7 +24,7 @@ def request(**fields: Any) -> ChatRequest:
         (None, None, "The request must be a JSON object, not null."),
         ([1], None, "The request must be a JSON object, not an array."),
         ({}, "messages", "messages: Field required."),
-        ({"messages": "no"}, "messages", "messages: Input should be a valid list, got a string."),
+        ({"messages": "no"}, "messages", 'messages: Input should be a valid list, got "no".'),
         (
             {"messages": []},
             "messages",
@@ -33,40 +33,40 @@ def request(**fields: Any) -> ChatRequest:
         (
             {"messages": [{"role": "user", "content": 5}]},
             "messages[0].content",
-            "messages[0].content: must be a string, an array of parts or null, got a number.",
+            "messages[0].content: must be a string, an array of parts or null, got 5.",
         ),
         (
             {"messages": [{"role": "robot", "content": "x"}]},
             "messages[0].role",
             (
                 "messages[0].role: Input should be 'system', 'developer', 'user', 'assistant', "
-                "'tool' or 'function', got a string."
+                "'tool' or 'function', got \"robot\"."
             ),
         ),
         (
             {"messages": HELLO, "temperature": "hot"},
             "temperature",
-            "temperature: Input should be a valid number, got a string.",
+            'temperature: Input should be a valid number, got "hot".',
         ),
         (
             {"messages": HELLO, "temperature": 3},
             "temperature",
-            "temperature: Input should be less than or equal to 2, got a number.",
+            "temperature: Input should be less than or equal to 2, got 3.",
         ),
         (
             {"messages": HELLO, "max_tokens": 0},
             "max_tokens",
-            "max_tokens: Input should be greater than or equal to 1, got a number.",
+            "max_tokens: Input should be greater than or equal to 1, got 0.",
         ),
         (
             {"messages": HELLO, "n": True},
             "n",
-            "n: Input should be a valid integer, got a boolean.",
+            "n: Input should be a valid integer, got true.",
         ),
         (
             {"messages": HELLO, "tools": [{"type": "web_search"}]},
             "tools[0].type",
-            "tools[0].type: Input should be 'function', got a string.",
+            "tools[0].type: Input should be 'function', got \"web_search\".",
         ),
         (
             {"messages": HELLO, "logit_bias": {"Paris": 1}},
@@ -78,7 +78,7 @@ def request(**fields: Any) -> ChatRequest:
             "reasoning_effort",
             (
                 "reasoning_effort: must be one of none, minimal, low, medium, high, xhigh, max, "
-                "got a string."
+                'got "extreme".'
             ),
         ),
     ],
@@ -161,20 +161,24 @@ def test_what_clients_send_back_passes(message: dict[str, Any]) -> None:
 
 def test_sampling_has_what_was_asked_for() -> None:
     """Every parameter reaches the engine."""
-    sampling = request(
-        max_completion_tokens=5,
-        temperature=0,
-        top_p=0.5,
-        top_k=40,
-        min_p=0.1,
-        frequency_penalty=0.2,
-        presence_penalty=-0.3,
-        repetition_penalty=1.1,
-        seed=7,
-        logit_bias={"42": -100},
-        logprobs=True,
-        top_logprobs=3,
-    ).sampling(1000, 2)
+    sampling = (
+        request(
+            max_completion_tokens=5,
+            temperature=0,
+            top_p=0.5,
+            top_k=40,
+            min_p=0.1,
+            frequency_penalty=0.2,
+            presence_penalty=-0.3,
+            repetition_penalty=1.1,
+            seed=7,
+            logit_bias={"42": -100},
+            logprobs=True,
+            top_logprobs=3,
+        )
+        .asked()
+        .sampling.within(1000, 2, None)
+    )
     assert sampling.max_tokens == 5
     assert sampling.temperature == 0
     assert (sampling.top_p, sampling.top_k, sampling.min_p) == (0.5, 40, 0.1)
@@ -189,25 +193,25 @@ def test_sampling_has_what_was_asked_for() -> None:
 @pytest.mark.parametrize("top_k", [SIZE, 2**31, 10**30])
 def test_a_top_k_of_the_whole_vocabulary_is_none(top_k: int) -> None:
     """SGLang's scheduler ends at one over 31 bits."""
-    assert request(top_k=top_k).sampling(1, 0).top_k == -1
-    assert request(top_k=SIZE - 1).sampling(1, 0).top_k == SIZE - 1
+    assert request(top_k=top_k).asked().sampling.top_k == -1
+    assert request(top_k=SIZE - 1).asked().sampling.top_k == SIZE - 1
 
 
 def test_the_seed_of_a_further_choice_has_64_bits_too() -> None:
     """The one after the greatest is the least."""
-    assert request(seed=2**63 - 1, n=2).sampling(1, 1).seed == -(2**63)
+    assert request(seed=2**63 - 1, n=2).asked().sampling.within(1, 1, None).seed == -(2**63)
 
 
 def test_a_repetition_penalty_that_makes_logits_infinite_is_refused() -> None:
     """They are divided by it in 32 bits."""
-    assert request(repetition_penalty=0.01).sampling(1, 0).repetition_penalty == 0.01
+    assert request(repetition_penalty=0.01).asked().sampling.repetition_penalty == 0.01
     with pytest.raises(BadRequest, match=r"greater than or equal to 0\.01"):
         request(repetition_penalty=1e-38)
 
 
 def test_sampling_defaults_are_openais() -> None:
     """Temperature 1 and no limit but the context."""
-    sampling = request().sampling(1000, 0)
+    sampling = request().asked().sampling.within(1000, 0, None)
     assert sampling.max_tokens == 1000
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 1.0, -1)
     assert sampling.top_logprobs is None
@@ -215,4 +219,4 @@ def test_sampling_defaults_are_openais() -> None:
 
 def test_more_tokens_than_fit_are_not_an_error() -> None:
     """Agents ask for the model's maximum."""
-    assert request(max_tokens=10**9).sampling(1000, 0).max_tokens == 1000
+    assert request(max_tokens=10**9).asked().sampling.within(1000, 0, None).max_tokens == 1000

@@ -114,7 +114,7 @@ async def ask(real: RealWorker, seed: int, **fields: Any) -> Choice:
     }
     engine = NoisyEngine(real.engine, seed * 1_000_003 + 7, LIKELY)
     noisy = Service(engine, real.model, real.settings)
-    async with aclosing(noisy.answer("/v1/chat/completions", body, JobMetrics())) as batches:
+    async with aclosing(noisy.read("/v1/chat/completions", body).answer(JobMetrics())) as batches:
         ((item,),) = [batch async for batch in batches]
     return ChatCompletion.model_validate(item).choices[0]
 
@@ -229,4 +229,4 @@ def test_a_schema_that_cannot_be_held_is_refused_before_the_engine(real: RealWor
         "tools": [{"type": "function", "function": function}],
     }
     with pytest.raises(BadRequest, match="'not'"):
-        real.service.check("/v1/chat/completions", body)
+        real.service.read("/v1/chat/completions", body)

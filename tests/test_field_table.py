@@ -16,9 +16,10 @@ from builder.openapi.document import README, readme_table
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
 from worker.api.field_table import FIELDS, Alias, NoEffect, Refused, Route, Works
-from worker.api.fields import Request, read
+from worker.api.fields import RequestFields, read
 from worker.errors import BadRequest
 from worker.generation import Sampling
+from worker.harmony.conversation import JsonAnswer
 from worker.harmony.vocabulary import CALL, RETURN, encode
 
 MODELS: dict[Route, type[ChatRequest] | type[CompletionRequest]] = {
@@ -46,9 +47,9 @@ def text(**fields: Any) -> CompletionRequest:
     return read(CompletionRequest, {**LEAST["text"], **fields})
 
 
-def sampling(request: Request) -> Sampling:
+def sampling(request: RequestFields) -> Sampling:
     assert isinstance(request, ChatRequest | CompletionRequest)
-    return request.sampling(1000, 0)
+    return request.asked().sampling.within(1000, 0, None)
 
 
 def problem(route: Route, name: str, value: Any) -> BadRequest | None:
@@ -115,7 +116,7 @@ def test_what_asks_for_nothing_changes_nothing(
             values = [5, "x", {"a": [1]}] if isinstance(use, NoEffect) else [*values, None]
             for value in [] if name in LEAST[route] else values:
                 request = read(MODELS[route], {**LEAST[route], name: value})
-                assert (request, request.asked) == (plain, plain.asked), (name, value)
+                assert (request, request.asked()) == (plain, plain.asked()), (name, value)
     assert caplog.messages == []
 
 
@@ -194,7 +195,7 @@ def test_a_limit_of_tokens_has_many_names(route: Route, name: str) -> None:
 
 def test_two_names_of_one_field_must_agree() -> None:
     """The same value twice is fine."""
-    assert chat(max_tokens=3, max_completion_tokens=3).sampling(9, 0).max_tokens == 3
+    assert chat(max_tokens=3, max_completion_tokens=3).asked().sampling.max_tokens == 3
     error = refused("chat", max_tokens=3, max_new_tokens=4)
     assert error.message == "max_tokens and max_new_tokens contradict each other."
     assert refused("chat", reasoning_effort="low", reasoning={"effort": "high"}).status == 400
@@ -221,7 +222,7 @@ def test_the_effort_is_read_from_where_clients_put_it(
     fields: dict[str, Any], effort: str | None
 ) -> None:
     """The prompt is rendered from it."""
-    assert chat(**fields).asked.get("reasoning_effort") == effort
+    assert chat(**fields).reasoning_effort == effort
 
 
 @pytest.mark.parametrize(
@@ -268,29 +269,29 @@ def test_what_a_field_cannot_say_is_refused_by_its_name(name: str, value: Any) -
 )
 def test_structured_outputs_have_one_form(fields: dict[str, Any], wanted: Any) -> None:
     """Whatever they were called."""
-    assert chat(**fields).asked["structured_outputs"] == wanted
+    assert chat(**fields).structured_outputs == wanted
 
 
 def test_an_object_by_a_schema_reaches_the_grammar() -> None:
     """As it was written."""
     wanted = {"type": "json_object", "schema": SCHEMA}
-    assert chat(response_format=wanted).asked["response_format"] == wanted
+    assert chat(response_format=wanted).conversation().wanted.answer == JsonAnswer(SCHEMA)
 
 
 def test_a_top_p_of_zero_is_greedy() -> None:
     """It leaves the likeliest token alone; SGLang takes no zero."""
-    asked = chat(top_p=0, temperature=1.5).sampling(9, 0)
+    asked = chat(top_p=0, temperature=1.5).asked().sampling
     assert (asked.temperature, asked.top_p) == (0.0, 1.0)
-    assert chat(top_k=0).sampling(9, 0).top_k == -1
+    assert chat(top_k=0).asked().sampling.top_k == -1
 
 
 def test_how_an_answer_ends_reaches_the_engine() -> None:
     """No more tokens are held back than there may be."""
-    asked = chat(min_tokens=5, stop_token_ids=[42, RETURN]).sampling(1000, 0)
+    asked = chat(min_tokens=5, stop_token_ids=[42, RETURN]).asked().sampling.within(1000, 0, None)
     assert asked.min_tokens == 5
     assert set(asked.stop_ids) == {RETURN, CALL, 42}
-    assert chat(min_tokens=5).sampling(3, 0).min_tokens == 3
-    assert chat(ignore_eos=True).sampling(9, 0).ignore_eos
+    assert chat(min_tokens=5).asked().sampling.within(3, 0, None).min_tokens == 3
+    assert chat(ignore_eos=True).asked().sampling.ignore_eos
     assert refused("chat", min_tokens=5, max_tokens=4).status == 400
     assert refused("chat", ignore_eos=True, stop_token_ids=[42]).status == 400
 
@@ -298,8 +299,10 @@ def test_how_an_answer_ends_reaches_the_engine() -> None:
 def test_words_and_tokens_are_banned_and_allowed_by_their_bias() -> None:
     """A word also after a space."""
     ids = {encode("cat")[0], encode(" cat")[0]}
-    assert chat(bad_words=["cat"]).sampling(9, 0).logit_bias == dict.fromkeys(ids, -100.0)
-    assert text(allowed_token_ids=[5], logit_bias={"5": 1}).sampling(9, 0).logit_bias == {5: 1001.0}
+    assert chat(bad_words=["cat"]).asked().sampling.logit_bias == dict.fromkeys(ids, -100.0)
+    assert text(allowed_token_ids=[5], logit_bias={"5": 1}).asked().sampling.within(
+        9, 0, None
+    ).logit_bias == {5: 1001.0}
 
 
 def test_readme_has_the_table() -> None:

@@ -3,11 +3,12 @@
 import pytest
 
 from worker.harmony.address import Address, Kind
+from worker.harmony.conversation import Tool
 from worker.harmony.header import Header, Origin
 from worker.harmony.tool_names import ToolNames
 from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
 
-TOOLS = ToolNames([{"function": {"name": "get_weather"}}, {"function": {"name": "fs.read"}}])
+TOOLS = ToolNames([Tool("get_weather"), Tool("fs.read")])
 
 
 def header(*parts: int | str, origin: Origin = Origin.PROMPT, after_call: bool = False) -> Header:

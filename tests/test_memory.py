@@ -16,13 +16,16 @@ from tests.conftest import RealWorker
 from tests.conversations import conversation
 from tests.forced_engine import ForcedEngine
 from tests.scripted_engine import ScriptedEngine, tokens
-from worker.api.chat import message_from_tokens
-from worker.harmony import TurnMemory
+from worker.api.chat import message_from_tokens, render_prompt
+from worker.generation import Step
+from worker.harmony import Parser, TurnMemory
+from worker.harmony.conversation import Called, Message, Said, Thought
 from worker.harmony.vocabulary import CALL, CHANNEL, END, RETURN, START, encode, encoding
 from worker.job_metrics import JobMetrics
 from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
+from worker.turn import Turn, TurnOptions
 
 
 def turn_text(number: int) -> str:
@@ -38,16 +41,24 @@ TURN = tokens(turn_text(0).replace("Turn 0. ", "Paris, I think."))
 TOOLS = [{"type": "function", "function": {"name": "get_weather"}}]
 
 
-def call(arguments: Any = '{"location": "Paris"}', call_id: str = "call_1") -> dict[str, Any]:
-    return {"id": call_id, "function": {"name": "get_weather", "arguments": arguments}}
+def call(arguments: str = '{"location": "Paris"}', call_id: str = "call_1") -> Called:
+    return Called("get_weather", arguments, call_id)
 
 
-def told(ids: list[int], *call_ids: str) -> dict[str, Any]:
-    """The message that a client was given for these ids, its calls under these ids."""
-    message = message_from_tokens(ids, TOOLS)
-    for each, call_id in zip(message["tool_calls"] or (), call_ids or ["call_1"], strict=False):
-        each["id"] = call_id
-    return message
+def told(ids: list[int], call_id: str = "call_1") -> list[Message]:
+    """What a client was told of these ids, its calls under this id."""
+    turn = Turn(Parser(TOOLS, call_id=lambda: call_id), TurnOptions())
+    turn.take(Step(ids, "stop"))
+    return turn.messages
+
+
+def recalled(made: TurnMemory, *messages: Message) -> list[int] | None:
+    """The ids that these messages stand for, all of them."""
+    found = made.recall(messages)
+    if found is None:
+        return None
+    assert found.messages == len(messages)
+    return list(found.ids)
 
 
 def memory() -> TurnMemory:
@@ -59,46 +70,48 @@ def memory() -> TurnMemory:
 
 def test_a_turn_is_recalled_by_its_call() -> None:
     """With its reasoning, which the client has not sent."""
-    assert list(memory().recall([call()], "", None) or ()) == TURN
+    assert recalled(memory(), call()) == TURN
 
 
-@pytest.mark.parametrize("arguments", ['{"location":"Paris"}', {"location": "Paris"}])
-def test_arguments_may_be_written_anew(arguments: Any) -> None:
+def test_arguments_may_be_written_anew() -> None:
     """Clients parse and print them."""
-    assert memory().recall([call(arguments)], "", None) is not None
+    assert recalled(memory(), call('{ "location":"Paris"}')) == TURN
 
 
 def test_reasoning_that_was_sent_back_unchanged_is_recalled() -> None:
     """The ids that were generated, not those that the text would be encoded to."""
-    assert memory().recall([call()], "", "Paris, I think.") is not None
+    assert recalled(memory(), Thought("Paris, I think."), call()) == TURN
+
+
+def test_what_follows_a_remembered_turn_is_left_to_the_caller() -> None:
+    """A client that was given two turns without a result between them sends one run of messages."""
+    found = memory().recall([call(), Thought("Hm."), call(call_id="call_2")])
+    assert found is not None
+    assert (found.messages, list(found.ids)) == (1, TURN)
 
 
 @pytest.mark.parametrize(
-    ("calls", "content", "reasoning"),
+    "messages",
     [
-        ([call('{"location": "Rome"}')], "", None),
-        ([call("{broken")], "", None),
-        ([call(call_id="call_2")], "", None),
-        ([call(), call(call_id="call_2")], "", None),
-        ([call()], "Something else.", None),
-        ([call()], "", "Another thought."),
-        ([], "", None),
+        [call('{"location": "Rome"}')],
+        [call("{broken")],
+        [call(call_id="call_2")],
+        [Said("Something else.", "commentary"), call()],
+        [Thought("Another thought."), call()],
+        [Said("It is sunny.")],
+        [],
     ],
 )
-def test_what_the_client_changed_is_not_recalled(
-    calls: list[dict[str, Any]], content: str, reasoning: str | None
-) -> None:
+def test_what_the_client_changed_is_not_recalled(messages: list[Message]) -> None:
     """The client wins."""
-    assert memory().recall(calls, content, reasoning) is None
+    assert memory().recall(messages) is None
 
 
 def test_a_call_that_ended_otherwise_is_recalled_as_a_call() -> None:
     """Its stop token becomes the one that Harmony has for calls."""
     made = TurnMemory(10_000)
     made.remember(told(TURN), [*TURN[:-1], RETURN])
-    recalled = made.recall([call()], "", None)
-    assert recalled is not None
-    assert recalled[-1] == CALL
+    assert recalled(made, call()) == [*TURN[:-1], CALL]
 
 
 @pytest.mark.parametrize(
@@ -133,13 +146,13 @@ def test_what_is_remembered_is_what_openai_harmony_reads(seed: int) -> None:
         ids[rng.randrange(len(ids))] = rng.choice(
             [*encode("? to= final json"), END, START, CHANNEL]
         )
-    made, message = TurnMemory(10**6), message_from_tokens(ids)
-    made.remember(message, ids)
+    made, messages = TurnMemory(10**6), told(ids)
+    made.remember(messages, ids)
     if len(made):
         read = encoding().parse_messages_from_completion_tokens(ids, Role.ASSISTANT)
         assert {m.author.role for m in read} == {Role.ASSISTANT}
         recipients = [m.recipient.removeprefix("functions.") for m in read if m.recipient]
-        assert recipients == [call["function"]["name"] for call in message["tool_calls"]]
+        assert recipients == [each.name for each in messages if isinstance(each, Called)]
 
 
 @given(st.integers(0, 2**32))
@@ -159,10 +172,9 @@ def test_a_turn_as_gpt_oss_was_trained_to_write_it_is_remembered(seed: int) -> N
     before = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant" * rng.randrange(3)
     preamble = "<|channel|>commentary<|message|>Let me see.<|end|><|start|>assistant"
     ids = tokens(before + preamble * rng.randrange(2) + header + '{"a": 1}<|call|>')
-    made, message = TurnMemory(10**6), message_from_tokens(ids)
-    made.remember(message, ids)
-    recalled = made.recall(message["tool_calls"], message["content"] or "", None)
-    assert list(recalled or ()) == ids
+    made, messages = TurnMemory(10**6), told(ids)
+    made.remember(messages, ids)
+    assert recalled(made, *(each for each in messages if not isinstance(each, Thought))) == ids
 
 
 def test_the_least_recently_used_turns_are_forgotten_first() -> None:
@@ -170,10 +182,10 @@ def test_the_least_recently_used_turns_are_forgotten_first() -> None:
     made = TurnMemory(1_500)
     for number in range(3):
         made.remember(told(TURN, f"call_{number}"), TURN)
-        made.recall([call(call_id="call_0")], "", None)
+        made.recall([call(call_id="call_0")])
     assert len(made) == 2
-    assert made.recall([call(call_id="call_0")], "", None) is not None
-    assert made.recall([call(call_id="call_1")], "", None) is None
+    assert made.recall([call(call_id="call_0")]) is not None
+    assert made.recall([call(call_id="call_1")]) is None
 
 
 def test_a_memory_of_no_size_is_off() -> None:
@@ -189,7 +201,7 @@ async def loop(of: Service, turns: int, tools: list[Any]) -> list[dict[str, Any]
     usages: list[dict[str, Any]] = []
     for turn in range(turns):
         body = {"messages": messages, "tools": tools, "temperature": 0}
-        async with aclosing(of.answer("/v1/chat/completions", body, JobMetrics())) as batches:
+        async with aclosing(of.read("/v1/chat/completions", body).answer(JobMetrics())) as batches:
             ((completion,),) = [batch async for batch in batches]
         usages.append(completion["usage"])
         (made,) = completion["choices"][0]["message"]["tool_calls"]

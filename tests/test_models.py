@@ -5,24 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from worker import models
+from worker import model
 from worker.model import resolve
 from worker.settings import Settings, SettingsError
 
 
 def test_the_demo_model_is_the_folder_that_make_builds() -> None:
     """Its name stays `demo`."""
-    model = resolve(Settings(model="demo"))
-    assert model.path == str(models.DEMO_FOLDER)
-    assert model.names == ("demo",)
-    assert model.context_length == 131072
+    demo = resolve(Settings(model="demo"))
+    assert demo.path == str(model.DEMO_FOLDER)
+    assert demo.names == ("demo",)
+    assert demo.context_length == 131072
 
 
 def test_a_demo_model_that_is_not_built_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With what to do."""
-    monkeypatch.setattr(models, "DEMO_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(model, "DEMO_FOLDER", tmp_path / "none")
     with pytest.raises(SettingsError, match="run `make setup`"):
         resolve(Settings(model="demo"))
 

@@ -1,6 +1,7 @@
 """The parser as a stream: what it says when, and what it never says."""
 
 from tests.fuzzing import SPECIAL
+from worker.api.chat import message_from_tokens
 from worker.harmony import (
     Finished,
     Parser,
@@ -8,7 +9,6 @@ from worker.harmony import (
     Text,
     ToolCallArguments,
     ToolCallBegun,
-    message_from_tokens,
 )
 from worker.harmony.vocabulary import encode, encoding, token_bytes
 

@@ -10,6 +10,8 @@ import pytest
 from tests.scripted_engine import ScriptedEngine, tokens
 from worker.api.chat import render_prompt
 from worker.errors import BadRequest, ContextLengthExceeded, NotFound, WorkerError
+from worker.harmony import render
+from worker.harmony.conversation import Conversation, User
 from worker.job_metrics import JobMetrics
 from worker.model import Model
 from worker.service import Service
@@ -32,7 +34,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 async def objects(of: Service, route: str, body: Any) -> list[dict[str, Any]]:
     await of.engine.start()
-    async with aclosing(of.answer(route, body, JobMetrics())) as batches:
+    async with aclosing(of.read(route, body).answer(JobMetrics())) as batches:
         return [item async for batch in batches for item in batch]
 
 
@@ -61,7 +63,8 @@ def test_the_prompt_is_the_rendered_request() -> None:
     """With the effort and the date of the settings where the request has none."""
     engine = ScriptedEngine(ANSWER)
     answered(service(engine, reasoning_effort="high", system_date="2026-01-02"), CHAT, HELLO)
-    assert engine.prompts == [render_prompt(HELLO, effort="high", date="2026-01-02")]
+    hello = Conversation([User("Hello")])
+    assert engine.prompts == [render(hello, effort="high", date="2026-01-02")]
 
 
 def test_several_choices_are_generated_at_once() -> None:
@@ -99,7 +102,7 @@ def test_leaving_a_stream_aborts_its_generation(choices: int) -> None:
     async def leave(of: Service) -> None:
         await of.engine.start()
         body = {**HELLO, "stream": True, "n": choices}
-        async with aclosing(of.answer(CHAT, body, JobMetrics())) as batches:
+        async with aclosing(of.read(CHAT, body).answer(JobMetrics())) as batches:
             await anext(batches)
 
     engine = ScriptedEngine(ANSWER)
@@ -176,7 +179,7 @@ def test_a_dead_engine_is_an_error_of_the_worker() -> None:
     async def ask(of: Service) -> None:
         await of.engine.start()
         await of.engine.close()
-        await anext(of.answer(CHAT, HELLO, JobMetrics()))
+        await anext(of.read(CHAT, HELLO).answer(JobMetrics()))
 
     with pytest.raises(WorkerError) as caught:
         run(ask(service()))
@@ -186,9 +189,9 @@ def test_a_dead_engine_is_an_error_of_the_worker() -> None:
 def test_checking_finds_what_answering_would_refuse() -> None:
     """Without an engine."""
     with pytest.raises(BadRequest):
-        service().check(CHAT, {"messages": "no"})
-    service().check(CHAT, HELLO)
-    service().check("/v1/models", None)
+        service().read(CHAT, {"messages": "no"})
+    service().read(CHAT, HELLO)
+    service().read("/v1/models", None)
 
 
 def test_metrics_have_the_figures_of_the_answer() -> None:
@@ -197,7 +200,7 @@ def test_metrics_have_the_figures_of_the_answer() -> None:
     async def ask(of: Service) -> dict[str, Any]:
         metrics = JobMetrics()
         await of.engine.start()
-        async with aclosing(of.answer(CHAT, HELLO, metrics)) as batches:
+        async with aclosing(of.read(CHAT, HELLO).answer(metrics)) as batches:
             async for _ in batches:
                 pass
         return metrics.to_object()

@@ -12,14 +12,14 @@ def test_text_before_a_stop_string_is_sent_and_nothing_after() -> None:
     """The stop string itself is not sent."""
     stop = StopStrings(["END"])
     assert stop.feed("one END two") == "one "
-    assert stop.hit
+    assert stop.found is not None
 
 
 def test_a_stop_string_split_over_pieces_is_found() -> None:
     """No part of it has been sent when it is complete."""
     stop = StopStrings(["\n\nUser:"])
     assert [stop.feed(piece) for piece in ("hi\n", "\nUs", "er", ": you")] == ["hi", "", "", ""]
-    assert stop.hit
+    assert stop.found is not None
 
 
 def test_what_only_looked_like_a_stop_string_is_sent_later() -> None:
@@ -29,13 +29,14 @@ def test_what_only_looked_like_a_stop_string_is_sent_later() -> None:
     assert stop.feed("d") == "abd"
     assert stop.feed("a") == ""
     assert stop.flush() == "a"
-    assert not stop.hit
+    assert stop.found is None
 
 
 def test_the_first_stop_string_to_be_complete_counts() -> None:
     """As if the characters came one by one."""
     stop = StopStrings(["two", "one"])
     assert stop.feed("zero one two") == "zero "
+    assert stop.found == "one"
 
 
 @given(
@@ -49,10 +50,10 @@ def test_any_split_sends_the_same_text(text: str, strings: list[str], cuts: list
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     sent = ""
     for start, end in pairwise(edges):
-        if not stop.hit:
+        if stop.found is None:
             sent += stop.feed(text[start:end])
-    if not stop.hit:
+    if stop.found is None:
         sent += stop.flush()
     complete = [(text.find(s) + len(s), text.find(s)) for s in strings if s in text]
-    assert stop.hit == bool(complete)
+    assert (stop.found is not None) == bool(complete)
     assert sent == (text[: min(complete)[1]] if complete else text)

@@ -9,6 +9,7 @@ import pytest
 
 from worker.api.chat import render_prompt, structural_tag
 from worker.errors import BadRequest
+from worker.harmony.conversation import Tool
 from worker.harmony.json_schema import MOST_TOGETHER, MOST_VALUES, Unfolding
 from worker.harmony.schema_words import ANNOTATIONS, SHAPES, UNHELD
 from worker.harmony.tools import tools_section
@@ -19,7 +20,7 @@ def shown(schema: dict[str, Any]) -> str:
     """How a property `p` of this schema is shown to the model."""
     parameters = {"type": "object", "properties": {"p": schema}, "$defs": schema.pop("$defs", {})}
     tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
-    text = encoding().decode(encode(tools_section([tool])))
+    text = encoding().decode(encode(tools_section([*map(Tool.of, [tool])])))
     return text.partition("type f = (_: {\n")[2].partition("\n}) => any;")[0]
 
 

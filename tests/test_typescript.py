@@ -11,6 +11,7 @@ from openai_harmony import DeveloperContent, Message, Role, ToolDescription
 
 from tests.schemas import names_said, schemas, texts_said
 from tests.typescript_reader import names
+from worker.harmony.conversation import Tool
 from worker.harmony.tools import tools_section
 from worker.harmony.vocabulary import MESSAGE, encode, encoding
 
@@ -24,7 +25,7 @@ def tool(parameters: Any, description: str | None = "Does it.") -> dict[str, Any
 
 def shown(parameters: Any) -> str:
     """The type of a function's parameters."""
-    text = tools_section([tool(parameters)])
+    text = tools_section([*map(Tool.of, [tool(parameters)])])
     return text.partition("// Does it.\ntype f = (")[2].rpartition(") => any;\n\n}")[0]
 
 
@@ -161,8 +162,8 @@ def test_it_is_openai_harmonys_where_that_loses_nothing(schema: Schema, text: st
         schema = {**schema, "description": text}
     tools = [tool(schema), tool(None)]
     expected = theirs(tools)
-    assert tools_section(tools) == encoding().decode(expected)
-    assert encode(tools_section(tools)) == expected
+    assert tools_section([*map(Tool.of, tools)]) == encoding().decode(expected)
+    assert encode(tools_section([*map(Tool.of, tools)])) == expected
 
 
 # Everything else: read back, name by name.
@@ -311,7 +312,7 @@ def test_a_function_without_parameters_takes_none(parameters: Any) -> None:
 
 def test_a_function_without_parameters_keeps_their_description() -> None:
     """Above the function."""
-    text = tools_section([tool({"type": "object", "description": "None needed."})])
+    text = tools_section([*map(Tool.of, [tool({"type": "object", "description": "None needed."})])])
     assert "// Does it.\n// None needed.\ntype f = () => any;\n" in text
 
 

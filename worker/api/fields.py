@@ -4,6 +4,7 @@ Rule: an error names the field as the client did, what it takes and what it got.
 are, and what becomes of those that a model does not have, stands in worker.api.field_table.
 """
 
+import json
 from collections.abc import Mapping
 from typing import ClassVar, TypeVar
 
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.api import field_table
 from worker.errors import BadRequest
+
+LONGEST_QUOTED = 60
+"""Characters of a value that an error quotes: a longer one, which may hold a secret, is not."""
 
 
 class Fields(BaseModel):
@@ -41,7 +45,7 @@ def read(model: type[M], body: object) -> M:
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
         if not path:  # the fields do not agree with each other
             raise BadRequest(f"{message}.") from None
-        got = "" if problem["type"] == "missing" else f", got {json_type(problem['input'])}"
+        got = "" if problem["type"] == "missing" else f", got {_shown(problem['input'])}"
         raise BadRequest(f"{path}: {message}{got}.", param=path) from None
 
 
@@ -55,6 +59,13 @@ def _path(location: tuple[str | int, ...], names: Mapping[str, str]) -> str:
     for part in (*(names.get(str(name), name) for name in first), *rest):
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return path.removeprefix(".")
+
+
+def _shown(value: object) -> str:
+    """A value as an error quotes it: a short one as it is, another by its type."""
+    if isinstance(value, str | int | float) and len(text := json.dumps(value)) <= LONGEST_QUOTED:
+        return text
+    return json_type(value)
 
 
 def json_type(value: object) -> str:

@@ -24,18 +24,22 @@ DIALECT = Dialect(
     halves=chunks.halves,
 )
 
+_NO_MATTER = [{"role": "user", "content": ""}]
+
 
 def render_prompt(request: Json) -> list[int]:
     """The prompt of a chat completion request (a dict), as token ids. Raises BadRequest."""
     return prompt.render(read(ChatRequest, request).conversation())
 
 
-def structural_tag(request: Json) -> str | None:
+def structural_tag(request: Json, *, headers: bool = False) -> str | None:
     """The grammar of a chat completion request, as xgrammar's JSON; None if it needs none.
 
-    Raises BadRequest.
+    `headers`: also where it only offers tools. The messages, which have no part in it, may be
+    missing. Raises BadRequest.
     """
-    return grammar.structural_tag(read(ChatRequest, request).conversation().wanted)
+    wanted = read(ChatRequest, {"messages": _NO_MATTER, **request}).conversation().wanted
+    return grammar.structural_tag(wanted, headers=headers)
 
 
 def message_from_tokens(

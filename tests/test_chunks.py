@@ -1,12 +1,14 @@
-"""What is too large for one delivery, halved until it fits; the halves add up to the same."""
+"""Chunks that are too large for one delivery, halved until they fit; they add up to the same."""
 
 import json
 from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
-from worker.api.chat_answer import ChatFold
 
-from worker.api import pieces, sse
+from worker.api import chat
+from worker.api.chat.answer import ChatFold
+from worker.api.chunks import halves
+from worker.entrypoints.job import Part
 
 
 def chunk(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
@@ -22,7 +24,7 @@ def chunk(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) 
 
 def split(item: Any, size: int) -> list[Any]:
     """The item in pieces of at most so many characters, or that cannot be halved."""
-    if len(json.dumps(item)) <= size or (both := pieces.halves(item)) is None:
+    if len(json.dumps(item)) <= size or (both := halves(item)) is None:
         return [item]
     return [piece for half in both for piece in split(half, size)]
 
@@ -32,7 +34,7 @@ def folded(chunks: list[Any]) -> dict[str, Any]:
     for each in chunks:
         ChatCompletionChunk.model_validate(each)
         fold.add(each)
-    return fold.completion()
+    return fold.whole()
 
 
 CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f"}}
@@ -66,11 +68,20 @@ def test_the_halves_of_a_chunk_add_up_to_the_same_answer() -> None:
     assert [each["choices"][0]["finish_reason"] for each in made[:-1]] == [None] * (len(made) - 1)
 
 
+def parts(part: Part, size: int) -> list[str]:
+    """The part's events in texts of at most so many characters."""
+    encoded = part.encoded()
+    assert isinstance(encoded, str)
+    if len(encoded) <= size or (both := part.halves()) is None:
+        return [encoded]
+    return [text for half in both for text in parts(half, size)]
+
+
 def test_events_are_split_between_them_and_then_within() -> None:
-    """Every piece is whole events."""
-    text = sse.event(chunk({"content": "a"})) + sse.event(LARGE) + sse.DONE
-    made = split(text, 1500)
-    assert made[-1] == sse.DONE
+    """Every piece is whole events, and the stream ends once."""
+    whole = Part(chat.DIALECT, [chunk({"content": "a"}), LARGE], as_events=True, ends=True)
+    made = parts(whole, 1500)
+    assert "".join(made).endswith("data: [DONE]\n\n")
     events = [line.removeprefix("data: ") for piece in made for line in piece.split("\n\n")[:-1]]
     assert (
         folded([json.loads(event) for event in events[:-1]])["choices"][0]["message"]["content"]
@@ -82,12 +93,13 @@ def test_choices_are_split_between_them() -> None:
     """Each half has its own."""
     two = chunk({"content": "a"})
     two["choices"].append({**two["choices"][0], "index": 1})
-    made: Any = pieces.halves(two)
+    made: Any = halves(two)
     assert [[c["index"] for c in half["choices"]] for half in made] == [[0], [1]]
 
 
 def test_what_cannot_be_smaller_is_said_to_be_whole() -> None:
-    """One letter, the end of a stream, a whole answer."""
+    """One letter, an error, a whole answer; the end of a stream."""
     whole = {"object": "chat.completion", "choices": []}
-    for item in (chunk({"content": "a"}), sse.DONE, sse.event({"error": {}}), whole, ""):
-        assert pieces.halves(item) is None
+    for item in (chunk({"content": "a"}), {"error": {}}, whole):
+        assert halves(item) is None
+    assert Part(chat.DIALECT, (), as_events=True, ends=True).halves() is None
