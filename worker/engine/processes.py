@@ -1,7 +1,7 @@
 """SGLang's processes: how they begin, and how they end.
 
-Rule: this is the only file that imports sglang, and it does so when an engine boots, since that
-alone takes seconds. `Any` is SGLang's.
+Rule: this file and `scheduler.py`, which runs in SGLang's process, are the only ones that import
+sglang, and they do so when an engine boots, since that alone takes seconds. `Any` is SGLang's.
 """
 
 import asyncio
@@ -35,7 +35,12 @@ async def boot(arguments: Mapping[str, Any]) -> Any:
 def _boot(arguments: Mapping[str, Any]) -> Any:
     from sglang.srt.entrypoints.engine import Engine as BareEngine
 
-    return BareEngine(**arguments)
+    from worker.engine.scheduler import run_scheduler_process
+
+    class Engine(BareEngine):
+        run_scheduler_process_func = staticmethod(run_scheduler_process)
+
+    return Engine(**arguments)
 
 
 def shut_down(engine: Any, processes: Sequence[Any]) -> None:
