@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from worker.api import sse
 from worker.api.chat import render_prompt
 from worker.engine import SglangEngine, server_args
-from worker.engine.arguments import sampling_params
+from worker.engine.sglang_arguments import sampling_params
 from worker.generation import Sampling
 from worker.harmony.vocabulary import STOP_IDS
 from worker.job_metrics import JobMetrics

@@ -150,7 +150,7 @@ async def be_served(model_path: str, ports: list[int]) -> None:
 async def bare_round(engine: Any, streams: int, length: int) -> dict[str, Any]:
     """So many streams of SGLang's own at once."""
     from worker.api.chat import render_prompt
-    from worker.engine.arguments import sampling_params
+    from worker.engine.sglang_arguments import sampling_params
     from worker.generation import Sampling
     from worker.harmony.vocabulary import STOP_IDS
 
@@ -174,7 +174,7 @@ async def bare_round(engine: Any, streams: int, length: int) -> dict[str, Any]:
 async def sample(engine: Any, length: int) -> dict[str, Any]:
     """What the model says, for a person to look at."""
     from worker.api.chat import render_prompt
-    from worker.engine.arguments import sampling_params
+    from worker.engine.sglang_arguments import sampling_params
     from worker.generation import Sampling
     from worker.harmony.vocabulary import encoding
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running, until
-from worker.entrypoints.http import body, protocol
+from worker.entrypoints.http import protocol
 
 KEYS = ("first-key-1234", "second-key-5678")
 BEARER = {"authorization": f"Bearer {KEYS[1]}"}
@@ -162,9 +162,9 @@ def test_a_number_that_no_double_holds_is_a_clean_400(door: RunningDoor, value: 
 
 def test_a_hundred_levels_are_not_too_deep() -> None:
     """The limit is where it says."""
-    assert body.parsed(b"[" * 100 + b"]" * 100)
-    with pytest.raises(body.BadRequest):
-        body.parsed(b"[" * 101 + b"]" * 101)
+    assert request_body.parsed(b"[" * 100 + b"]" * 100)
+    with pytest.raises(request_body.BadRequest):
+        request_body.parsed(b"[" * 101 + b"]" * 101)
 
 
 def test_half_a_character_that_javascript_sends_is_read(door: RunningDoor) -> None:
@@ -198,7 +198,7 @@ def test_a_body_that_never_comes_is_given_up(
     door: RunningDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """408: a slow sender holds nothing for long."""
-    monkeypatch.setattr(body, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(request_body, "READ_SECONDS", 0.1)
     answer = answer_to(door, post(b"").replace(b"content-length: 0", b"content-length: 10"), b"{")
     assert answer.startswith(b"HTTP/1.1 408 ")
 

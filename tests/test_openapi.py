@@ -11,7 +11,7 @@ from builder.openapi import document
 from tests.catalogue import CATALOGUE
 from tests.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running
 from tests.openapi import DOCUMENT, check, check_answer
-from worker.entrypoints.http.app import Door
+from worker.entrypoints.http.app import HttpApi
 from worker.harmony.vocabulary import RETURN
 from worker.model import Model
 from worker.service import Service
@@ -37,7 +37,7 @@ def test_it_has_every_route_and_no_other() -> None:
     service = Service(GatedEngine(), Model("x", ("demo",), 100), settings)
     there = {
         (method, re.sub(":path", "", route.path))
-        for route in Door(service, settings)._routes()
+        for route in HttpApi(service, settings)._routes()
         for method in route.methods or ()
         if method != "HEAD"  # comes with GET
     }

@@ -99,7 +99,7 @@ def test_a_job_nested_thousands_of_levels_deep_fails_alone(plane: Emulation, exp
     assert told(plane.ended(beside)["output"]) == expected
     status = f"{plane.endpoint_url}/status/{answer.json()['id']}"  # which does not show the input
     job = eventually(lambda: (now := httpx.get(status).json())["status"] == "FAILED" and now)
-    assert "nested too deeply" in job["error"]
+    assert "nested more than 100 levels" in job["error"]
 
 
 def test_64_streams_run_at_once(plane: Emulation, expected: str) -> None:

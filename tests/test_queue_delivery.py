@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import pytest
 
-from worker.entrypoints.queue.delivery import Reply, TooLarge, Undeliverable, deliver
+from worker.entrypoints.queue.retry import Reply, TooLarge, Undeliverable, deliver
 
 
 def posting(*replies: Reply | Exception) -> Callable[[], Awaitable[Reply]]:

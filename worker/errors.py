@@ -115,8 +115,6 @@ def visible(error: Exception, what: str) -> WorkerError:
     match error:
         case WorkerError():
             return error
-        case RecursionError():
-            return BadRequest("The request is nested too deeply.")
         case _:
             log.error("%s failed", what, exc_info=error)
             return ServerError("The worker failed on this request.")

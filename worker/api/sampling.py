@@ -48,7 +48,7 @@ TokenId = Annotated[int, Field(ge=0, lt=SIZE)]
 TokenIds = Annotated[list[TokenId], Field(max_length=1024)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 StopString = Annotated[str, Field(min_length=1)]
-StopStrings = Annotated[list[StopString], Field(max_length=16)]
+StopField = Annotated[list[StopString], Field(max_length=16)]
 
 
 class StreamOptions(Fields):
@@ -65,8 +65,8 @@ class SamplingFields(RequestFields):
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     stop: (
         Annotated[
-            StopStrings,
-            BeforeValidator(_as_list, json_schema_input_type=StopString | StopStrings),
+            StopField,
+            BeforeValidator(_as_list, json_schema_input_type=StopString | StopField),
         ]
         | None
     ) = None

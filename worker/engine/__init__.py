@@ -4,8 +4,8 @@ Rule: only this package knows SGLang, and only `processes.py` imports it; the wo
 from it and nothing else.
 """
 
-from worker.engine.arguments import server_args, visible_gpus
 from worker.engine.port import Engine, Health
+from worker.engine.sglang_arguments import server_args, visible_gpus
 from worker.engine.sglang_engine import SglangEngine
 from worker.generation import Sampling, Step, TokenLogprob
 

@@ -15,9 +15,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from worker.engine.arguments import ignore_sigquit, logprobs, sampling_params
 from worker.engine.port import Health, Load
 from worker.engine.processes import boot, shut_down
+from worker.engine.sglang_arguments import ignore_sigquit, logprobs, sampling_params
 from worker.errors import BadRequest, EngineDead, EngineOverloaded, ServerError
 from worker.generation import FinishReason, Sampling, Step
 from worker.harmony.vocabulary import STOP_IDS

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from worker import json_depth
 from worker.api.dialect import Dialect, Object
 from worker.api.field_table import Route, canonical
 from worker.api.fields import json_type
@@ -149,7 +150,7 @@ async def parts(
     try:
         job = read(job_input)
         dialect, as_events, streams = dialect_of(job.route), job.as_events, job.streams
-        exchange = _exchange(service, job, problem)
+        exchange = exchange_of(service, job, problem)
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
                 for objects in _deliveries(dialect, batch, as_events=as_events):
@@ -163,9 +164,11 @@ async def parts(
         raise JobFailed(body) from error
 
 
-def _exchange(service: Service, job: JobInput, problem: WorkerError | None) -> Exchange:
+def exchange_of(service: Service, job: JobInput, problem: WorkerError | None = None) -> Exchange:
+    """What a job asks, read and checked. Raises BadRequest, or `problem`."""
     if problem is not None:
         raise problem
+    json_depth.check(job.body, "The job's input")
     return service.read(job.route, job.body)
 
 

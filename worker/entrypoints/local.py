@@ -17,7 +17,7 @@ from typing import Any
 
 from worker import fitness
 from worker.api.routes import DEFAULT
-from worker.entrypoints.job import JobFailed, Output, parts, read
+from worker.entrypoints.job import JobFailed, Output, exchange_of, parts, read
 from worker.errors import BadRequest, WorkerError
 from worker.job_metrics import JobMetrics
 from worker.service import Service
@@ -35,7 +35,7 @@ def run(service: Service, settings: Settings, test_input: str | None) -> bool:
         job = _load(test_input)
         job_id = str(job.get("id", job_id))
         asked = read(job.get("input"))
-        service.read(asked.route, asked.body)
+        exchange_of(service, asked)
     except WorkerError as error:
         _print(_failed(job_id, JobFailed(DEFAULT.error(error)), metrics))
         return False

@@ -7,7 +7,7 @@ U+FFFD, as they do in `openai_harmony`.
 import codecs
 
 from worker.harmony.address import Address, Kind
-from worker.harmony.arguments import Arguments
+from worker.harmony.call_arguments import Arguments
 from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments
 
 _decoder = codecs.getincrementaldecoder("utf-8")

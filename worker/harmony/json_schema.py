@@ -13,13 +13,12 @@ from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin
 
+from worker.json_depth import DEEPEST
+
 Json = Any  # A JSON value from outside.
 
 MOST_VALUES, MOST_TOGETHER = 10_000, 100_000
 """That come from a schema's references, and from all of a request's; each is a token or so."""
-DEEPEST = 100
-"""Objects, lists and references within each other."""
-
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _ANCHORS = ("$anchor", "$dynamicAnchor")
 _DEFINITIONS = ("$defs", "definitions")

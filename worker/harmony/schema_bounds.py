@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from worker.harmony.schema_pattern import LARGEST, holdable
 from worker.harmony.schema_words import (
-    DEEPEST,
     FORMATS,
     NUMBERS,
     SHAPES,
@@ -22,6 +21,7 @@ from worker.harmony.schema_words import (
     types_of,
     values_of,
 )
+from worker.json_depth import DEEPEST
 
 _LARGEST_FACTOR = 1024
 """The grammar ignores a `multipleOf` beyond it."""

@@ -15,7 +15,6 @@ from worker.harmony.schema_bounds import binds, enumerates
 from worker.harmony.schema_pattern import MOST_TIMES
 from worker.harmony.schema_words import (
     ANNOTATIONS,
-    DEEPEST,
     FORMATS,
     LISTS,
     MAPS,
@@ -30,6 +29,7 @@ from worker.harmony.schema_words import (
     values_of,
     well_formed,
 )
+from worker.json_depth import DEEPEST
 
 _MOST_VARIANTS = 100
 """Of a `oneOf`: each is compared with each."""

@@ -62,8 +62,6 @@ SHAPES: Mapping[str, type | tuple[type, ...]] = {
 
 MOST_COUNTED = 2**31 - 1
 """The grammar's own limit of a count."""
-DEEPEST = 100
-"""Of schemas, or values, within each other."""
 
 
 def is_number(value: Json) -> bool:

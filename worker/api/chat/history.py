@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from worker.api.chat.messages import Call, Message
+from worker.api.chat.messages import FunctionCall, Message
 from worker.harmony import conversation as said
 
 Json = Any  # A JSON value of the request, validated by worker.api.chat.messages.
@@ -52,7 +52,7 @@ def _calls(message: Message) -> Iterator[said.Called]:
         yield said.Called(call.function.name, _arguments(call.function), call.id or "")
 
 
-def _arguments(call: Call) -> str:
+def _arguments(call: FunctionCall) -> str:
     """As JSON text; some clients send an object."""
     if isinstance(call.arguments, str):
         return call.arguments

@@ -53,7 +53,7 @@ def _text(value: Any, name: str) -> None:
         raise ValueError(f"a part's {name} must be a string, not {json_type(value)}")
 
 
-class Call(Fields):
+class FunctionCall(Fields):
     """The function that a call names. Arguments are JSON text; some clients send an object."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -63,7 +63,7 @@ class Call(Fields):
 class ToolCall(Fields):
     id: str | None = None
     type: Literal["function"] = "function"
-    function: Call
+    function: FunctionCall
 
 
 class Message(Fields):
@@ -76,7 +76,7 @@ class Message(Fields):
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
-    function_call: Call | None = None
+    function_call: FunctionCall | None = None
     tool_call_id: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""The routes of the HTTP door.
+"""The routes of the HTTP API.
 
 Rule: a route is its path, its method and one call of the service; what every request has in common
 is the guard's. Source: https://platform.openai.com/docs/api-reference, and RunPod's health checks.
@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from worker.api.routes import MODELS, NOT_YET, PREFIX, ROUTES
 from worker.engine import Health
 from worker.entrypoints.http import pages
-from worker.entrypoints.http.body import read_json
 from worker.entrypoints.http.guard import Guard
 from worker.entrypoints.http.keys import Keys
 from worker.entrypoints.http.pace import Pace
+from worker.entrypoints.http.request_body import read_json
 from worker.entrypoints.http.sending import Sending
 from worker.errors import EngineDead, NotReady
 from worker.job_metrics import JobMetrics
@@ -32,7 +32,7 @@ _POSTS = (*ROUTES, *NOT_YET)
 _GETS = (MODELS, f"{MODELS}/{{name:path}}")
 
 
-class Door:
+class HttpApi:
     """An ASGI application that answers with one service."""
 
     def __init__(self, service: Service, settings: Settings) -> None:

@@ -40,7 +40,7 @@ DISCARD_SECONDS = 1.0
 """For how long a body that was refused is read on: a client that is cut off sees no answer."""
 
 
-class Call:
+class InFlight:
     """One request and its response so far."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +110,7 @@ class Guard:
         self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = Call(scope, receive, send)
+        call = InFlight(scope, receive, send)
         scope["app"] = self._router  # has it raise what it would answer in plain text
         try:
             if call.path in OPEN_PATHS:
@@ -127,7 +127,7 @@ class Guard:
             if call.status is not None:
                 self._note(call.path, call.status)
 
-    async def _answer(self, call: Call, scope: Scope, receive: Receive) -> None:
+    async def _answer(self, call: InFlight, scope: Scope, receive: Receive) -> None:
         key = self._keys.check(call.headers.get("authorization"))
         with self._keys.running(key):
             await self._router(scope, receive, call.send)
@@ -157,7 +157,7 @@ def new_request_id() -> str:
     return f"req_{secrets.token_hex(16)}"
 
 
-def _visible(error: Exception, call: Call) -> WorkerError:
+def _visible(error: Exception, call: InFlight) -> WorkerError:
     """The error that the client may see."""
     match error:
         case HTTPException(status_code=404):

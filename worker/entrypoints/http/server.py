@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from worker import fitness
 from worker.engine import Health
-from worker.entrypoints.http.app import Door
+from worker.entrypoints.http.app import HttpApi
 from worker.entrypoints.http.protocol import BoundedProtocol
 from worker.errors import ServerError
 from worker.service import Service
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
 
 def server_of(service: Service, settings: Settings) -> Server:
     """A server of one service; it starts to listen where its `serve` is told to."""
-    return server_for(Door(service, settings), settings.drain_seconds)
+    return server_for(HttpApi(service, settings), settings.drain_seconds)
 
 
 def server_for(app: ASGIApp, drain_seconds: int) -> Server:

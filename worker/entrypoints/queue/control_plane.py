@@ -23,20 +23,18 @@ from runpod.serverless.modules.worker_state import JobsProgress
 
 from worker.api.routes import DEFAULT
 from worker.entrypoints.job import JobFailed, Output, Part
-from worker.entrypoints.queue.delivery import Reply, TooLarge, deliver
+from worker.entrypoints.queue import retry
 from worker.entrypoints.queue.jobs import Job, jobs_in
+from worker.entrypoints.queue.retry import Reply, TooLarge, deliver
 from worker.metrics import Telemetry
 
 log = logging.getLogger(__name__)
 
 Json = Any  # A JSON value of an answer.
 
-LONGEST_POLL = 90.0
-POST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 CHUNK_BYTES = 1_000_000
 """RunPod takes 1 MB a chunk."""
-RESULT_PATIENCE = 300.0
-"""Seconds that a finished job's result is tried; without it the job is lost."""
+_POST = aiohttp.ClientTimeout(total=retry.POST_SECONDS)
 _PING = "runpod-ping"
 _HEADERS = {"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"}
 
@@ -56,7 +54,8 @@ class ControlPlane:
             if response.status in (204, 400):  # 400 while FlashBoot sleeps
                 return []
             if response.status == 429:
-                await asyncio.sleep(min(_retry_after(response) or 5.0, 30.0))
+                wait = _retry_after(response) or retry.RATE_LIMIT_SECONDS
+                await asyncio.sleep(min(wait, retry.LONGEST_RATE_LIMIT_SECONDS))
                 return []
             response.raise_for_status()
             self.receiving = True
@@ -69,7 +68,7 @@ class ControlPlane:
         """Ids of jobs to stop, after a long poll. Raises aiohttp.ClientError."""
         url = rp_job._job_stop_url()
         if url is None:
-            await asyncio.sleep(LONGEST_POLL)
+            await asyncio.sleep(retry.LONGEST_POLL_SECONDS)
             return []
         async with self._session.get(url, timeout=_poll()) as response:
             response.raise_for_status()
@@ -103,10 +102,10 @@ class ControlPlane:
         """Reports a job as done or failed. Raises Undeliverable."""
         url = rp_http.JOB_DONE_URL
         try:
-            await self._post(url, job, _body(result), "done", RESULT_PATIENCE, stream=True)
+            await self._post(url, job, _body(result), "done", retry.RESULT_SECONDS, stream=True)
         except TooLarge as error:
             body = _body(JobFailed(DEFAULT.error(error)).report)
-            await self._post(url, job, body, "done", RESULT_PATIENCE, stream=True)
+            await self._post(url, job, body, "done", retry.RESULT_SECONDS, stream=True)
 
     async def _post(
         self,
@@ -114,7 +113,7 @@ class ControlPlane:
         job: Job,
         body: bytes,
         key: str,
-        patience: float = 60.0,
+        patience: float = retry.PART_SECONDS,
         *,
         stream: bool = False,
     ) -> None:
@@ -124,7 +123,7 @@ class ControlPlane:
 
         async def post() -> Reply:
             async with self._session.post(
-                url, data=body, headers=headers, timeout=POST_TIMEOUT
+                url, data=body, headers=headers, timeout=_POST
             ) as response:
                 await response.read()
                 return Reply(response.status, _retry_after(response))
@@ -163,7 +162,7 @@ def keep_pinging() -> None:
 
 
 def _poll() -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=LONGEST_POLL)
+    return aiohttp.ClientTimeout(total=retry.LONGEST_POLL_SECONDS)
 
 
 def _body(value: Json) -> bytes:

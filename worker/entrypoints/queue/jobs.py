@@ -1,7 +1,8 @@
 """Jobs out of a reply to job-take: any JSON is read, however deeply it nests.
 
 Rule: a job that has an id is answered; one that cannot be read whole carries the reason. Python's
-JSON reader gives up at about a thousand levels, and a whole batch with it.
+JSON reader gives up at about a thousand levels, and a whole batch with it; so what nests deeper
+than any job may is cut out before it reads.
 """
 
 import json
@@ -13,13 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.errors import BadRequest
+from worker.json_depth import DEEPEST, too_deep
 
 log = logging.getLogger(__name__)
 
 Json = Any  # A JSON value from outside.
 
-DEEPEST = 500
-"""Levels that are read of a reply that Python cannot read whole."""
+_DEEPEST = DEEPEST + 3
+"""Levels that are read of a reply that Python cannot read whole: a batch, a job and its input are
+three around the request's body."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
@@ -56,7 +59,7 @@ def _has_id(job: Json) -> bool:
 def _job(job: Mapping[str, Json], mark: str) -> Job:
     problem = None
     if mark in repr(job):
-        problem = BadRequest("The job's input is nested too deeply.", param="input")
+        problem = too_deep("The job's input")
     return Job(job["id"], job.get("input"), problem)
 
 
@@ -67,11 +70,11 @@ def _cut(text: str, mark: str) -> str:
     for token in _TOKEN.finditer(text):
         if token[0] in "[{":
             depth += 1
-            if depth == DEEPEST + 1:
+            if depth == _DEEPEST + 1:
                 pieces.append(text[kept_to : token.start()])
         elif token[0] in "]}":
             depth -= 1
-            if depth == DEEPEST:
+            if depth == _DEEPEST:
                 pieces.append(f'"{mark}"')
                 kept_to = token.end()
     return "".join([*pieces, text[kept_to:]])

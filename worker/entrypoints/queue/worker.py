@@ -13,13 +13,14 @@ from contextlib import aclosing
 import aiohttp
 
 from worker.engine import Health, Sampling
-from worker.entrypoints.queue.answers import Answers
+from worker.entrypoints.queue import retry
 from worker.entrypoints.queue.control_plane import (
     ControlPlane,
     connected,
     in_progress,
     keep_pinging,
 )
+from worker.entrypoints.queue.job_runner import JobRunner
 from worker.entrypoints.queue.jobs import Job
 from worker.entrypoints.queue.watch import watched
 from worker.errors import WorkerError
@@ -81,8 +82,8 @@ class QueueWorker:
 
     async def _serve(self, plane: ControlPlane) -> None:
         flush = self._settings.stream_flush_ms / 1000
-        answers = Answers(self._service, plane, self._telemetry, flush)
-        take = asyncio.create_task(self._take_jobs(plane, answers))
+        runner = JobRunner(self._service, plane, self._telemetry, flush)
+        take = asyncio.create_task(self._take_jobs(plane, runner))
         beside = [
             asyncio.create_task(work)
             for work in (self._stop_jobs(plane), self._watch(), self._ending.wait())
@@ -91,7 +92,7 @@ class QueueWorker:
         try:
             await asyncio.wait([take, *beside], return_when=asyncio.FIRST_COMPLETED)
             await self._end_taking(take, plane)
-            await self._drain(answers)
+            await self._drain(runner)
             for task in (take, *beside):
                 if task.done() and not task.cancelled():
                     task.result()  # raises what it failed with
@@ -101,7 +102,7 @@ class QueueWorker:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    async def _take_jobs(self, plane: ControlPlane, answers: Answers) -> None:
+    async def _take_jobs(self, plane: ControlPlane, runner: JobRunner) -> None:
         while not self._ending.is_set():
             if (free := self._capacity - len(self._jobs)) <= 0:
                 self._job_ended.clear()
@@ -111,17 +112,17 @@ class QueueWorker:
                 jobs = await plane.take(free)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 log.warning("no jobs could be taken: %r", error)
-                await asyncio.sleep(1)
+                await asyncio.sleep(retry.POLL_BACKOFF_SECONDS)
                 continue
             for job in jobs:
-                self._begin(job, answers)
+                self._begin(job, runner)
 
-    def _begin(self, job: Job, answers: Answers) -> None:
+    def _begin(self, job: Job, runner: JobRunner) -> None:
         if job.id in self._jobs:
             log.warning("job %s was delivered twice", job.id)
             return
         in_progress(job.id)
-        task = self._jobs[job.id] = asyncio.create_task(answers.answer(job))
+        task = self._jobs[job.id] = asyncio.create_task(runner.run(job))
         task.add_done_callback(lambda _: self._end(job))
 
     def _end(self, job: Job) -> None:
@@ -136,12 +137,12 @@ class QueueWorker:
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 log.warning("no word of stopped jobs: %r", error)
                 stopped = []
-                await asyncio.sleep(1)
+                await asyncio.sleep(retry.POLL_BACKOFF_SECONDS)
             for job_id in stopped:
                 if (task := self._jobs.get(job_id)) is not None:
                     task.cancel()
             if not stopped:
-                await asyncio.sleep(0.1)  # a server may not hold the poll open
+                await asyncio.sleep(retry.STOPPED_PAUSE_SECONDS)
 
     async def _watch(self) -> None:
         """Returns when the engine is dead; meanwhile keeps the pings going."""
@@ -160,15 +161,15 @@ class QueueWorker:
             await asyncio.wait([take], timeout=0.1)
         take.cancel()
 
-    async def _drain(self, answers: Answers) -> None:
+    async def _drain(self, runner: JobRunner) -> None:
         """Waits for the running jobs; then fails those that have not ended."""
         log.info("ending; %d jobs are running", len(self._jobs))
         limit = LAST_REPORTS_SECONDS if self.exit_status else self._settings.drain_seconds
         if self._jobs:
             await asyncio.wait(self._jobs.values(), timeout=limit)
         if self._jobs:
-            answers.ending = True
+            runner.ending = True
             for job_id, task in self._jobs.items():
-                if job_id not in answers.reporting:
+                if job_id not in runner.reporting:
                     task.cancel()
             await asyncio.wait(self._jobs.values(), timeout=LAST_REPORTS_SECONDS)

@@ -16,9 +16,9 @@ from typing import Any
 from worker.api.routes import DEFAULT
 from worker.entrypoints.job import JobFailed, Output, parts
 from worker.entrypoints.queue.control_plane import ControlPlane
-from worker.entrypoints.queue.delivery import Undeliverable
 from worker.entrypoints.queue.jobs import Job
 from worker.entrypoints.queue.results import Results
+from worker.entrypoints.queue.retry import Undeliverable
 from worker.errors import ServerError, WorkerError, visible
 from worker.job_metrics import JobMetrics
 from worker.metrics import Telemetry
@@ -30,8 +30,8 @@ Result = Mapping[str, Any]
 """What is reported of a job: its `output`, or its `error`."""
 
 
-class Answers:
-    """Answers the jobs of one worker. `flush`: seconds between the beginnings of two deliveries."""
+class JobRunner:
+    """Runs the jobs of one worker. `flush`: seconds between the beginnings of two deliveries."""
 
     def __init__(
         self, service: Service, plane: ControlPlane, telemetry: Telemetry, flush: float
@@ -46,12 +46,12 @@ class Answers:
         self._flush = flush
         self._results = Results()
 
-    async def answer(self, job: Job) -> None:
+    async def run(self, job: Job) -> None:
         """Answers a job and reports it. Cancelled, it stops the job at once."""
         metrics = JobMetrics()
         try:
             if (result := self._results.of(job.id)) is None:
-                result = await self._run(job, metrics)
+                result = await self._answer(job, metrics)
             else:
                 log.warning("job %s came again after its end", job.id)
         except asyncio.CancelledError:
@@ -69,7 +69,7 @@ class Answers:
         await self._report(job, result)
         log.info("job %s: %s %s", job.id, *_summary(result, metrics))
 
-    async def _run(self, job: Job, metrics: JobMetrics) -> Result:
+    async def _answer(self, job: Job, metrics: JobMetrics) -> Result:
         """What is reported when all parts of the job's answer have been delivered. Raises JobFailed
         and Undeliverable."""
         delivered: list[Output] = []

@@ -6,18 +6,16 @@ is held of it never exceeds the limit.
 
 import asyncio
 import json
-from collections.abc import Iterable
-from itertools import chain
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
+from worker import json_depth
 from worker.errors import BadRequest, PayloadTooLarge, RequestTimeout
 
 READ_SECONDS = 60.0
 """For the whole body."""
-MAX_DEPTH = 100
-"""Of lists and objects within each other; a JSON schema of a tool has ten or so."""
+_BODY = "The request's body"
 
 Json = Any  # A JSON value from outside.
 
@@ -65,10 +63,10 @@ def parsed(data: bytes | bytearray) -> Json:
     except UnicodeDecodeError:
         raise BadRequest("The request's body is not UTF-8.") from None
     except RecursionError:
-        raise _too_deep() from None
+        raise json_depth.too_deep(_BODY) from None
     except ValueError as error:
         raise BadRequest(f"The request's body is not JSON: {_reason(error)}.") from None
-    _check_depth(value)
+    json_depth.check(value, _BODY)
     return value
 
 
@@ -80,21 +78,3 @@ def _reason(error: ValueError) -> str:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
-
-
-def _check_depth(value: Json) -> None:
-    level = _nested([value])
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return
-        level = _nested(chain.from_iterable(v.values() if type(v) is dict else v for v in level))
-    if level:
-        raise _too_deep()
-
-
-def _nested(values: Iterable[Json]) -> list[Json]:
-    return [value for value in values if type(value) in (dict, list)]
-
-
-def _too_deep() -> BadRequest:
-    return BadRequest(f"The request's body is nested more than {MAX_DEPTH} levels deep.")
