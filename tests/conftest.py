@@ -9,6 +9,7 @@ import logging
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 
 from worker.engine import SglangEngine, server_args
@@ -17,6 +18,9 @@ from worker.service import Service
 from worker.settings import Settings
 
 T = TypeVar("T")
+
+hypothesis.settings.register_profile("suite", deadline=None)  # machines are busy; no time is tested
+hypothesis.settings.load_profile("suite")
 
 
 class RealWorker:
@@ -41,7 +45,9 @@ class RealWorker:
 
 @pytest.fixture(autouse=True)
 def _logs_as_imported() -> None:  # pyright: ignore[reportUnusedFunction]
-    """A test that configured the worker's log leaves nothing of it to the next."""
+    """A test that configured the worker's log, or booted SGLang, which sets the root logger's
+    level, leaves nothing of it to the next."""
+    logging.getLogger().setLevel(logging.WARNING)
     logger = logging.getLogger("worker")
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running, until
-from worker.entrypoints.http import protocol
+from worker.entrypoints.http import protocol, request_body
 
 KEYS = ("first-key-1234", "second-key-5678")
 BEARER = {"authorization": f"Bearer {KEYS[1]}"}
