@@ -1,6 +1,7 @@
 """Who may import whom: the import rule of docs/ARCHITECTURE.md."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,8 +37,9 @@ def importers(package: str) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("sglang", {"worker/engine/processes.py"}),
-        ("torch", {"worker/engine/arguments.py"}),
+        ("sglang", {"worker/engine/processes.py", "worker/engine/scheduler.py"}),
+        ("torch", {"worker/engine/sglang_arguments.py"}),
+        ("xgrammar", {"worker/engine/scheduler.py"}),
         (
             "runpod",
             {"worker/entrypoints/queue/__init__.py", "worker/entrypoints/queue/control_plane.py"},
@@ -57,19 +59,76 @@ def test_openai_harmony_is_known_to_the_harmony_package_alone() -> None:
     assert all(name.startswith("worker/harmony/") for name in importers("openai_harmony"))
 
 
-@pytest.mark.parametrize("inner", ["worker/errors.py", "worker/harmony/", "worker/api/"])
+INNER = [
+    "worker/errors.py",
+    "worker/json_depth.py",
+    "worker/harmony/",
+    "worker/turn.py",
+    "worker/api/",
+]
+
+
+@pytest.mark.parametrize("inner", INNER)
 @pytest.mark.parametrize(
     "outer",
     ["worker.entrypoints", "worker.engine", "worker.settings", "worker.service", "worker.model"],
 )
 def test_the_pure_parts_know_nothing_of_the_rest(inner: str, outer: str) -> None:
-    """Errors, Harmony and the API can be read, and tested, alone."""
+    """Errors, Harmony, turns and APIs can be read, and tested, alone."""
     assert not {name for name in importers(outer) if name.startswith(inner)}
 
 
-def test_harmony_does_not_know_the_api() -> None:
-    """Harmony is a format; OpenAI's HTTP API is one user of it."""
-    assert not {name for name in importers("worker.api") if name.startswith("worker/harmony/")}
+def test_harmony_knows_errors_and_a_limit_alone() -> None:
+    """It is a format; the APIs are its users."""
+    known = {
+        name
+        for module in MODULES
+        if place(module).startswith("worker/harmony/")
+        for name in imports(module)
+        if name.startswith("worker.") and not name.startswith("worker.harmony")
+    }
+    assert {".".join(name.split(".")[:2]) for name in known} == {
+        "worker.errors",
+        "worker.json_depth",
+    }
+
+
+def test_rendering_parsing_and_grammar_do_not_know_each_other() -> None:
+    """What they share stands between them: conversation, events, names of tools, vocabulary."""
+    rooms = ("rendering", "parsing", "grammar")
+    for room in rooms:
+        users = importers(f"worker.harmony.{room}") - {"worker/harmony/__init__.py"}
+        inside = {name for name in users if name.startswith("worker/harmony/")}
+        assert {name.split("/")[2] for name in inside} <= {room}
+
+
+def test_dialects_do_not_know_each_other() -> None:
+    """Nor does anything but the table of routes know one."""
+    dialects = [folder.name for folder in (ROOT / "worker/api").iterdir() if folder.is_dir()]
+    for dialect in {*dialects} - {"__pycache__"}:
+        outside = {
+            name
+            for name in importers(f"worker.api.{dialect}")
+            if not name.startswith(f"worker/api/{dialect}/")
+        }
+        assert outside == {"worker/api/routes.py"}
+
+
+def test_no_two_modules_and_no_two_classes_share_a_name() -> None:
+    """A name means one thing. Dialects are parallel folders: there the same file is the same idea."""
+    modules = [m.stem for m in MODULES if m.stem != "__init__" and not is_in_dialect(m)]
+    classes = [
+        node.name
+        for module in MODULES
+        for node in ast.parse(module.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    for names in (modules, classes):
+        assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+def is_in_dialect(module: Path) -> bool:
+    return module.parent.parent == ROOT / "worker/api"
 
 
 def test_the_engine_and_harmony_meet_only_in_the_service() -> None:

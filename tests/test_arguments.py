@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.harmony.call_arguments import Arguments
+from worker.harmony.parsing.call_arguments import Arguments
 
 Json = Any
 

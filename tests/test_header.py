@@ -2,9 +2,9 @@
 
 import pytest
 
-from worker.harmony.address import Address, Kind
 from worker.harmony.conversation import Tool
-from worker.harmony.header import Header, Origin
+from worker.harmony.parsing.address import Address, Kind
+from worker.harmony.parsing.header import Header, Origin
 from worker.harmony.tool_names import ToolNames
 from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
 

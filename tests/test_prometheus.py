@@ -19,7 +19,7 @@ from tests.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running, un
 from tests.scripted_engine import tokens
 from worker.entrypoints.queue.watch import watched
 from worker.harmony import Parser
-from worker.harmony.recoveries import Recovery
+from worker.harmony.parsing.recoveries import Recovery
 from worker.metrics import Telemetry
 from worker.settings import Settings
 

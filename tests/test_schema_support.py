@@ -13,7 +13,7 @@ import pytest
 import xgrammar
 from xgrammar.testing import _is_grammar_accept_string as admits
 
-from worker.harmony.schema_support import Unsupported, as_held, unsupported
+from worker.harmony.grammar.schema_support import Unsupported, as_held, unsupported
 
 Schema = dict[str, Any]
 

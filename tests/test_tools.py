@@ -10,9 +10,9 @@ import pytest
 from worker.api.chat import render_prompt, structural_tag
 from worker.errors import BadRequest
 from worker.harmony.conversation import Tool
-from worker.harmony.json_schema import MOST_TOGETHER, MOST_VALUES, Unfolding
-from worker.harmony.schema_words import ANNOTATIONS, SHAPES, UNHELD
-from worker.harmony.tools import tools_section
+from worker.harmony.grammar.schema_words import ANNOTATIONS, SHAPES, UNHELD
+from worker.harmony.rendering.json_schema import MOST_TOGETHER, MOST_VALUES, Unfolding
+from worker.harmony.rendering.tools import tools_section
 from worker.harmony.vocabulary import encode, encoding
 
 

@@ -1,4 +1,4 @@
-"""Reads the notation of worker/harmony/typescript.py back: which names it shows, and how deep."""
+"""Reads the notation of harmony/rendering/typescript.py back: the names, how deep they are."""
 
 import re
 

@@ -15,7 +15,7 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class RawText:
-    """The reader (worker.turn.Reader) of a text completion: all that comes is text."""
+    """The reader (worker.turn.CompletionReader) of a text completion: all that comes is text."""
 
     reasoning_tokens = 0
     calls = 0

@@ -20,7 +20,7 @@ from worker.harmony.vocabulary import FIRST_SPECIAL
 from worker.stop_strings import StopStrings
 
 
-class Reader(Protocol):
+class CompletionReader(Protocol):
     """What makes events of a completion's ids."""
 
     recoveries: Counter[str]
@@ -110,7 +110,7 @@ class Turn:
     `ids` are those taken so far.
     """
 
-    def __init__(self, reader: Reader, options: TurnOptions) -> None:
+    def __init__(self, reader: CompletionReader, options: TurnOptions) -> None:
         self.usage = Usage()
         self.ending: Ending | None = None
         self.ids: list[int] = []

@@ -13,9 +13,8 @@ from worker.harmony.events import (
     ToolCallBegun,
 )
 from worker.harmony.grammar import structural_tag
-from worker.harmony.memory import TurnMemory
-from worker.harmony.parser import Parser
-from worker.harmony.prompt import render
+from worker.harmony.parsing import Parser
+from worker.harmony.rendering import TurnMemory, render
 
 __all__ = [
     "Event",

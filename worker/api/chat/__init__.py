@@ -13,7 +13,7 @@ from worker.api.chat.deltas import MessageFold, delta_of
 from worker.api.chat.request import ChatRequest
 from worker.api.dialect import Dialect, Json
 from worker.api.fields import read
-from worker.harmony import Parser, grammar, prompt
+from worker.harmony import Parser, grammar, render
 
 DIALECT = Dialect(
     read=lambda body: read(ChatRequest, body),
@@ -29,7 +29,7 @@ _NO_MATTER = [{"role": "user", "content": ""}]
 
 def render_prompt(request: Json) -> list[int]:
     """The prompt of a chat completion request (a dict), as token ids. Raises BadRequest."""
-    return prompt.render(read(ChatRequest, request).conversation())
+    return render(read(ChatRequest, request).conversation())
 
 
 def structural_tag(request: Json, *, headers: bool = False) -> str | None:

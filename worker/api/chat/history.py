@@ -9,18 +9,18 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from worker.api.chat.messages import FunctionCall, Message
+from worker.api.chat.messages import ChatMessage, FunctionCall
 from worker.harmony import conversation as said
 
 Json = Any  # A JSON value of the request, validated by worker.api.chat.messages.
 
 
-def history(messages: Sequence[Message]) -> list[said.Message]:
+def history(messages: Sequence[ChatMessage]) -> list[said.Message]:
     """What the messages say, in their order."""
     return [each for i, message in enumerate(messages) for each in _said(i, message)]
 
 
-def _said(i: int, message: Message) -> Iterator[said.Message]:
+def _said(i: int, message: ChatMessage) -> Iterator[said.Message]:
     text = _text(message.content)
     match message.role:
         case "system" | "developer":
@@ -34,7 +34,7 @@ def _said(i: int, message: Message) -> Iterator[said.Message]:
             yield from _turn(message, text or message.refusal or "")
 
 
-def _turn(message: Message, text: str) -> Iterator[said.Message]:
+def _turn(message: ChatMessage, text: str) -> Iterator[said.Message]:
     calls = list(_calls(message))
     if reasoning := message.reasoning or message.reasoning_content:
         yield said.Thought(reasoning)
@@ -43,7 +43,7 @@ def _turn(message: Message, text: str) -> Iterator[said.Message]:
     yield from calls
 
 
-def _calls(message: Message) -> Iterator[said.Called]:
+def _calls(message: ChatMessage) -> Iterator[said.Called]:
     """The calls of an assistant message; the deprecated `function_call` has its name for an id."""
     if function := message.function_call:
         yield said.Called(function.name, _arguments(function), function.name)

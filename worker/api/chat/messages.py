@@ -66,7 +66,7 @@ class ToolCall(Fields):
     function: FunctionCall
 
 
-class Message(Fields):
+class ChatMessage(Fields):
     """One message of the history, whoever wrote it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -87,7 +87,7 @@ class Function(Fields):
     strict: bool | None = None
 
 
-class Tool(Fields):
+class FunctionTool(Fields):
     """A tool on offer: a function of the client's."""
 
     type: Literal["function"]

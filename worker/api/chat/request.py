@@ -10,13 +10,13 @@ from pydantic import AfterValidator, Field, model_validator
 from worker.api.chat.answer import ChatAnswer, ChatFold
 from worker.api.chat.forced import ResponseFormat, ToolChoice, answer_wanted, calls_wanted
 from worker.api.chat.history import history
-from worker.api.chat.messages import Message, Tool
+from worker.api.chat.messages import ChatMessage, FunctionTool
 from worker.api.dialect import Asked, Head
 from worker.api.field_table import Route
 from worker.api.sampling import SamplingFields, TokenIds
 from worker.generation import AS_MANY_AS_FIT
 from worker.harmony.conversation import Conversation, Wanted
-from worker.harmony.instructions import EFFORTS
+from worker.harmony.rendering.instructions import EFFORTS
 from worker.harmony.vocabulary import FIRST_SPECIAL, STOP_IDS
 from worker.turn import TurnOptions
 
@@ -43,8 +43,8 @@ class ChatRequest(SamplingFields):
 
     route: ClassVar[Route] = "chat"
 
-    messages: Annotated[list[Message], Field(min_length=1)]
-    tools: list[Tool] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    tools: list[FunctionTool] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None

@@ -7,8 +7,8 @@ schema is well-formed by now.
 import json
 from collections.abc import Mapping
 
-from worker.harmony.schema_pattern import LARGEST, holdable
-from worker.harmony.schema_words import (
+from worker.harmony.grammar.schema_pattern import LARGEST, holdable
+from worker.harmony.grammar.schema_words import (
     FORMATS,
     NUMBERS,
     SHAPES,

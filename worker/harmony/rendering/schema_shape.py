@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from worker.harmony.json_schema import REFERENCES
+from worker.harmony.rendering.json_schema import REFERENCES
 
 Json = Any  # A JSON value from outside.
 

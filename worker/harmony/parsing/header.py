@@ -20,10 +20,8 @@ It is judged token by token, so any split of the ids reads the same.
 import re
 from enum import Enum, auto
 
-from worker.harmony.address import Address, Reader
-from worker.harmony.tool_names import PYTHON, ToolNames, is_namespaced
-from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
-from worker.harmony.words import (
+from worker.harmony.parsing.address import Address, Reader
+from worker.harmony.parsing.words import (
     ASSISTANT,
     BRACKET,
     CHANNELS,
@@ -32,6 +30,8 @@ from worker.harmony.words import (
     Word,
     split,
 )
+from worker.harmony.tool_names import PYTHON, ToolNames, is_namespaced
+from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
 
 _LIMIT = 512
 """Bytes after one marker that can be a header: more is text, whatever it looks like."""

@@ -7,12 +7,12 @@ without `<|start|>` if a marker comes next.
 from collections import Counter
 from collections.abc import Callable
 
-from worker.harmony.address import Address, Kind
-from worker.harmony.body import Body
 from worker.harmony.events import Event, ToolCallBegun
-from worker.harmony.recoveries import Recovery
+from worker.harmony.parsing.address import Address, Kind
+from worker.harmony.parsing.body import Body
+from worker.harmony.parsing.recoveries import Recovery
+from worker.harmony.parsing.words import ASSISTANT, CONTENT_TYPES
 from worker.harmony.tool_names import ToolNames
-from worker.harmony.words import ASSISTANT, CONTENT_TYPES
 
 _ROLE = ASSISTANT.encode()
 

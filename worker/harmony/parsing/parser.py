@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from worker.harmony.address import Address, Kind
-from worker.harmony.bodies import Bodies
 from worker.harmony.conversation import Tool
 from worker.harmony.events import Event, Finished
-from worker.harmony.header import Header, Origin
-from worker.harmony.recoveries import Recovery, mended
+from worker.harmony.parsing.address import Address, Kind
+from worker.harmony.parsing.bodies import Bodies
+from worker.harmony.parsing.header import Header, Origin
+from worker.harmony.parsing.recoveries import Recovery, mended
 from worker.harmony.tool_names import ToolNames
 from worker.harmony.vocabulary import (
     CALL,

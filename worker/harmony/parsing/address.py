@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from worker.harmony.tool_names import PYTHON, ToolNames
-from worker.harmony.vocabulary import CHANNEL
-from worker.harmony.words import (
+from worker.harmony.parsing.words import (
     ASSISTANT,
     CHANNELS,
     CONTENT_TYPES,
@@ -25,6 +23,8 @@ from worker.harmony.words import (
     loosened,
     split,
 )
+from worker.harmony.tool_names import PYTHON, ToolNames
+from worker.harmony.vocabulary import CHANNEL
 
 FUNCTIONS = "functions"
 _NOBODY = CHANNELS | FOREIGN_ROLES | {ASSISTANT, FUNCTIONS, "all", ""}

@@ -31,8 +31,8 @@ from worker.harmony.conversation import (
     Thought,
     User,
 )
-from worker.harmony.instructions import developer, system
-from worker.harmony.memory import TurnMemory
+from worker.harmony.rendering.instructions import developer, system
+from worker.harmony.rendering.memory import TurnMemory
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
 

@@ -6,9 +6,9 @@ U+FFFD, as they do in `openai_harmony`.
 
 import codecs
 
-from worker.harmony.address import Address, Kind
-from worker.harmony.call_arguments import Arguments
 from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments
+from worker.harmony.parsing.address import Address, Kind
+from worker.harmony.parsing.call_arguments import Arguments
 
 _decoder = codecs.getincrementaldecoder("utf-8")
 

@@ -13,8 +13,8 @@ from openai_harmony import Message, ReasoningEffort, RenderOptions, Role, System
 
 from worker.errors import BadRequest
 from worker.harmony.conversation import AnswerForm, JsonAnswer, Tool
-from worker.harmony.tools import tools_section
-from worker.harmony.typescript import without_nul
+from worker.harmony.rendering.tools import tools_section
+from worker.harmony.rendering.typescript import without_nul
 from worker.harmony.vocabulary import END, MESSAGE, START, encode, encoding
 
 EFFORTS = {

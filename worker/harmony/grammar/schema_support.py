@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, combinations
 from typing import NamedTuple
 
-from worker.harmony.schema_bounds import binds, enumerates
-from worker.harmony.schema_pattern import MOST_TIMES
-from worker.harmony.schema_words import (
+from worker.harmony.grammar.schema_bounds import binds, enumerates
+from worker.harmony.grammar.schema_pattern import MOST_TIMES
+from worker.harmony.grammar.schema_words import (
     ANNOTATIONS,
     FORMATS,
     LISTS,

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from worker.harmony.schema_shape import Array, Condition, Pattern, Shape, Union, shape_of
+from worker.harmony.rendering.schema_shape import Array, Condition, Pattern, Shape, Union, shape_of
 
 Json = Any  # A JSON value from outside.
 

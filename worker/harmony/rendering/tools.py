@@ -12,8 +12,8 @@ from typing import Any
 
 from worker.errors import BadRequest
 from worker.harmony.conversation import Tool
-from worker.harmony.json_schema import Unfolding
-from worker.harmony.typescript import parameters
+from worker.harmony.rendering.json_schema import Unfolding
+from worker.harmony.rendering.typescript import parameters
 from worker.json_depth import DEEPEST
 
 Json = Any  # A JSON value from outside: validated where it enters, walked here.

@@ -23,7 +23,7 @@ from worker.harmony.conversation import (
     Tool,
     Wanted,
 )
-from worker.harmony.schema_support import as_held, unsupported
+from worker.harmony.grammar.schema_support import as_held, unsupported
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import (
     CHANNEL,
