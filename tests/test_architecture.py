@@ -115,7 +115,7 @@ def test_dialects_do_not_know_each_other() -> None:
 
 
 def test_no_two_modules_and_no_two_classes_share_a_name() -> None:
-    """A name means one thing. Dialects are parallel folders: there the same file is the same idea."""
+    """A name means one thing; in dialects, which are parallel folders, the same file does."""
     modules = [m.stem for m in MODULES if m.stem != "__init__" and not is_in_dialect(m)]
     classes = [
         node.name
