@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from worker.api import sse
+from worker.api import openai
 from worker.api.chat import render_prompt
 from worker.engine import SglangEngine, server_args
 from worker.engine.sglang_arguments import sampling_params
@@ -81,7 +81,7 @@ async def ours(service: Service) -> int:
     metrics = JobMetrics()
     async with aclosing(service.answer("/v1/chat/completions", BODY, metrics)) as batches:
         async for batch in batches:
-            "".join(map(sse.event, batch))
+            "".join(map(openai.event, batch))
     return metrics.to_object()["completion_tokens"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.header_junk import FORMS, PARIS, Form, places, with_junk
 from tests.scripted_engine import tokens
 from worker.api.chat import message_from_tokens
-from worker.api.chat.deltas import MessageFold, delta_of
+from worker.api.chat.answer import MessageFold, delta_of
 from worker.harmony import Parser
 from worker.harmony.vocabulary import encode, token_bytes
 

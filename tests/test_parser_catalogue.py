@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.catalogue import CATALOGUE, Case
-from worker.api.chat.deltas import MessageFold, delta_of
+from worker.api.chat.answer import MessageFold, delta_of
 from worker.harmony import Event, Finished, Parser
 
 MARKER = "<|"

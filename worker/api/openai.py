@@ -3,11 +3,20 @@
 Source: https://platform.openai.com/docs/guides/error-codes, and the bodies that OpenAI's API sends.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from worker.api.dialect import Object
 from worker.errors import BadRequest, EngineOverloaded, WorkerError
 from worker.turn import Usage
+
+
+def event(item: Mapping[str, Any]) -> str:
+    """An object as one server-sent event; joined, events are a valid stream."""
+    return f"data: {orjson.dumps(item).decode()}\n\n"
+
 
 END = "data: [DONE]\n\n"
 """The last event of a stream that did not fail."""

@@ -8,8 +8,8 @@ Source: https://platform.openai.com/docs/api-reference/chat.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worker.api import chunks, openai, sse
-from worker.api.chat.deltas import MessageFold, delta_of
+from worker.api import chunks, openai
+from worker.api.chat.answer import MessageFold, delta_of
 from worker.api.chat.request import ChatRequest
 from worker.api.dialect import Dialect, Json
 from worker.api.fields import read
@@ -18,7 +18,7 @@ from worker.harmony import Parser, grammar, render
 DIALECT = Dialect(
     read=lambda body: read(ChatRequest, body),
     error=openai.error,
-    event=sse.event,
+    event=openai.event,
     end=openai.END,
     together=chunks.together,
     halves=chunks.halves,

@@ -1,18 +1,22 @@
 """The answer to a chat completion request: its chunks, and the object that they add up to.
 
-Rule: a whole answer is the fold of its chunks. A chunk comes as soon as there is something to say.
+Rule: a whole answer is the fold of its chunks; there is no other way to make one. A chunk comes as
+soon as there is something to say. Reasoning is given under both names that clients read:
+`reasoning` (OpenAI's compatibility test) and `reasoning_content` (SGLang's and others' clients).
 Source: https://platform.openai.com/docs/api-reference/chat/streaming.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from worker.api import openai
-from worker.api.chat.deltas import Delta, MessageFold, delta_of
 from worker.api.dialect import Head, Object
+from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments, ToolCallBegun
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
 from worker.turn import Ending, TextLogprob, Told, Usage
 
+Delta = dict[str, Any]
+"""A `choices[].delta` of a chat completion chunk."""
 _BEGIN: Delta = {"role": "assistant", "content": None}
 """A choice's first delta, without a text, as OpenAI sends it: some clients read its role alone."""
 _FINISH_REASONS = {"stop": "stop", "length": "length", "calls": "tool_calls"}
@@ -84,6 +88,71 @@ def _token(token: int, logprob: float) -> Mapping[str, Any]:
     """A token as OpenAI shows it: its text, its log probability, its bytes."""
     data = token_bytes()[token] if token < FIRST_SPECIAL else b""
     return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}
+
+
+def delta_of(events: Iterable[Event]) -> Delta:
+    """One delta that says what `events` say; empty if they say nothing."""
+    delta: Delta = {}
+    calls: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if isinstance(event, Text):
+            if not event.text:
+                continue
+            delta["content"] = delta.get("content", "") + event.text
+        elif isinstance(event, Reasoning):
+            delta["reasoning"] = delta.get("reasoning", "") + event.text
+            delta["reasoning_content"] = delta["reasoning"]
+        elif isinstance(event, ToolCallBegun):
+            function = {"name": event.name, "arguments": ""}
+            calls[event.index] = {
+                "index": event.index,
+                "id": event.id,
+                "type": "function",
+                "function": function,
+            }
+        elif isinstance(event, ToolCallArguments):
+            call = calls.setdefault(
+                event.index, {"index": event.index, "function": {"arguments": ""}}
+            )
+            call["function"]["arguments"] += event.text
+    if calls:
+        delta["tool_calls"] = list(calls.values())
+    return delta
+
+
+class MessageFold:
+    """Adds up the deltas of one choice."""
+
+    def __init__(self) -> None:
+        self._content: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._arguments: dict[int, list[str]] = {}
+
+    def add(self, delta: Mapping[str, Any]) -> None:
+        self._content.append(delta.get("content") or "")
+        self._reasoning.append(delta.get("reasoning") or "")
+        for part in delta.get("tool_calls") or ():
+            index = part["index"]
+            if "id" in part:
+                self._calls[index] = {"id": part["id"], "type": "function"}
+                self._calls[index]["function"] = {"name": part["function"]["name"]}
+            self._arguments.setdefault(index, []).append(part["function"]["arguments"])
+
+    def message(self) -> dict[str, Any]:
+        """The assistant message; `content` is null where there is none but calls or reasoning."""
+        for index, call in self._calls.items():
+            call["function"]["arguments"] = "".join(self._arguments.get(index, ()))
+        calls = [self._calls[index] for index in sorted(self._calls)]
+        reasoning = "".join(self._reasoning) or None
+        return {
+            "role": "assistant",
+            "content": "".join(self._content) or None,
+            "reasoning": reasoning,
+            "reasoning_content": reasoning,
+            "refusal": None,
+            "tool_calls": calls or None,
+        }
 
 
 class ChatFold:

@@ -3,7 +3,7 @@
 Source: https://platform.openai.com/docs/api-reference/completions.
 """
 
-from worker.api import chunks, openai, sse
+from worker.api import chunks, openai
 from worker.api.completions.request import CompletionRequest
 from worker.api.dialect import Dialect
 from worker.api.fields import read
@@ -11,7 +11,7 @@ from worker.api.fields import read
 DIALECT = Dialect(
     read=lambda body: read(CompletionRequest, body),
     error=openai.error,
-    event=sse.event,
+    event=openai.event,
     end=openai.END,
     together=chunks.together,
     halves=chunks.halves,
