@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from worker.api import openai
 from worker.api.chat import render_prompt
 from worker.engine import SglangEngine, server_args
 from worker.engine.sglang_arguments import sampling_params
@@ -79,9 +78,10 @@ async def bare(engine: SglangEngine, body: dict[str, Any] = BODY) -> int:
 async def ours(service: Service) -> int:
     """One stream through the whole worker, to SSE events; the number of its tokens."""
     metrics = JobMetrics()
-    async with aclosing(service.answer("/v1/chat/completions", BODY, metrics)) as batches:
+    exchange = service.read("/v1/chat/completions", BODY)
+    async with aclosing(exchange.answer(metrics)) as batches:
         async for batch in batches:
-            "".join(map(openai.event, batch))
+            "".join(map(exchange.dialect.event, batch))
     return metrics.to_object()["completion_tokens"]
 
 

@@ -108,12 +108,12 @@ def work(url: str) -> None:
     from worker.entrypoints.queue import worker as queue_worker
 
     sent: dict[str, list[Sent]] = {}
-    send_chunk = control_plane.ControlPlane.send_chunk
+    send_part = control_plane.ControlPlane.send_part
 
-    async def noted(self: Any, job: Any, item: Any, key: str) -> AsyncGenerator[Any]:
+    async def noted(self: Any, job: Any, part: Any, key: str) -> AsyncGenerator[Any]:
         made, started = waiting.get([]), time.monotonic()
         waiting.set([])
-        async for piece in send_chunk(self, job, item, key):
+        async for piece in send_part(self, job, part, key):
             yield piece
         took = time.monotonic() - started
         sent.setdefault(job.id, []).append(Sent(min(made, default=None), took))
@@ -130,7 +130,7 @@ def work(url: str) -> None:
             threading.Thread(target=drive, args=(url, bare_seconds[1:], sent)).start()
             await super()._serve(plane)
 
-    control_plane.ControlPlane.send_chunk = noted
+    control_plane.ControlPlane.send_part = noted
     queue.QueueWorker = Worker
     settings = Settings(model="demo", log_level="error")
     model = resolve(settings)

@@ -4,6 +4,8 @@ Rule: it computes what Transformers' "eager" attention does (which writes every 
 for whole right-padded batches without a cache.
 """
 
+from typing import Any
+
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
@@ -14,7 +16,7 @@ EXTRA = 8
 
 
 def attend(
-    module: torch.nn.Module,
+    module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

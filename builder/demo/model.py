@@ -41,6 +41,8 @@ YARN: dict[str, Any] = {
 
 def config(vocab_size: int = SIZE) -> GptOssConfig:
     """gpt-oss's architecture and context, small."""
+    none = {"eos_token_id": None, "pad_token_id": None}
+    stops: dict[str, Any] = STOPS if vocab_size == SIZE else none
     return GptOssConfig(
         architectures=["GptOssForCausalLM"],
         vocab_size=vocab_size,
@@ -59,7 +61,7 @@ def config(vocab_size: int = SIZE) -> GptOssConfig:
         initializer_range=0.15,
         tie_word_embeddings=False,
         dtype=DTYPE,
-        **(STOPS if vocab_size == SIZE else {"eos_token_id": None, "pad_token_id": None}),
+        **stops,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from builder.openapi.answers import ANSWERS
 from builder.openapi.paths import ERRORS, HEADERS, REFERENCE, Json, error, paths
@@ -57,6 +57,10 @@ def document() -> Json:
     }
 
 
+_Input = tuple[Any, JsonSchemaMode, TypeAdapter[Any]]
+"""A model, whether it is read or written, and what makes its schema."""
+
+
 class _Plain(GenerateJsonSchema):
     """Without titles: they say the field's name again."""
 
@@ -66,8 +70,8 @@ class _Plain(GenerateJsonSchema):
 
 def schemas() -> Json:
     """Every request and every answer, by name."""
-    requests = [(model, "validation", TypeAdapter(model)) for model in _REQUESTS]
-    answers = [(model, "serialization", TypeAdapter(model)) for model in ANSWERS]
+    requests: list[_Input] = [(m, "validation", TypeAdapter(m)) for m in _REQUESTS]
+    answers: list[_Input] = [(m, "serialization", TypeAdapter(m)) for m in ANSWERS]
     template = REFERENCE.format("schemas", "{model}")
     _, shared = TypeAdapter.json_schemas(
         [*requests, *answers], ref_template=template, schema_generator=_Plain
