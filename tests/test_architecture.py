@@ -34,12 +34,16 @@ def importers(package: str) -> set[str]:
     }
 
 
+SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_cost.py"}
+"""What runs in SGLang's process."""
+
+
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("sglang", {"worker/engine/processes.py", "worker/engine/scheduler.py"}),
-        ("torch", {"worker/engine/sglang_arguments.py"}),
-        ("xgrammar", {"worker/engine/scheduler.py"}),
+        ("sglang", SGLANGS_OWN | {"worker/engine/processes.py"}),
+        ("torch", {"worker/engine/sglang_arguments.py", "worker/engine/grammar_cost.py"}),
+        ("xgrammar", SGLANGS_OWN),
         (
             "runpod",
             {"worker/entrypoints/queue/__init__.py", "worker/entrypoints/queue/control_plane.py"},

@@ -41,6 +41,12 @@ class ContextLengthExceeded(BadRequest):
     code = "context_length_exceeded"
 
 
+class GrammarRefused(BadRequest):
+    """The engine cannot hold what the request asks for."""
+
+    code = "unsupported_schema"
+
+
 class NotFound(BadRequest):
     """An unknown route or model."""
 

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     reasoning_memory_mb: int = Field(
         default=64, ge=0, description="megabytes, an integer of at least 0 (0: off)"
     )
-    header_grammar: bool = Field(default=False, description="true or false")
+    header_grammar: bool = Field(default=True, description="true or false")
     stream_flush_ms: int = Field(
         default=0, ge=0, description="milliseconds, an integer of at least 0"
     )

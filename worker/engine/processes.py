@@ -1,7 +1,8 @@
 """SGLang's processes: how they begin, and how they end.
 
-Rule: this file and `scheduler.py`, which runs in SGLang's process, are the only ones that import
-sglang, and they do so when an engine boots, since that alone takes seconds. `Any` is SGLang's.
+Rule: this file and those that run in SGLang's process (`scheduler.py`, `grammar_cost.py`) are the
+only ones that import sglang. This one does so when an engine boots, since that alone takes seconds.
+`Any` is SGLang's.
 """
 
 import asyncio

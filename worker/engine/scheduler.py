@@ -1,12 +1,13 @@
-"""SGLang's scheduler process, with a grammar backend in which special tokens have no text.
+"""SGLang's scheduler process, with a grammar backend of ours in it.
 
 xgrammar knows each token by its text, and in its vocabulary the text of a special token is what it
 is written with. So wherever a grammar admits the text `<|end|>`, as any JSON string does, it admits
 the token 200007 as well: a strict answer came back as `{"a": "It is`, ended inside a string.
 
-Rule: here a special token's text begins with the byte 0xFF, which no UTF-8 text has. A structural
-tag still names it by its id; no text matches it, and a text that spells it (`"enum": ["<|end|>"]`)
-is generated as ordinary tokens.
+Rules: what is changed in SGLang's process is changed here, before its scheduler begins. A special
+token's text begins with the byte 0xFF, which no UTF-8 text has: a structural tag still names it by
+its id, no text matches it, and a text that spells it (`"enum": ["<|end|>"]`) is generated as
+ordinary tokens.
 Source: `XGrammarGrammarBackend.reserve_framing_tokens` of SGLang 0.5.23 does the same for tags of
 its own. The backend is put in through SGLang's registry, which custom backends are for.
 """
@@ -25,18 +26,21 @@ def run_scheduler_process(*arguments: Any, **named: Any) -> None:
     from sglang.srt.constrained.base_grammar_backend import register_grammar_backend
     from sglang.srt.managers import scheduler
 
+    from worker.engine import grammar_cost
+
     register_grammar_backend("xgrammar", grammar_backend)
+    grammar_cost.install()
     scheduler.run_scheduler_process(*arguments, **named)
 
 
 def grammar_backend(
     _server_args: Any, tokenizer: Any, vocab_size: int, eos_token_ids: Collection[int] | None
 ) -> Any:
-    """An `XGrammarGrammarBackend`, as SGLang's registry wants it made."""
-    from sglang.srt.constrained.xgrammar_backend import XGrammarGrammarBackend
+    """A grammar backend, as SGLang's registry wants it made."""
+    from worker.engine.grammar_cost import Backend
 
     stops = list(eos_token_ids) if eos_token_ids else None
-    return XGrammarGrammarBackend(_Reserved(tokenizer, vocab_size, stops), vocab_size)
+    return Backend(_Reserved(tokenizer, vocab_size, stops), vocab_size, stops)
 
 
 class _Reserved:

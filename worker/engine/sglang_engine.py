@@ -13,13 +13,15 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from worker.engine.port import Health, Load
 from worker.engine.processes import boot, shut_down
 from worker.engine.sglang_arguments import ignore_sigquit, logprobs, sampling_params
-from worker.errors import BadRequest, EngineDead, EngineOverloaded, ServerError
+from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRefused, ServerError
 from worker.generation import FinishReason, Sampling, Step
+from worker.harmony.grammar import holds_headers_alone
 from worker.harmony.vocabulary import STOP_IDS
 
 log = logging.getLogger(__name__)
@@ -107,7 +109,7 @@ class SglangEngine:
         if self._death is not None:
             raise EngineDead("The engine has died; this worker is ending.")
         self._attach()
-        finished = False
+        finished = headers_refused = False
         try:
             stream = await self._engine.async_generate(
                 rid=rid, stream=True, **self._request(prompt_ids, sampling)
@@ -117,11 +119,21 @@ class SglangEngine:
                     step = self._step(chunk)
                     finished = step.finish_reason is not None
                     yield step
+        except GrammarRefused:
+            tag = sampling.structural_tag
+            headers_refused = tag is not None and holds_headers_alone(tag)
+            if not headers_refused:
+                raise
         except ValueError as error:  # SGLang's own checks of a request
             raise BadRequest(str(error)) from error
         finally:
             if not finished:
                 self.abort(rid)
+        if headers_refused:  # Nobody asked for them to be held: the answer must not fail for it.
+            free = replace(sampling, structural_tag=None)
+            async with aclosing(self.generate(prompt_ids, free, rid)) as steps:
+                async for step in steps:
+                    yield step
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         """SGLang's arguments for one request; a subclass may add its own."""
@@ -164,7 +176,7 @@ class SglangEngine:
             return
         if status == 400 and ("grammar" in message[:50] or "Grammar" in message[:50]):
             log.error("the engine refused a grammar: %.500s", message)
-            raise BadRequest("The grammar of this request's schemas takes too long to compile.")
+            raise GrammarRefused("The grammar of this request's schemas takes too long to compile.")
         if status == 400:
             raise BadRequest(message)
         if status in (429, 503):

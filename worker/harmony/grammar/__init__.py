@@ -4,6 +4,6 @@
 `schema_words`, `schema_bounds` and `schema_pattern`.
 """
 
-from worker.harmony.grammar.structural_tag import structural_tag
+from worker.harmony.grammar.structural_tag import holds_headers_alone, structural_tag
 
-__all__ = ["structural_tag"]
+__all__ = ["holds_headers_alone", "structural_tag"]

@@ -6,11 +6,13 @@ admits the stop tokens alone, which are therefore not part of it. Where the answ
 is no preamble: it is content, and the content must be the JSON and nothing else. Markers are token
 ids in it, so no text can be taken for one. A schema that the grammar cannot hold is refused by its
 keyword where the caller says `strict`; else it is held where it can be, and JSON of its type.
+Where tools are offered and nothing is asked, the headers can be held, and they alone: every body is
+free text then, and who makes the tokens may do without such a grammar (`holds_headers_alone`).
 Source: xgrammar's structural tags (0.2.7), through SGLang's `structural_tag` sampling parameter.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.errors import BadRequest
@@ -43,6 +45,9 @@ _SPECIALS = list(range(FIRST_SPECIAL, ENDOFPROMPT + 1))
 _SPACE = 20
 """How many spaces in a row JSON may have: enough to indent, too few to ramble."""
 ANY_OBJECT: Format = {"type": "object"}
+_NAMES = 2**16
+"""How many characters the tools' names may have for headers to be held. 1,000 tools have 20,000 and
+take half a second to compile, 5,000 take five; nobody asked for this grammar."""
 
 
 def structural_tag(wanted: Wanted, *, headers: bool = False) -> str | None:
@@ -55,18 +60,34 @@ def structural_tag(wanted: Wanted, *, headers: bool = False) -> str | None:
     tools = _callable(wanted)
     forced = wanted.calls == "required"
     body = None if forced or wanted.answer is None else _body(wanted.answer)
+    before = [_free(channel) for channel in ("analysis", "commentary")[: 2 if body is None else 1]]
     every = len(tools) == len({tool.name for tool in wanted.tools})
     free = wanted.calls == "auto" and every and not any(tool.strict for tool in tools)
     if body is None and (free or (wanted.calls == "none" and not wanted.tools)):
-        if not headers or not tools:
+        names = [tool.name for tool in tools]
+        if not headers or not 0 < sum(map(len, names)) <= _NAMES:
             return None
-        ends = [_sequence(_call_header(tool.name), _any_text()) for tool in tools]
+        ends = [_sequence(_call_header(names), _any_text())]
+        before += ends  # The model may end a call as it ends a preamble, and make another.
     else:
         ends = [_call(tool, forced=forced) for tool in tools]
     if not forced:
         ends.append(_answer(body))
-    before = _free_messages(["analysis", "commentary"] if body is None else ["analysis"])
-    return json.dumps({"type": "structural_tag", "format": _sequence(before, _either(ends))})
+    whole = _sequence(_messages(before), _either(ends))
+    return json.dumps({"type": "structural_tag", "format": whole})
+
+
+def holds_headers_alone(tag: str) -> bool:
+    """Whether in a structural tag of ours every `<|message|>` leads to free text."""
+    formats = list(_formats(json.loads(tag)["format"]))
+    bodies = sum(each.get("token") == MESSAGE for each in formats)
+    return bodies == sum(each["type"] == "any_tokens" for each in formats)
+
+
+def _formats(whole: Format) -> Iterator[Format]:
+    yield whole
+    for part in (*whole.get("elements", ()), *([whole["content"]] if "content" in whole else ())):
+        yield from _formats(part)
 
 
 def _callable(wanted: Wanted) -> Sequence[Tool]:
@@ -118,16 +139,16 @@ def _call(tool: Tool, *, forced: bool) -> Format:
         _check(schema, f"tools: {tool.name}.parameters")
     elif not forced or unsupported(schema):
         schema = ANY_OBJECT
-    return _sequence(_call_header(tool.name), _json(schema))
+    return _sequence(_call_header([tool.name]), _json(schema))
 
 
-def _call_header(name: str) -> Format:
+def _call_header(names: Sequence[str]) -> Format:
+    """The header of a call of one of these tools. What they share is one format, so that it
+    compiles in a time that grows with their number alone."""
     return _sequence(
-        _token(CHANNEL),
-        _text(f"commentary to={recipient(name, [name])} "),
-        _token(CONSTRAIN),
-        _text("json"),
-        _token(MESSAGE),
+        *(_token(CHANNEL), _text("commentary to=")),
+        _either([_text(recipient(name, [name])) for name in names]),
+        *(_text(" "), _token(CONSTRAIN), _text("json"), _token(MESSAGE)),
     )
 
 
@@ -138,13 +159,14 @@ def _answer(body: Format | None) -> Format:
     return _sequence(_token(CHANNEL), _text("final"), *kind, _token(MESSAGE), body or _any_text())
 
 
-def _free_messages(names: Sequence[str]) -> Format:
-    """Any number of messages on these channels, each followed by the next message's start."""
-    channels = _either([_text(name) for name in names])
-    message = _sequence(
-        *(_token(CHANNEL), channels, _token(MESSAGE), _any_text()),
-        *(_token(END), _token(START), _text("assistant")),
-    )
+def _free(channel: str) -> Format:
+    """A message of free text on this channel, to no one."""
+    return _sequence(_token(CHANNEL), _text(channel), _token(MESSAGE), _any_text())
+
+
+def _messages(kinds: Sequence[Format]) -> Format:
+    """Any number of such messages, each followed by the next message's start."""
+    message = _sequence(_either(kinds), _token(END), _token(START), _text("assistant"))
     return {"type": "star", "content": message}
 
 
