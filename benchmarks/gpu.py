@@ -107,7 +107,7 @@ async def be_served(model_path: str, ports: list[int]) -> None:
     shared: dict[str, Any] = {"model": model_path, "log_level": "warning", "engine_args": extra}
     shared |= {"max_running_requests": int(os.environ.get("BENCH_RUNNING", "64"))}
     shared |= {"mem_fraction_static": 0.85, "served_model_name": ("bench",)}
-    plain = Settings(**shared)
+    plain = Settings(**shared, header_grammar=False)
     model = resolve(plain)
     started = time.monotonic()
     engine = SglangEngine(server_args(plain, model))

@@ -54,7 +54,7 @@ SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_cost.py"}
     ],
 )
 def test_an_outside_package_is_imported_in_one_place(package: str, allowed: set[str]) -> None:
-    """SGLang and the SDK change with each release: each has one door."""
+    """SGLang and the SDK change with each release: a process has one door to each."""
     assert importers(package) == allowed
 
 

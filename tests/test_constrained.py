@@ -113,7 +113,8 @@ async def ask(real: RealWorker, seed: int, **fields: Any) -> Choice:
         **fields,
     }
     engine = NoisyEngine(real.engine, seed * 1_000_003 + 7, LIKELY)
-    noisy = Service(engine, real.model, real.settings)
+    asked_alone = real.settings.model_copy(update={"header_grammar": False})
+    noisy = Service(engine, real.model, asked_alone)
     async with aclosing(noisy.read("/v1/chat/completions", body).answer(JobMetrics())) as batches:
         ((item,),) = [batch async for batch in batches]
     return ChatCompletion.model_validate(item).choices[0]

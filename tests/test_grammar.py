@@ -139,7 +139,8 @@ def test_headers_can_be_held_alone() -> None:
     request = {"tools": [TOOLS[1]]}
     for completion in (BASH, BASH_FREE, BASH + "}} and more", ANSWER, THOUGHT + PREAMBLE + BASH):
         assert admits(request, completion, headers=True)
-    for completion in (WEATHER, BASH.replace(" <|constrain|>json", ""), "It is sunny."):
+        assert admits(request, f"{BASH}<|end|><|start|>assistant{completion}", headers=True)
+    for completion in (WEATHER, BASH.replace(" <|constrain|>json", ""), "It is sunny.", THOUGHT):
         assert not admits(request, completion, headers=True)
     assert structural_tag({}, headers=True) is None
 

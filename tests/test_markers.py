@@ -96,7 +96,7 @@ def walk(schema: Any, rng: random.Random) -> None:
 
 SPELLED = {
     "enum": {"enum": ["<|end|>", "<|call|>x", 1]},
-    "const": {"const": {"a": "<|channel|>final<|message|>"}},
+    "const": {"const": "<|channel|>final<|message|>"},
     "property": {
         "type": "object",
         "properties": {"<|end|>": {"type": "boolean"}},
@@ -122,7 +122,7 @@ def test_no_marker_is_admitted_before_the_json_is_complete(name: str) -> None:
     [
         (SPELLED["enum"], "<|end|>"),
         (SPELLED["enum"], "<|call|>x"),
-        (SPELLED["const"], {"a": "<|channel|>final<|message|>"}),
+        (SPELLED["const"], "<|channel|>final<|message|>"),
         (SPELLED["property"], {"<|end|>": True}),
         (SPELLED["any"], {"<|start|>": ["<|return|>", "<|endoftext|>"]}),
         (SPELLED["pattern"], "<|end|>"),
