@@ -21,6 +21,7 @@ from tests.scripted_engine import tokens
 from worker.api.chat import render_prompt, structural_tag
 from worker.engine import Sampling, SglangEngine
 from worker.engine.grammar_cost import KEPT, Backend, HeaderGrammar, update_masks
+from worker.engine.scheduler import Reserved
 from worker.errors import BadRequest
 from worker.harmony.grammar import holds_headers_alone
 from worker.harmony.vocabulary import CALL, END, FIRST_SPECIAL, RETURN, SIZE, START, STOP_IDS
@@ -79,7 +80,8 @@ class Batch:
 
 @lru_cache(maxsize=1)
 def backend() -> Backend:
-    return Backend(AutoTokenizer.from_pretrained(str(DEMO_FOLDER)), SIZE, list(STOP_IDS))
+    tokenizer = AutoTokenizer.from_pretrained(str(DEMO_FOLDER))
+    return Backend(Reserved(tokenizer, SIZE, list(STOP_IDS)), SIZE)
 
 
 def light(tag: str = HEADERS) -> HeaderGrammar:

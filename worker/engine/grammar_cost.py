@@ -30,9 +30,6 @@ from worker.harmony.vocabulary import ENDOFPROMPT, FIRST_SPECIAL, MESSAGE
 Refused = int
 """Which of the special tokens may not come: one bit for each, the lowest for the first."""
 
-COMPILER_CACHE_BYTES = 256 * 2**20
-"""Of parts that grammars share: with it, a further grammar took 9 ms to compile, without it
-109 ms (59 requests of a few tools, gpt-oss's vocabulary)."""
 KEPT = 512
 """How many compiled grammars are kept: one takes 0.1 MB with 200 tools."""
 _TAIL = slice(FIRST_SPECIAL, ENDOFPROMPT + 1)
@@ -45,14 +42,17 @@ def install() -> None:
 
 
 class Backend(XGrammarGrammarBackend):
-    """SGLang's xgrammar backend, with `HeaderGrammar` where a tag holds headers alone."""
+    """SGLang's xgrammar backend, with `HeaderGrammar` where a tag holds headers alone.
 
-    def __init__(self, tokenizer: Any, vocab_size: int, stops: list[int] | None) -> None:
-        super().__init__(tokenizer, vocab_size, stops)
-        # Its cache has no bound of its own; parts of grammars that many requests share are kept.
-        self.grammar_compiler = GrammarCompiler(
-            self._tokenizer_info, cache_limit_bytes=COMPILER_CACHE_BYTES
-        )
+    `tokenizer` gives xgrammar's vocabulary through `init_xgrammar`, as SGLang asks it.
+    """
+
+    def __init__(self, tokenizer: Any, vocab_size: int) -> None:
+        super().__init__(tokenizer, vocab_size)
+        vocabulary, _ = tokenizer.init_xgrammar()
+        # Its cache mixes up structural tags that name tokens (xgrammar 0.2.7, and SGLang says so of
+        # 0.2.1 on): after a tag of headers, one of JSON admitted other tokens than the header's.
+        self.grammar_compiler = GrammarCompiler(vocabulary, cache_enabled=False)
 
     def dispatch_structural_tag(self, key_string: str) -> Any:
         grammar = super().dispatch_structural_tag(key_string)

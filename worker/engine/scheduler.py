@@ -40,20 +40,18 @@ def grammar_backend(
     from worker.engine.grammar_cost import Backend
 
     stops = list(eos_token_ids) if eos_token_ids else None
-    return Backend(_Reserved(tokenizer, vocab_size, stops), vocab_size, stops)
+    return Backend(Reserved(tokenizer, vocab_size, stops), vocab_size)
 
 
-class _Reserved:
-    """A tokenizer as the backend asks it for xgrammar's vocabulary."""
+class Reserved:
+    """A tokenizer as a grammar backend asks it for xgrammar's vocabulary."""
 
     def __init__(self, tokenizer: Any, vocab_size: int, stops: list[int] | None) -> None:
-        self._tokenizer = tokenizer
-        self._vocab_size = vocab_size
-        self._stops = stops
+        self._vocabulary = reserved(tokenizer, vocab_size, stops)
 
     def init_xgrammar(self) -> tuple[Any, None]:
         """The vocabulary, and no stop tokens besides its own."""
-        return reserved(self._tokenizer, self._vocab_size, self._stops), None
+        return self._vocabulary, None
 
 
 def reserved(tokenizer: Any, vocab_size: int, stops: list[int] | None) -> Any:
