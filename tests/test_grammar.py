@@ -245,3 +245,11 @@ def test_a_structured_output_holds_the_final_body(
     assert tag is not None
     assert json.dumps(body) in tag
     assert "commentary" not in tag
+
+
+def test_what_xgrammar_cannot_read_in_a_text_is_replaced() -> None:
+    """Half of an emoji and NUL, in a description or a value, are shown as U+FFFD everywhere."""
+    schema = {"description": "cut \ud83d", "enum": ["a\0b", "whole \U0001f600"]}
+    request = {"response_format": json_schema(schema, strict=True)}
+    for value in ("a\ufffdb", "whole \U0001f600"):
+        assert admits(request, f'<|channel|>final<|message|>"{value}"')

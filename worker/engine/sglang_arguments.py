@@ -4,6 +4,7 @@ Rule: plain translation, without SGLang itself. What SGLang has no word for is n
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,3 +78,20 @@ def logprobs(meta: Mapping[str, Any]) -> list[TokenLogprob]:
         TokenLogprob(token, logprob, [(t, p) for p, t, _ in top or none])
         for (logprob, token, _), top in zip(chosen, tops, strict=True)
     ]
+
+
+LONGEST_REASON = 300
+"""Characters of xgrammar's own words that a client is told."""
+
+
+def why_refused(message: str) -> str:
+    """Why SGLang refused a grammar, for the client, who wrote it.
+
+    Its message is `Failed to compile structural_tag grammar: REASON`, with the cause at the end of
+    xgrammar's own (`[12:01:02] /path/file.cc:42: Regex parsing error at position 3: …`), or
+    `Grammar preprocessing timed out: …`.
+    """
+    if "timed out" in message:
+        return "The grammar of this request is too large: it takes too long to compile."
+    reason = re.sub(r"^.*?\.(?:cc|h|cpp):\d+: ", "", message.strip(), flags=re.DOTALL)
+    return f"The grammar of this request cannot be compiled: {reason[:LONGEST_REASON]}"

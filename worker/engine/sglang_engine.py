@@ -18,7 +18,12 @@ from typing import Any
 
 from worker.engine.port import Health, Load
 from worker.engine.processes import boot, shut_down
-from worker.engine.sglang_arguments import ignore_sigquit, logprobs, sampling_params
+from worker.engine.sglang_arguments import (
+    ignore_sigquit,
+    logprobs,
+    sampling_params,
+    why_refused,
+)
 from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRefused, ServerError
 from worker.generation import FinishReason, Sampling, Step
 from worker.harmony.grammar import holds_headers_alone
@@ -176,7 +181,7 @@ class SglangEngine:
             return
         if status == 400 and ("grammar" in message[:50] or "Grammar" in message[:50]):
             log.error("the engine refused a grammar: %.500s", message)
-            raise GrammarRefused("The grammar of this request's schemas takes too long to compile.")
+            raise GrammarRefused(why_refused(message))
         if status == 400:
             raise BadRequest(message)
         if status in (429, 503):

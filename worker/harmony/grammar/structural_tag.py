@@ -175,7 +175,26 @@ def _any_text() -> Format:
 
 
 def _json(schema: Json) -> Format:
-    return {"type": "json_schema", "json_schema": as_held(schema), "max_whitespace_cnt": _SPACE}
+    held = as_held(schema)
+    return {"type": "json_schema", "json_schema": _readable(held), "max_whitespace_cnt": _SPACE}
+
+
+def _readable(value: Json) -> Json:
+    """A schema with U+FFFD, as a prompt shows it, for what xgrammar cannot read in a text: NUL,
+    and half of a character that UTF-16 has in two (`\ud83d`, cut from an emoji)."""
+    match value:
+        case str():
+            return (
+                value.replace("\0", "\ufffd")
+                .encode("utf-16", "surrogatepass")
+                .decode("utf-16", "replace")
+            )
+        case dict():
+            return {_readable(key): _readable(inner) for key, inner in value.items()}
+        case list():
+            return [_readable(inner) for inner in value]
+        case _:
+            return value
 
 
 def _text(value: str) -> Format:
