@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SYSTEM_PYTHON := python3.11
 export MODEL ?= demo
 
-.PHONY: setup clients run test lint types suite unit long serve emulator bench lock lock-clients clean
+.PHONY: setup clients run test check lint types fast slow workers serve emulator bench lock lock-clients clean
 
 setup:
 	@$(SYSTEM_PYTHON) builder/setup.py
@@ -16,7 +16,22 @@ clients: setup
 run: setup
 	@$(PYTHON) handler.py
 
-test: lint types suite
+# Before each commit: a few minutes. Coverage is of what these tests run in their own process.
+test: setup
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 fast lint types
+
+fast: setup
+	$(PYTHON) -m pytest -m "not slow and not workers" --cov --cov-report=term --cov-fail-under=95
+
+# All the rest, one core each: fuzz, soak, clients, workers in processes of their own.
+check: setup clients
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 slow workers
+
+slow:
+	$(PYTHON) -m pytest -m slow
+
+workers:
+	$(PYTHON) -m pytest -m workers
 
 lint: setup
 	$(PYTHON) -m ruff check .
@@ -26,21 +41,6 @@ lint: setup
 
 types: setup
 	$(PYTHON) -m pyright
-
-# The two halves of the suite, one core each. The long half is fuzzing, which is slow under coverage,
-# and workers in processes of their own, which coverage does not see.
-LONG := $(addprefix tests/test_,parser_fuzz.py parser_oracle.py queue.py queue_endings.py \
-	queue_soak.py constrained.py clients.py start.py \
-	http_abuse.py openapi_fuzz.py)
-
-suite: setup clients
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 unit long
-
-unit:
-	$(PYTHON) -m pytest --cov --cov-report=term $(addprefix --ignore=,$(LONG))
-
-long:
-	$(PYTHON) -m pytest $(LONG)
 
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost

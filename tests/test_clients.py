@@ -19,6 +19,8 @@ from tests.http_server import GatedEngine, running, until
 from tests.serving import ROOT, Serving
 from worker.engine import Sampling, Step
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = ROOT / "tests" / "clients"
 PLACES = "4"
 

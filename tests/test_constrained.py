@@ -22,6 +22,8 @@ from worker.harmony.vocabulary import END, FIRST_SPECIAL, token_bytes
 from worker.job_metrics import JobMetrics
 from worker.service import Service
 
+pytestmark = pytest.mark.slow
+
 Schema = dict[str, Any]
 
 AT_ONCE = 48

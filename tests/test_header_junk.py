@@ -13,6 +13,8 @@ from worker.api.chat.answer import MessageFold, delta_of
 from worker.harmony import Parser
 from worker.harmony.vocabulary import encode, token_bytes
 
+pytestmark = pytest.mark.slow
+
 TOOLS = [{"type": "function", "function": {"name": n}} for n in ("get_weather", "get_time")]
 MARKS = [
     *(

@@ -21,6 +21,8 @@ import pytest
 from tests.http_server import CHAT, until
 from tests.serving import BEARER, Serving
 
+pytestmark = pytest.mark.slow
+
 TWO_AND_TWO = {
     "messages": [{"role": "user", "content": "What is 2+2?"}],
     "temperature": 0,

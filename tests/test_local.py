@@ -166,6 +166,7 @@ def test_handler_refuses_a_bad_setting_in_one_line() -> None:
     assert done.stderr == "PORT='many': takes a port number from 1 to 65535\n"
 
 
+@pytest.mark.workers
 def test_handler_answers_test_input_json_with_a_real_engine() -> None:
     """What `make run` does: the demo model calls the weather tool, streamed; status 0."""
     done = run_handler(MODEL="demo")

@@ -17,6 +17,8 @@ from tests.http_server import until
 from tests.serving import BEARER, Serving
 from worker.api.field_table import canonical
 
+pytestmark = pytest.mark.slow
+
 load_all_checks()
 SCHEMA = schemathesis.openapi.from_path(PLACE)
 LOOSE: list[Any] = [

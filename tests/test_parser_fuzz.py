@@ -12,6 +12,8 @@ from tests.fuzzing import SPECIAL, TOOLS, joined, leaks, mutate, parse
 from worker.harmony import Parser
 from worker.harmony.vocabulary import encode, encoding
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = 200_000
 SPLIT_EACH = 20
 """One output of so many is parsed again, token by token."""

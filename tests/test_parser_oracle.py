@@ -25,6 +25,8 @@ from worker.harmony import (
 )
 from worker.harmony.vocabulary import encode, encoding
 
+pytestmark = pytest.mark.slow
+
 CONVERSATIONS = 5_000
 WAITING = re.compile(r"(,\s*|assistant)?")
 Told = list[tuple[str, str]]

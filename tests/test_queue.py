@@ -20,6 +20,8 @@ import pytest
 
 from tests.emulation import Emulation, emulation, eventually, refused, streamed
 
+pytestmark = pytest.mark.workers
+
 HANDLER = (sys.executable, "handler.py")
 SUM = [{"role": "user", "content": "What is 2+2?"}]
 COUNT = [{"role": "user", "content": "Count to one hundred"}]

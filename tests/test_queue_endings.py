@@ -17,6 +17,8 @@ from emulator.pool import environment
 from tests.emulation import Emulation, emulation, eventually, streamed
 from tests.test_queue import CHAT, HANDLER, LONG, events
 
+pytestmark = pytest.mark.workers
+
 PACED_HANDLER = (sys.executable, "-m", "tests.paced_worker")
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.emulation import Emulation, emulation
 from tests.test_queue import CHAT, HANDLER, events, told
 
+pytestmark = pytest.mark.workers
+
 JOBS = 2000
 AT_ONCE = 100
 

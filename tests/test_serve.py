@@ -13,6 +13,8 @@ import pytest
 from tests.http_server import until
 from tests.serving import Serving
 
+pytestmark = pytest.mark.workers
+
 COUNT = {
     "messages": [{"role": "user", "content": "Count to one hundred"}],
     "temperature": 0,

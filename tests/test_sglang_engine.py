@@ -136,6 +136,7 @@ def test_an_engine_that_cannot_boot_is_an_error(tmp_path: Path) -> None:
     assert engine.health() is Health.DEAD
 
 
+@pytest.mark.workers
 def test_a_dead_process_fails_what_runs_and_is_noticed_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -16,6 +16,8 @@ import pytest
 from tests.container import ROOT, Container, free_port, needs_container, stand_in
 from tests.http_server import until
 
+pytestmark = pytest.mark.workers
+
 PASSWORD = "correct horse: battery $taple"
 QUEUE = "https://api.runpod.ai/v2/ep/job-take/$ID?gpu=X"
 Start = Callable[..., Container]
