@@ -16,9 +16,9 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.added_cost import BODY
+from worker.api.chat import render_prompt, structural_tag
 from worker.engine import SglangEngine, server_args
 from worker.generation import Sampling
-from worker.api.chat import render_prompt, structural_tag
 from worker.harmony.vocabulary import STOP_IDS
 from worker.model import resolve
 from worker.settings import Settings

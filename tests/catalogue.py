@@ -548,6 +548,28 @@ MISSING = [
     ),
     Case("a header of an answer that ends before it", "<|channel|>final<|return|>"),
     Case("a start and nothing else", THINK + NEXT + "<|end|>", None, "Think."),
+    Case(
+        "a call that ended before its arguments is the one that comes next",
+        "<|channel|>commentary to=functions.get_weather <|constrain|>json<|end|>" + NEXT + CALL,
+        calls=WEATHER,
+    ),
+    Case(
+        "so it is however often it began",
+        ("<|channel|>commentary to=functions.get_weather json<|end|>" + NEXT) * 2 + CALL,
+        calls=WEATHER,
+    ),
+    Case(
+        "a call of another tool is another call",
+        "<|channel|>commentary to=functions.get_time <|constrain|>json<|end|>" + NEXT + CALL,
+        calls=(("get_time", "{}"), *WEATHER),
+    ),
+    Case(
+        "a call that was meant to be empty stays a call",
+        "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|><|end|>"
+        + NEXT
+        + CALL,
+        calls=(("get_weather", "{}"), *WEATHER),
+    ),
 ]
 
 PLAIN = [

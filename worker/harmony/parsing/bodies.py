@@ -63,9 +63,15 @@ class Bodies:
             self.calls += 1
 
     def begins_anew(self, address: Address) -> bool:
-        """Whether a header with this address begins a message, not the rest of the open one's."""
+        """Whether a header with this address begins a message, not the rest of the open one's.
+
+        A call that had its end in place of `<|message|>` is the one that comes next:
+        `to=functions.f json<|end|><|start|>assistant<|channel|>commentary to=functions.f …{"a":1}`.
+        """
         body = self.open
-        return body is None or self.ended or not body.empty or body.address != address
+        if body is None or not body.empty or body.address != address:
+            return True
+        return self.ended and (body.announced or not self.ended_early)
 
     def end(self, *, sealed: bool) -> None:
         """The open body had its end. `sealed`: nothing that comes after is its own."""

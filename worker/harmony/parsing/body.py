@@ -18,6 +18,7 @@ class Body:
     `code_property`: it takes JSON, and raw code is the value of that property.
 
     `sealed`: `<|call|>` ended it, so nothing that comes after is its own.
+    `announced`: `<|message|>` came before it, so that an empty one is meant to be empty.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Body:
         self.kind = address.kind
         self.empty = True
         self.sealed = False
+        self.announced = True
         self._index = index
         self._arguments = Arguments(code=code, code_property=code_property)
         self._decoder = _decoder("replace")

@@ -188,6 +188,8 @@ class Parser:
             if natural:
                 self.recoveries[Recovery.MISSING_MESSAGE] += 1
             self._open(header, rest.lstrip())
+            if self._bodies.open is not None:
+                self._bodies.open.announced = False
 
     def _end(self, token: int) -> None:
         self._bodies.end(sealed=token == CALL)
@@ -218,6 +220,9 @@ class Parser:
         if self._bodies.begins_anew(address):
             self._bodies.begin(address)
             self.recoveries.update(mended(header, address))
+        elif self._bodies.ended:
+            self.recoveries[Recovery.EARLY_END] += 1
+            self._bodies.ended = False
         self._header, self._body_header = None, header
         if text:
             self._bodies.held.append(text)
