@@ -96,7 +96,7 @@ class Bodies:
     def _may_be_type(self, *, whole: bool = False) -> bool:
         """Whether all that came of a call's arguments is a content type, or may become one."""
         body = self.open
-        if body is None or body.kind is not Kind.CALL or not body.empty or not self.held:
+        if body is None or not body.empty or body.kind is not Kind.CALL or not self.held:
             return False
         text = b"".join(self.held).decode("utf-8", "replace").strip().lower()
         return text in CONTENT_TYPES if whole else any(t.startswith(text) for t in CONTENT_TYPES)
@@ -108,14 +108,13 @@ class Bodies:
     def take_events(self) -> list[Event]:
         """What came since the last time."""
         held = self.held
-        if self._may_be_type():
-            pass
-        elif held and held[-1] == _ROLE:
-            held.pop()
-            self.flush()
-            held.append(_ROLE)
-        else:
-            self.flush()
+        if held and not self._may_be_type():
+            if held[-1] == _ROLE:
+                held.pop()
+                self.flush()
+                held.append(_ROLE)
+            else:
+                self.flush()
         events, self._events = self._events, []
         return events
 

@@ -6,7 +6,8 @@ to be no header goes to the body untouched.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
@@ -80,13 +81,17 @@ class Word(NamedTuple):
         return text if self.marker == CONSTRAIN or text in CONTENT_TYPES else None
 
 
-def split(data: bytes, marker: int) -> Iterator[Word]:
-    """The words of the text after `marker`. A channel's name ends where it is known."""
-    at = place = 0
+@lru_cache(maxsize=1024)
+def split(data: bytes, marker: int) -> Sequence[Word]:
+    """The words of the text after `marker`. A channel's name ends where it is known.
+
+    Headers are alike, so what was split is kept: each is looked at more than once as it is.
+    """
+    at, words = 0, list[Word]()
     if marker == CHANNEL and (channel := _CHANNEL.match(data)):
-        at, place = channel.end(), 1
-        yield Word(channel[1].decode(), CHANNEL, 0, channel.start(1), at)
+        at = channel.end()
+        words.append(Word(channel[1].decode(), CHANNEL, 0, channel.start(1), at))
     for found in _WORD.finditer(data, at):
         text = found.group().decode("utf-8", "replace")
-        yield Word(text, marker, place, found.start(), found.end())
-        place += 1
+        words.append(Word(text, marker, len(words), found.start(), found.end()))
+    return tuple(words)
