@@ -11,6 +11,8 @@ from pkgutil import walk_packages
 
 ROOT = Path(__file__).parent.parent
 SGLANG = "0.5.23"
+IN_SGLANGS_PROCESS = {"worker.engine.grammar_cost"}
+"""What imports SGLang where it stands: on a builder, without a GPU, that is not to be tried."""
 
 
 def main() -> None:
@@ -21,7 +23,8 @@ def main() -> None:
     import worker
 
     for module in walk_packages(worker.__path__, "worker."):
-        import_module(module.name)
+        if module.name not in IN_SGLANGS_PROCESS:
+            import_module(module.name)
     import_module("handler")
     from worker.harmony import vocabulary
 
