@@ -6,10 +6,11 @@ that the model wrote, since the caller can still answer it.
 
 import re
 from collections.abc import Container, Mapping, Sequence
+from functools import cached_property
 
-from worker.harmony.conversation import Tool
+from worker.harmony.conversation import Json, Tool
 
-_NAME = re.compile(r"\w(?:[\w.\-/:]*\w)?")
+_NAME = re.compile(r"(?=[\w.\-/:]*[^\W_])\w(?:[\w.\-/:]*\w)?")
 _NAMESPACE = re.compile(r"(?:functions\.)+(?=.)", re.IGNORECASE)
 _NAMESPACED = re.compile(r"(?:functions|browser)\..")
 _TYPED_MARKER = re.compile(r"<\|\w*\|?>?")
@@ -26,11 +27,15 @@ class ToolNames:
 
     def __init__(self, tools: Sequence[Tool] = ()) -> None:
         self.names: list[str] = [tool.name for tool in tools]
-        self._schemas = {tool.name: tool.parameters for tool in tools}
-        self._by_letters: dict[str, list[str]] = {}
-        self._unique = [name for name in dict.fromkeys(self.names) if _letters(name)]
+        self._tools = tools
+
+    @cached_property
+    def _by_letters(self) -> dict[str, list[str]]:
+        """The names by their letters alone, which only a mangled name is looked up by."""
+        found: dict[str, list[str]] = {}
         for name in dict.fromkeys(self.names):
-            self._by_letters.setdefault(_letters(name), []).append(name)
+            found.setdefault(_letters(name), []).append(name)
+        return found
 
     def resolve(self, recipient: str) -> str:
         """The called tool's name: the tool that fits, or the name as the model wrote it."""
@@ -45,13 +50,15 @@ class ToolNames:
 
         `get_weather_v2` does not name `get_weather`: it goes on like a name.
         """
-        letters = _letters(text)
-        whole = [n for n in self._unique if (t := _letters(n)) in letters and _stands(t, text)]
-        found = whole or [n for n in self._unique if _is_split_in(_letters(n), letters)]
-        longest = [
-            n for n in found if not any(n != m and _letters(n) in _letters(m) for m in found)
-        ]
-        return longest[0] if len(longest) == 1 else None
+        said = _letters(text)
+        names = [letters for letters in self._by_letters if letters]
+        whole = [letters for letters in names if letters in said and _stands(letters, text)]
+        found = whole or [letters for letters in names if _is_split_in(letters, said)]
+        longest = [n for n in found if not any(n != m and n in m for m in found)]
+        meant = self._by_letters[longest[0]] if len(longest) == 1 else ()
+        if len(meant) > 1:  # `Read` and `read` are told apart by how they are written
+            meant = [name for name in meant if name in text]
+        return meant[0] if len(meant) == 1 else None
 
     def offers(self, recipient: str) -> bool:
         """Whether a recipient, or a word that may be one, means a tool on offer."""
@@ -68,15 +75,14 @@ class ToolNames:
     def code_property(self, name: str) -> str | None:
         """Where raw code goes for a function on offer that has a built-in tool's name, which the
         model was trained to call with code: its schema's only string property."""
-        schema = self._schemas.get(name)
-        properties = schema.get("properties") if isinstance(schema, Mapping) else None
-        if not is_builtin(name) or not isinstance(properties, Mapping):
+        if not is_builtin(name) or name not in self.names:
             return None
-        texts = [
-            key
-            for key, value in properties.items()
-            if isinstance(value, Mapping) and value.get("type") == "string"
-        ]
+        schema = self._tools[self.names.index(name)].parameters
+        properties = schema.get("properties") if isinstance(schema, Mapping) else None
+        if not isinstance(properties, Mapping):
+            return None
+        texts = [key for key, value in properties.items() if _types(value) == {"string"}]
+        texts = texts or [key for key, value in properties.items() if "string" in _types(value)]
         return texts[0] if len(texts) == 1 else None
 
     def _fitting(self, name: str) -> str:
@@ -106,6 +112,17 @@ def is_builtin(name: str) -> bool:
 
 def is_namespaced(name: str) -> bool:
     return _NAMESPACED.match(name) is not None
+
+
+def _types(schema: Json) -> set[str]:
+    """The JSON types that a property's schema names, if it is simple: `string`, or null."""
+    if not isinstance(schema, Mapping):
+        return set()
+    either: Json = schema.get("anyOf") or schema.get("oneOf")
+    simple = [schema, *(either if isinstance(either, list) else ())]
+    named: list[Json] = [one.get("type") for one in simple if isinstance(one, Mapping)]
+    flat = [kind for some in named for kind in (some if isinstance(some, list) else [some])]
+    return {kind for kind in flat if isinstance(kind, str)}
 
 
 def _stands(letters: str, text: str) -> bool:

@@ -3,7 +3,8 @@
 Rules:
 - The recipient, wherever it stands, decides what is a call; a known word keeps its meaning in any
   place; other words mean nothing. A channel of an unknown name is told to the user.
-- A channel's name with anything around it (`??analysis`, `final.`) is that channel.
+- A channel's name with anything around it (`??analysis`, `final.`) is that channel; where
+  `analysis` can be read after the last `<|channel|>`, it is reasoning, whatever else is.
 - A recipient is the tool on offer that it names at its loosest, if it is exactly one (`To: Get
   Weather()`); else it is as written, and never empty.
 - Words that Harmony itself uses (`json`, `final`, `assistant`) name a tool only after `to=`.
@@ -27,7 +28,7 @@ from worker.harmony.tool_names import PYTHON, ToolNames
 from worker.harmony.vocabulary import CHANNEL
 
 FUNCTIONS = "functions"
-_NOBODY = CHANNELS | FOREIGN_ROLES | {ASSISTANT, FUNCTIONS, "all", ""}
+_NOBODY = CHANNELS | CONTENT_TYPES | FOREIGN_ROLES | {ASSISTANT, FUNCTIONS, "all", ""}
 """Recipients that are no tools, unless a tool has that name."""
 
 
@@ -56,16 +57,28 @@ class Address(NamedTuple):
 
 
 class Reader:
-    """Reads one header's words. `after_call`: the completion has made a call already."""
+    """Reads one header's words. `after_call`: the completion has made a call already. `ours`: the
+    prompt has said `<|start|>assistant`, so that no other role can follow."""
 
     def __init__(
-        self, parts: Sequence[tuple[int, bytes]], tools: ToolNames, *, after_call: bool
+        self,
+        parts: Sequence[tuple[int, bytes]],
+        tools: ToolNames,
+        *,
+        after_call: bool,
+        ours: bool = False,
     ) -> None:
-        """`parts`: the header's markers (0 for the role's place), each with the text after it."""
-        words = [word for marker, data in parts for word in split(loosened(data), marker)]
+        """`parts`: the header's markers (0 or START: the role's place), and the text after each."""
+        words: list[Word] = []
+        self._in_place: Sequence[Word] = ()  # the words in the channel's place
+        for marker, data in parts:
+            found = split(loosened(data), marker)
+            words += found
+            self._in_place = found if marker == CHANNEL else self._in_place
         self._words = words
         self._tools = tools
         self._after_call = after_call
+        self._ours = ours
         self._role = self._role_of(words[0]) if words else ""
         self._recipients = [w.recipient for w in words if w.recipient is not None]
         self._channels = self._channels_of(words)
@@ -78,7 +91,8 @@ class Reader:
             return Address(Kind.FOREIGN)
         if name is not None:
             return Address(Kind.CALL, name)
-        reasons = self._channels[-1:] == ["analysis"]
+        read = any("analysis" in word.text.lower() for word in self._in_place)
+        reasons = read or self._channels[-1:] == ["analysis"]
         return Address(Kind.REASONING if reasons else Kind.TEXT)
 
     def _role_of(self, first: Word) -> str:
@@ -95,7 +109,8 @@ class Reader:
             return not ours or (self._after_call and self._channels[-1:] != ["final"])
         if from_tool:
             return self._after_call and not self._types
-        return self._role in FOREIGN_ROLES and (self._after_call or name is None)
+        foreign = self._role in FOREIGN_ROLES and not self._ours
+        return foreign and (self._after_call or name is None)
 
     def _channels_of(self, words: Sequence[Word]) -> list[str]:
         """The channels that are named; at their loosest only if none is named as it should be."""
@@ -141,6 +156,8 @@ class Reader:
     def _is_bare_recipient(self, word: Word, channel: str) -> bool:
         if word.text.lower() in RESERVED or word.recipient is not None:
             return False
+        if self._tools.resolve(word.text) in RESERVED and not self._tools.offers(word.text):
+            return False  # `functions.analysis`
         if self._is_tool(word.text):
             return not (word.text == PYTHON and channel == "final")
         if word.loose_channel and not self._tools.offers(word.text):

@@ -4,6 +4,7 @@ Rule: what has come is told at once, but for a last `assistant`, which is the ro
 without `<|start|>` if a marker comes next.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,6 +16,10 @@ from worker.harmony.parsing.words import ASSISTANT, CONTENT_TYPES
 from worker.harmony.tool_names import ToolNames
 
 _ROLE = ASSISTANT.encode()
+_TYPE = 24
+"""Characters that can be a content type in the arguments' place, with what sticks to it."""
+_NO_TYPE = re.compile(r"""[{"\[]|[0-9]""")
+_WORD = re.compile(r"[a-z]+")
 
 
 class Bodies:
@@ -90,16 +95,22 @@ class Bodies:
 
     def drop_type(self) -> None:
         """`<|message|>` came again: a content type between the two is no part of the arguments."""
-        if self._may_be_type(whole=True):
+        if self._may_be_type() and not CONTENT_TYPES.isdisjoint(_WORD.findall(self._begun)):
             self.held.clear()
 
-    def _may_be_type(self, *, whole: bool = False) -> bool:
-        """Whether all that came of a call's arguments is a content type, or may become one."""
+    def _may_be_type(self) -> bool:
+        """Whether all that came of a call's arguments can be a content type or the beginning of
+        one, with what sticks to it: `json`, `(json)?`. Code can begin with anything."""
         body = self.open
-        if body is None or not body.empty or body.kind is not Kind.CALL or not self.held:
+        if body is None or body.kind is not Kind.CALL or not body.empty or not self.held:
             return False
-        text = b"".join(self.held).decode("utf-8", "replace").strip().lower()
-        return text in CONTENT_TYPES if whole else any(t.startswith(text) for t in CONTENT_TYPES)
+        if body.takes_code:
+            return any(name.startswith(self._begun) for name in CONTENT_TYPES)
+        return len(self._begun) <= _TYPE and not _NO_TYPE.search(self._begun)
+
+    @property
+    def _begun(self) -> str:
+        return b"".join(self.held).decode("utf-8", "replace").strip().lower()
 
     def take_role(self) -> list[bytes]:
         """Takes a last `assistant` off the body, if there is one: a marker came after it."""
@@ -108,7 +119,7 @@ class Bodies:
     def take_events(self) -> list[Event]:
         """What came since the last time."""
         held = self.held
-        if held and not self._may_be_type():
+        if held and not (self.open and self.open.empty and self._may_be_type()):
             if held[-1] == _ROLE:
                 held.pop()
                 self.flush()

@@ -10,6 +10,7 @@ from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments
 from worker.harmony.parsing.address import Address, Kind
 from worker.harmony.parsing.call_arguments import Arguments
 
+_TOLD = {Kind.REASONING: Reasoning, Kind.TEXT: Text}
 _decoder = codecs.getincrementaldecoder("utf-8")
 
 
@@ -30,6 +31,8 @@ class Body:
         self.sealed = False
         self.announced = True
         self._index = index
+        self.takes_code = code or code_property is not None
+        self._told = _TOLD.get(address.kind)
         self._arguments = Arguments(code=code, code_property=code_property)
         self._decoder = _decoder("replace")
 
@@ -48,24 +51,20 @@ class Body:
         """Whether an end here comes too early: in the middle of the arguments."""
         return self._arguments.unfinished and not self.sealed
 
-    def feed(self, data: bytes) -> Event | None:
+    def feed(self, data: bytes, *, last: bool = False) -> Event | None:
         self.empty = False
-        return self._event(self._decoder.decode(data))
+        text = self._decoder.decode(data, last)
+        if not text:
+            return None
+        if self._told is not None:
+            return self._told(text)
+        sent = self._arguments.feed(text) if self.kind is Kind.CALL else ""
+        return ToolCallArguments(self._index, sent) if sent else None
 
     def close(self, *, natural: bool) -> list[Event]:
         """What remains to say. `natural`: the model ended the body, it was not cut off."""
-        last = self._event(self._decoder.decode(b"", final=True)) if natural else None
+        last = self.feed(b"", last=True) if natural else None
         events = [last] if last else []
         if self.kind is Kind.CALL and (rest := self._arguments.close(natural=natural)):
             events.append(ToolCallArguments(self._index, rest))
         return events
-
-    def _event(self, text: str) -> Event | None:
-        if not text or self.kind is Kind.FOREIGN:
-            return None
-        if self.kind is Kind.REASONING:
-            return Reasoning(text)
-        if self.kind is Kind.TEXT:
-            return Text(text)
-        sent = self._arguments.feed(text)
-        return ToolCallArguments(self._index, sent) if sent else None

@@ -11,6 +11,10 @@ import re
 _MARK = re.compile(r'\\.?|["{}\[\]]|,\s*+[}\]]?', re.DOTALL)
 _STRING_MARK = re.compile(r'["\\]')
 _WHOLE = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
+_OBJECT = re.compile(r'\s*\{\s*(?:\}|"(?:[^"\\]|\\.)*+"\s*:)', re.DOTALL)
+_MAY_BE_OBJECT = re.compile(r'\s*(?:\{\s*(?:"(?:[^"\\]|\\.)*+(?:\\|"\s*)?)?)?', re.DOTALL)
+_KEY = 80
+"""Characters in which it is clear whether an object begins: `{"code":`, or a set, `{"a", "b"}`."""
 _CLOSER = {"{": "}", "[": "]"}
 
 
@@ -43,16 +47,29 @@ class Arguments:
         """Takes a piece of the arguments; returns the piece that can be sent now."""
         if self._wraps:
             return json.dumps(text, ensure_ascii=False)[1:-1]
-        if self._json is None and (start := text.lstrip()):
-            if self._property is not None and start[0] != "{":
-                self._wraps, self._json = True, False
-                before = "".join((*self._sent, *self._held))
-                opened = json.dumps({self._property: ""}, ensure_ascii=False)[:-2]
-                return opened + json.dumps(before + text, ensure_ascii=False)[1:-1]
-            self._json = start[0] in _CLOSER
-        if self._property is not None and self._json is None:
-            self._held.append(text)  # blanks, which are the code's if it is code
-            return ""
+        if self._json is None:
+            return self._begin(text)
+        return self._pass(text)
+
+    def _begin(self, text: str) -> str:
+        """The first pieces, which say whether this is JSON at all."""
+        if self._property is None:
+            start = text.lstrip()
+            self._json = start[0] in _CLOSER if start else None
+            return self._pass(text)
+        text, self._held = "".join((*self._held, text)), []
+        if _MAY_BE_OBJECT.fullmatch(text):
+            if len(text) <= _KEY:
+                self._held = [text]
+                return ""
+        elif not _OBJECT.match(text):
+            self._wraps, self._json = True, False
+            opened = json.dumps({self._property: ""}, ensure_ascii=False)[:-2]
+            return opened + json.dumps(text, ensure_ascii=False)[1:-1]
+        self._json = True
+        return self._pass(text)
+
+    def _pass(self, text: str) -> str:
         if not self._json or (self.in_string and not self._held and not _STRING_MARK.search(text)):
             self._escaped = False
             self._sent.append(text)
@@ -97,6 +114,9 @@ class Arguments:
         """What is still to be sent. `natural`: the model ended the call, it was not cut off."""
         if self._wraps:
             return '"}' if natural else ""
+        if self._json is None and any(map(str.strip, self._held)):
+            text, self._held, self._json = "".join(self._held), [], True
+            return self._pass(text) + self.close(natural=natural)
         sent, held = "".join(self._sent), "".join(self._held)
         if natural and self._json is None:
             return "{}"

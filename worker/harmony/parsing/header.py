@@ -28,10 +28,11 @@ from worker.harmony.parsing.words import (
     CONTENT_TYPES,
     FOREIGN_ROLES,
     Word,
+    loosened,
     split,
 )
 from worker.harmony.tool_names import PYTHON, ToolNames, is_namespaced
-from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
+from worker.harmony.vocabulary import CHANNEL, CONSTRAIN, START
 
 _LIMIT = 512
 """Bytes after one marker that can be a header: more is text, whatever it looks like."""
@@ -47,7 +48,8 @@ _UNMARKED, _UNMARKED_WORDS = 64, 2
 """Bytes and words of text that no marker announced, after which it is text."""
 _JSON = re.compile(rb"""\{\s*"[^"\\]*"\s*:|\[\s*\{\s*"\w""")
 """How arguments begin beyond doubt: a stray `{`, `{}` or `{"` may stand in a header, too."""
-_RECIPIENT_LIKE = re.compile(rb"functions?\b|\bto\b.*=", re.DOTALL)
+_OF_A_CALL = re.compile(rb"functions?\b|\bto\b.*=", re.DOTALL)
+_LETTER = re.compile(rb"[0-9A-Za-z\x80-\xff]")
 _TYPED_MARKER = re.compile(rb"<\|\w*\|>")
 _UNFINISHED_MARKER = re.compile(rb"<(?:\|\w*\|?)?\Z")
 _NAME_LIKE = re.compile(r"[\w.\-/:]+")
@@ -88,7 +90,7 @@ class Header:
         self._tools = tools
         self._after_call = after_call
         self._before: list[tuple[int, bytes]] = []  # the markers before the last, and their text
-        self._marker = 0
+        self._marker = START if origin is Origin.START else 0
         self._data = b""  # after the last marker
 
     def add_marker(self, marker: int) -> None:
@@ -106,9 +108,10 @@ class Header:
                 return None
         begin = self._body_begins()
         words = list(split(self._data[:begin], self._marker))
-        odd = self._unexpected(words)
-        if odd is not None:
-            return None if self._holds(words[odd].start) else self._over(words[:odd], After.TEXT)
+        if odd := self._unexpected(self._data[:begin]):
+            first = odd[0]
+            holds = self._holds(words[first].start)
+            return None if holds else self._over(words[:first], After.TEXT)
         if begin is not None:
             return self._over(words, After.BRACKET)
         return self._over(words, After.TEXT) if len(self._data) > _LIMIT else None
@@ -118,10 +121,10 @@ class Header:
         bracket = BRACKET.search(self._data)
         return bracket.start() if bracket and _JSON.match(self._data, bracket.start()) else None
 
-    def _unexpected(self, words: list[Word]) -> int | None:
-        """The first of these words that no header has."""
-        odd = (place for place, word in enumerate(words) if not self._may_stand(word))
-        return next(odd, None)
+    def _unexpected(self, data: bytes) -> list[int]:
+        """Which words after the last marker no header has."""
+        words = split(data, self._marker)
+        return [at for at, word in enumerate(words) if not self._may_stand(word, len(data))]
 
     def _holds(self, start: int) -> bool:
         """Whether what begins with an unexpected word may still prove to be the header's.
@@ -131,18 +134,24 @@ class Header:
         held = self._data[start:]
         if self.origin in (Origin.LOOSE, Origin.BODY) and self._marker == 0:
             return False
-        return len(held) <= (HELD if self._marked else _UNMARKED) and (
-            self._marked or len(held.split()) <= _UNMARKED_WORDS
-        )
+        if self._marked:
+            return len(held) <= HELD
+        if _OF_A_CALL.search(held) or not _LETTER.search(held):
+            return len(held) <= HELD
+        odd = min(len(self._unexpected(data)) for data in (held, loosened(held)))
+        return len(held) <= _UNMARKED and odd <= _UNMARKED_WORDS
 
     @property
     def is_text(self) -> bool:
         """Whether what stands in the role's place can only be text, when `<|channel|>` comes."""
-        if self._marker != 0 or self.names_recipient or _RECIPIENT_LIKE.search(self._data):
+        if self._before or self.names_recipient or _OF_A_CALL.search(self._data):
             return False
-        words = list(split(self._data, 0))
-        odd = self._unexpected(words)
-        return odd is not None and len(words) - odd > 1
+        meant = [word.recipient for word in split(loosened(self._data), 0) if word.recipient]
+        if any(map(self._tools.offers, meant)):
+            return False
+        words = split(self._data, self._marker)
+        odd = [words[at].text for at in self._unexpected(self._data)]
+        return sum(any(map(str.isalnum, text)) for text in odd) > 1  # signs are junk: ` }),`
 
     def end(self, *, natural: bool) -> bytes:
         """No body comes: returns the words that prove to be text.
@@ -150,32 +159,30 @@ class Header:
         `natural`: a marker ends it; else a limit does, and the last word may be half a word.
         """
         words = list(split(self._data, self._marker))
-        odd = self._unexpected(words)
-        if odd is not None:
-            return self._over(words[:odd], After.TEXT)
+        if odd := self._unexpected(self._data):
+            return self._over(words[: odd[0]], After.TEXT)
         bracket = BRACKET.search(self._data)
         if bracket:
-            return self._over(
-                list(split(self._data[: bracket.start()], self._marker)), After.BRACKET
-            )
+            words = list(split(self._data[: bracket.start()], self._marker))
+            return self._over(words, After.BRACKET)
         if not natural and words and self._is_cut(words[-1]):
             self._data = self._data[: words.pop().start]
         return self._over(words, After.END)
 
     def address(self) -> Address:
         parts = [*self._before, (self._marker, self._data)]
-        return Reader(parts, self._tools, after_call=self._after_call).address()
+        ours = self.origin is Origin.PROMPT
+        return Reader(parts, self._tools, after_call=self._after_call, ours=ours).address()
 
     @property
     def has_junk(self) -> bool:
         """Whether it holds words that mean nothing."""
-        return any(not self._may_stand(word) for word in self._all_words())
+        return any(not self._may_stand(word, len(self._data)) for word in self._all_words())
 
     @property
     def misuses_type(self) -> bool:
         """Whether `<|constrain|>` has prose after it: `<|constrain|>write: edit the file`."""
-        words = list(split(self._data, CONSTRAIN)) if self._marker == CONSTRAIN else []
-        return self._unexpected(words) is not None
+        return self._marker == CONSTRAIN and bool(self._unexpected(self._data))
 
     @property
     def empty(self) -> bool:
@@ -212,7 +219,7 @@ class Header:
     @property
     def _marked(self) -> bool:
         """Whether a marker said that this is a header, not plain text."""
-        return self._marker != 0 or self.origin is Origin.START
+        return self._marker != 0
 
     def _all_words(self) -> list[Word]:
         return [*self._words_before(), *split(self._data, self._marker)]
@@ -221,17 +228,17 @@ class Header:
         """The words before the last marker."""
         return [word for marker, data in self._before for word in split(data, marker)]
 
-    def _may_stand(self, word: Word) -> bool:
-        """Whether a word, or the beginning of one, can be part of the header."""
+    def _may_stand(self, word: Word, end: int) -> bool:
+        """Whether a word, or at the text's `end` the beginning of one, can be the header's."""
         is_name = (word.place == 0 and self._marked) or (word.place == 1 and word.marker == CHANNEL)
         if is_name and _NAME_LIKE.fullmatch(word.text):
             return True
-        return word.recipient is not None or self._is_known(word) or self._may_grow(word)
+        grows = word.end == end and self._may_grow(word)
+        return word.recipient is not None or self._is_known(word) or grows
 
     def _may_grow(self, word: Word) -> bool:
-        """Whether the last word can be the beginning of one that a header has."""
-        names = (*_BEGINNINGS, *self._tools.names)
-        return word.end == len(self._data) and any(n.startswith(word.text) for n in names)
+        """Whether a word can be the beginning of one that a header has."""
+        return any(name.startswith(word.text) for name in (*_BEGINNINGS, *self._tools.names))
 
     def _is_cut(self, word: Word) -> bool:
         """Whether a limit may have cut the last word."""
@@ -268,6 +275,8 @@ class Header:
         kept = word.content_type or word.recipient is not None or after is After.BRACKET
         if kept and any(w.recipient for w in before):
             return True
+        if after is After.END and word.content_type and before[-1:]:
+            return before[-1].channel == "commentary"
         if word.marker == 0 and word.channel and before[-1:] and before[-1].text == ASSISTANT:
             return True
         if after is After.BRACKET:

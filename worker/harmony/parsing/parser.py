@@ -201,6 +201,7 @@ class Parser:
         bodies, body = self._bodies, self._bodies.open
         if bodies.ended_early and text.lstrip()[:1] in (b"{", b"["):
             self.recoveries[Recovery.EARLY_END] += 1  # `json<|end|>{"city":"Oslo"}<|call|>`
+            text = text.lstrip()
         elif body is None or (bodies.ended and body.kind in (Kind.REASONING, Kind.TEXT)):
             self.recoveries[Recovery.MISSING_HEADER] += 1
             self._begin_body(Address(Kind.TEXT))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
+from worker.harmony.vocabulary import CHANNEL, CONSTRAIN, START
 
 ASSISTANT = "assistant"
 CHANNELS = frozenset({"analysis", "commentary", "final"})
@@ -20,6 +20,8 @@ FOREIGN_ROLES = frozenset({"user", "system", "developer", "tool"})
 BRACKET = re.compile(rb"[{\[(]")
 """What no word of a header has: the arguments begin."""
 _CHANNEL = re.compile(rb"\s*(analysis|commentary|final)(?![_\-])", re.IGNORECASE)
+_ROLE = re.compile(rb"\s*(assistant)(?=[^\s:=._\-/]|[:=._\-/]\W)")
+"""The role, where text sticks to it (`assistantThe answer`); a name may (`assistant:anna`)."""
 _WORD = re.compile(
     rb"assistant(?=analysis|commentary|final)|(?<=assistant)(?:analysis|commentary|final)"
     rb"|to=(?:(?!to=)[^\s{\[(])*"
@@ -67,8 +69,9 @@ class Word(NamedTuple):
         """The same, and in a channel's place one with anything around it: `??analysis`."""
         if self.channel or self.marker != CHANNEL:
             return self.channel
-        found = _IN_CHANNELS_PLACE.search(self.text)
-        return found[0].lower() if found and self.recipient is None else None
+        found = _IN_CHANNELS_PLACE.findall(self.text) if self.recipient is None else ()
+        named = [name.lower() for name in found]
+        return "analysis" if "analysis" in named else next(iter(named), None)
 
     @property
     def names_channel(self) -> bool:
@@ -83,14 +86,17 @@ class Word(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def split(data: bytes, marker: int) -> Sequence[Word]:
-    """The words of the text after `marker`. A channel's name ends where it is known.
+    """The words of the text after `marker`, 0 or START where the role stands. A channel's name
+    and, after START, the role end where they are known.
 
     Headers are alike, so what was split is kept: each is looked at more than once as it is.
     """
     at, words = 0, list[Word]()
-    if marker == CHANNEL and (channel := _CHANNEL.match(data)):
-        at = channel.end()
-        words.append(Word(channel[1].decode(), CHANNEL, 0, channel.start(1), at))
+    known = _CHANNEL if marker == CHANNEL else _ROLE if marker == START else None
+    marker = 0 if marker == START else marker
+    if known and (first := known.match(data)):
+        at = first.end()
+        words.append(Word(first[1].decode(), marker, 0, first.start(1), at))
     for found in _WORD.finditer(data, at):
         text = found.group().decode("utf-8", "replace")
         words.append(Word(text, marker, len(words), found.start(), found.end()))
