@@ -43,7 +43,7 @@ SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_cost.py"}
     [
         ("sglang", SGLANGS_OWN | {"worker/engine/processes.py"}),
         ("torch", {"worker/engine/sglang_arguments.py", "worker/engine/grammar_cost.py"}),
-        ("xgrammar", SGLANGS_OWN),
+        ("xgrammar", SGLANGS_OWN | {"worker/engine/bounded_strings.py"}),
         (
             "runpod",
             {"worker/entrypoints/queue/__init__.py", "worker/entrypoints/queue/control_plane.py"},

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from openai.types.chat import ChatCompletion
+from sglang.srt.constrained.base_grammar_backend import InvalidGrammarObject
 from sglang.srt.constrained.xgrammar_backend import XGrammarGrammarBackend
 from sglang.srt.sampling.sampling_batch_info import SamplingBatchInfo
 from transformers import AutoTokenizer
@@ -20,7 +21,7 @@ from tests.noisy_engine import NoisyEngine
 from tests.scripted_engine import tokens
 from worker.api.chat import render_prompt, structural_tag
 from worker.engine import Sampling, SglangEngine
-from worker.engine.grammar_cost import KEPT, Backend, HeaderGrammar, update_masks
+from worker.engine.grammar_cost import KEPT, Backend, BodyGrammar, HeaderGrammar, update_masks
 from worker.engine.scheduler import Reserved
 from worker.errors import BadRequest
 from worker.harmony.grammar import holds_headers_alone
@@ -90,6 +91,12 @@ def light(tag: str = HEADERS) -> HeaderGrammar:
     return grammar
 
 
+def body(tag: str) -> BodyGrammar:
+    grammar = backend().dispatch_structural_tag(tag)
+    assert isinstance(grammar, BodyGrammar)
+    return grammar
+
+
 def plain(tag: str) -> Any:
     return XGrammarGrammarBackend.dispatch_structural_tag(backend(), tag)
 
@@ -123,6 +130,41 @@ def test_the_masks_are_sglangs() -> None:
                 if step < len(script):
                     grammars[row].accept_token(script[step])
                 grammars[row].finished = step >= len(script) - 1
+
+
+def test_a_text_that_is_free_costs_nothing_under_any_grammar() -> None:
+    """The reasoning before a forced call: the masks are SGLang's, the matcher reads none of it."""
+    ours, theirs = body(FORCED), plain(FORCED)
+    script = tokens(FORCED_CALL)
+    for place, token in enumerate(script):
+        assert torch.equal(Batch([ours]).refused(), Batch([theirs]).refused_by_sglang()), place
+        ours.accept_token(token)
+        theirs.accept_token(token)
+    assert ours.is_terminated()
+    assert ours.accepted_tokens == theirs.accepted_tokens
+    assert not all(ours._taken)
+    ours.rollback(len(script) - 4)
+    theirs.rollback(len(script) - 4)
+    assert torch.equal(Batch([ours]).refused(), Batch([theirs]).refused_by_sglang())
+    with pytest.raises(ValueError, match="not accepted"):
+        ours.accept_token(CALL)
+
+
+def test_a_grammar_that_admits_no_answer_is_refused() -> None:
+    """Before anything is generated."""
+    tag = structural_tag({"structured_outputs": {"grammar": "root ::= root"}}) or ""
+    assert isinstance(backend().dispatch_structural_tag(tag), InvalidGrammarObject)
+
+
+def test_a_grammar_that_has_no_way_on_admits_anything_and_then_refuses_it() -> None:
+    """The request ends, with its error, and the sampler never draws from nothing."""
+    tag = structural_tag({"structured_outputs": {"grammar": 'root ::= "a" x\nx ::= x'}}) or ""
+    grammar = body(tag)
+    for token in tokens("<|channel|>final<|message|>a"):
+        grammar.accept_token(token)
+    assert not Batch([grammar]).refused().any()
+    with pytest.raises(ValueError, match="not accepted"):
+        grammar.accept_token(tokens("b")[0])
 
 
 def test_a_body_is_free_whatever_is_written_in_it() -> None:

@@ -13,6 +13,7 @@ import pytest
 import xgrammar
 from xgrammar.testing import _is_grammar_accept_string as admits
 
+from worker.engine.bounded_strings import with_bounded_strings
 from worker.harmony.grammar.schema_support import Unsupported, as_held, unsupported
 
 Schema = dict[str, Any]
@@ -87,6 +88,13 @@ HELD: list[tuple[str, Schema, str, list[str]]] = [
     ("a length beside null", {"type": ["string", "null"], "maxLength": 1}, "null", ['"ab"']),
     ("long strings", text(maxLength=200), f'"{"a" * 200}"', ['"\n"', f'"{"a" * 201}"']),
     ("very long strings", text(minLength=200), f'"{"a" * 200}"', [f'"{"a" * 199}"']),
+    (
+        "the longest strings",
+        text(maxLength=10_000),
+        f'"{"a" * 10_000}"',
+        ['"\n"', f'"{"a" * 10_001}"'],
+    ),
+    ("a length of none", text(maxLength=0), '""', ['"a"']),
     ("a length and an unknown format", text(maxLength=1, format="x"), '"a"', ['"ab"']),
     ("pattern", text(pattern="^a+$"), '"aa"', ['"b"', '""']),
     ("pattern, its pieces", text(pattern=r"^[\w.-]+@(?:x|y){2,3}\.\d$"), '"a@xy.1"', ['"a@x.1"']),
@@ -234,8 +242,9 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("pattern", text(pattern="^(?:[^a]{100}){100}$")),
             ("pattern", text(pattern="^[a-z]{0,1000}$")),
             ("pattern", text(pattern="(")),
-            ("maxLength", text(maxLength=257)),
-            ("minLength", text(minLength=2000)),
+            ("pattern", text(pattern="^.{0,0}.{0,5}$")),
+            ("maxLength", text(maxLength=10_001)),
+            ("minLength", text(minLength=257)),
             ("oneOf", {"oneOf": [{"const": n} for n in range(101)]}),
             ("oneOf", {"oneOf": [{"const": 1}, {"const": True}]}),
             ("enum", {"const": True, "enum": [1]}),
@@ -273,6 +282,16 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("required", {"type": "object", "properties": {}, "required": "a"}),
         ]
     ),
+    (
+        obj({"a": text(minLength=200), "b": text(minLength=80)}),
+        "minLength",
+        "/properties/b/minLength",
+    ),
+    (
+        obj({"a": text(pattern="^.{128}$"), "b": array(text(pattern="^(?:.{90}){2}$"))}),
+        "pattern",
+        "/properties/b/items/pattern",
+    ),
     (obj({"a": False}), "false", "/properties/a"),
     (obj({"a": 5}), "a", "/properties/a"),
     (obj({"a": array(items={"not": INT})}), "not", "/properties/a/items/not"),
@@ -293,9 +312,10 @@ def tag(schema: Any) -> str:
 def test_what_passes_is_held(schema: Schema, good: str, bad: list[str]) -> None:
     """The grammar admits what is valid and refuses what is not."""
     assert unsupported(schema) is None
-    grammar = xgrammar.Grammar.from_structural_tag(tag(schema))
-    assert admits(grammar, good)
-    assert [text for text in bad if admits(grammar, text)] == []
+    for told in (tag(schema), with_bounded_strings(tag(schema))):
+        grammar = xgrammar.Grammar.from_structural_tag(told)
+        assert admits(grammar, good)
+        assert [text for text in bad if admits(grammar, text)] == []
 
 
 @pytest.mark.parametrize(("schema", "keyword", "path"), REFUSED)
@@ -361,7 +381,7 @@ def test_random_walks_through_each_grammar_are_valid(
     """Whatever the grammar of a schema that passes admits is JSON, and valid by it."""
     valid = cut = 0
     for name, schema, _, _ in HELD:
-        grammar = compiler.compile_structural_tag(tag(schema))
+        grammar = compiler.compile_structural_tag(with_bounded_strings(tag(schema)))
         judge = jsonschema.Draft202012Validator(schema)
         rng = random.Random(name)  # noqa: S311 - a seed is wanted
         for _ in range(40):

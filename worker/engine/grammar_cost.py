@@ -1,14 +1,17 @@
 """Grammars that cost next to nothing where text is free. Runs in SGLang's scheduler process.
 
 For every token SGLang fills a mask over the vocabulary, copies it to the device, applies it, and
-has xgrammar accept what was sampled. A grammar that holds headers alone needs none of that in a
-body: every ordinary token is admitted there, and none leads anywhere else.
+has xgrammar accept what was sampled. Where a text is free (the reasoning, or every body of a
+grammar that holds headers alone) none of that is needed: every ordinary token is admitted there,
+and none leads anywhere else.
 
-Rules: such a grammar looks at its mask once, where a body begins; until the next special token its
-request costs a look at which special tokens may not come, and those are the last few columns of the
-logits. Masks over the vocabulary are made for the rows from the first to the last that needs one.
-Nobody asked for such a grammar, so it never ends a request: at a token that it does not admit
-(which only a custom logit processor can choose) it lets go. All other grammars go SGLang's way.
+Rules: a grammar looks at its mask once where a body begins, and if that is free, until the next
+special token its request costs a look at which special tokens may not come: those are the last few
+columns of the logits. Its matcher never reads the text, which makes it faster later, too: it looks
+back at all that it read when it counts characters (`bounded_strings.py`). Masks over the vocabulary
+are made for the rows from the first to the last that needs one.
+Nobody asked for a grammar of headers alone, so it never ends a request: at a token that it does not
+admit (which only a custom logit processor can choose) it lets go.
 What was compiled is kept, but not for ever: every set of tools is a grammar of its own.
 Source: `SamplingBatchInfo.update_regex_vocab_mask` of SGLang 0.5.23, which `install` replaces.
 """
@@ -16,16 +19,21 @@ Source: `SamplingBatchInfo.update_regex_vocab_mask` of SGLang 0.5.23, which `ins
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import torch
-from sglang.srt.constrained.base_grammar_backend import GrammarMask, GrammarRow
+from sglang.srt.constrained.base_grammar_backend import (
+    GrammarMask,
+    GrammarRow,
+    InvalidGrammarObject,
+)
 from sglang.srt.constrained.xgrammar_backend import XGrammarGrammar, XGrammarGrammarBackend
 from sglang.srt.sampling.sampling_batch_info import SamplingBatchInfo
-from xgrammar import GrammarCompiler
+from xgrammar import GrammarCompiler, GrammarMatcher, allocate_token_bitmask
 
+from worker.engine.bounded_strings import with_bounded_strings
 from worker.harmony.grammar import holds_headers_alone
-from worker.harmony.vocabulary import ENDOFPROMPT, FIRST_SPECIAL, MESSAGE
+from worker.harmony.vocabulary import CHANNEL, ENDOFPROMPT, FIRST_SPECIAL, MESSAGE, SIZE
 
 Refused = int
 """Which of the special tokens may not come: one bit for each, the lowest for the first."""
@@ -42,7 +50,7 @@ def install() -> None:
 
 
 class Backend(XGrammarGrammarBackend):
-    """SGLang's xgrammar backend, with `HeaderGrammar` where a tag holds headers alone.
+    """SGLang's xgrammar backend, with grammars of ours, and bounded strings that compile at once.
 
     `tokenizer` gives xgrammar's vocabulary through `init_xgrammar`, as SGLang asks it.
     """
@@ -55,9 +63,14 @@ class Backend(XGrammarGrammarBackend):
         self.grammar_compiler = GrammarCompiler(vocabulary, cache_enabled=False)
 
     def dispatch_structural_tag(self, key_string: str) -> Any:
-        grammar = super().dispatch_structural_tag(key_string)
-        light = isinstance(grammar, XGrammarGrammar) and holds_headers_alone(key_string)
-        return HeaderGrammar.of(grammar) if light else grammar
+        grammar = super().dispatch_structural_tag(with_bounded_strings(key_string))
+        if not isinstance(grammar, XGrammarGrammar):
+            return grammar
+        if holds_headers_alone(key_string):
+            return HeaderGrammar.of(grammar)
+        if _admits_no_answer(grammar.ctx):
+            return InvalidGrammarObject("it admits no text")
+        return BodyGrammar.of(grammar)
 
     def set_cache(self, key: tuple[str, str], value: Any) -> None:
         super().set_cache(key, value)
@@ -65,19 +78,29 @@ class Backend(XGrammarGrammarBackend):
             del self.cache[next(iter(self.cache))]
 
 
-class HeaderGrammar(XGrammarGrammar):
-    """A grammar of headers: between them, `refused` says which special tokens may not come."""
+def _admits_no_answer(compiled: Any) -> bool:
+    """Whether a grammar leads to a final message of which nothing may be written."""
+    matcher = GrammarMatcher(compiled)
+    begun = matcher.accept_token(CHANNEL) and matcher.accept_string("final")
+    if not (begun and matcher.accept_token(MESSAGE)):
+        return False
+    mask = allocate_token_bitmask(1, SIZE)
+    matcher.fill_next_token_bitmask(mask)
+    return not mask.any()
+
+
+class BodyGrammar(XGrammarGrammar):
+    """A grammar whose free texts cost nothing: `refused` says which special tokens may not come."""
 
     refused: Refused | None = None
-    """None in a header."""
-    _let_go = False
+    """None in a header, and in a body that is held."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._taken = bytearray()  # for each token, whether the matcher had to know it
 
     @classmethod
-    def of(cls, grammar: Any) -> "HeaderGrammar":
+    def of(cls, grammar: Any) -> Self:
         return cls(
             grammar.matcher,
             grammar.vocab_size,
@@ -87,30 +110,28 @@ class HeaderGrammar(XGrammarGrammar):
             grammar.grammar_stats,
         )
 
-    def copy(self) -> "HeaderGrammar":
+    def copy(self) -> Self:
         return self.of(super().copy())
 
     def is_terminated(self) -> bool:
         return self.refused is None and super().is_terminated()
 
     def accept_token(self, token: int) -> None:
-        ordinary = self.refused is not None and (token < FIRST_SPECIAL or self._let_go)
-        self._taken.append(not ordinary)
-        if ordinary:
+        if self.refused is not None and token < FIRST_SPECIAL:
             self.accepted_tokens.append(token)
+            self._taken.append(False)
             return
-        try:
-            super().accept_token(token)
-        except ValueError:
-            self._let_go, self.refused = True, 0
-        else:
+        taken = len(self.accepted_tokens)
+        super().accept_token(token)
+        if len(self.accepted_tokens) > taken:  # else it was over before
+            self._taken.append(True)
             self.refused = self._look() if token == MESSAGE else None
 
     def rollback(self, k: int) -> None:
         taken = sum(self._taken[-k:])
         del self._taken[-k:]
         del self.accepted_tokens[-k:]
-        if taken and not self._let_go:
+        if taken:
             self.matcher.rollback(taken)
             self.refused = self._look()
 
@@ -122,6 +143,31 @@ class HeaderGrammar(XGrammarGrammar):
         refused = lacking >> _TAIL.start
         free = refused << _TAIL.start == lacking and refused < 1 << (_TAIL.stop - _TAIL.start)
         return refused if free else None
+
+
+class HeaderGrammar(BodyGrammar):
+    """A grammar of headers, for which nobody asked: it lets go rather than end a request."""
+
+    _let_go = False
+
+    def accept_token(self, token: int) -> None:
+        if self._let_go:
+            self.accepted_tokens.append(token)
+            self._taken.append(False)
+            return
+        try:
+            super().accept_token(token)
+        except ValueError:
+            self._let_go, self.refused = True, 0
+            self.accepted_tokens.append(token)
+            self._taken.append(True)
+
+    def rollback(self, k: int) -> None:
+        if self._let_go:
+            del self._taken[-k:]
+            del self.accepted_tokens[-k:]
+        else:
+            super().rollback(k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +205,8 @@ def _masks(grammars: Sequence[Any], vocab_size: int, device: Any) -> Masks:
     backend = entries[0].grammar
     mask = backend.allocate_vocab_mask(vocab_size, rows.stop - rows.start, device)
     backend.fill_vocab_mask_batched(entries, mask)
+    if (stuck := ~mask.any(dim=1)).any():  # a client's grammar has no way on: `root ::= "a" root`,
+        mask[stuck] = -1  # say; sampling from nothing could end the process, a wrong token ends it
     return Masks(tail, (rows, GrammarMask(backend, backend.move_vocab_mask(mask, device))))
 
 

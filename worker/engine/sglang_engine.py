@@ -186,6 +186,9 @@ class SglangEngine:
             raise BadRequest(message)
         if status in (429, 503):
             raise EngineOverloaded("The engine's queue is full; try again later.")
+        if message.startswith("Grammar accept_token failed"):
+            log.error("a grammar refused what was generated: %.500s", message)
+            raise GrammarRefused("The grammar of this request led to where nothing may follow.")
         log.error("the engine failed a request: %s", message)
         raise ServerError("The engine failed this request.")
 

@@ -7,7 +7,7 @@ schema is well-formed by now.
 import json
 from collections.abc import Mapping
 
-from worker.harmony.grammar.schema_pattern import LARGEST, holdable
+from worker.harmony.grammar.schema_pattern import holdable
 from worker.harmony.grammar.schema_words import (
     FORMATS,
     NUMBERS,
@@ -23,6 +23,10 @@ from worker.harmony.grammar.schema_words import (
 )
 from worker.json_depth import DEEPEST
 
+LARGEST_LEAST = 256
+"""The largest `minLength`: each of its characters is spelled out."""
+LONGEST = 10_000
+"""The largest `maxLength`: a mask within such a string takes longer the longer it has become."""
 _LARGEST_FACTOR = 1024
 """The grammar ignores a `multipleOf` beyond it."""
 
@@ -53,7 +57,8 @@ def _binds_strings(keyword: str, schema: Schema) -> bool:
         return False
     if keyword == "pattern":
         return holdable(schema[keyword])
-    short = "pattern" not in schema and schema[keyword] <= LARGEST
+    longest = LARGEST_LEAST if keyword == "minLength" else LONGEST
+    short = "pattern" not in schema and schema[keyword] <= longest
     return short and _in_order(schema, "minLength", "maxLength")
 
 

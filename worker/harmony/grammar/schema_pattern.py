@@ -2,11 +2,14 @@
 
 Rule: the grammar ignores look-arounds, and anchors in the middle, and takes an escape of a pattern
 for one of JSON's. So a pattern is holdable if it is made of plain pieces only. It must not expand
-to much either: beyond, xgrammar takes another way, which lets control characters through or fails.
+to much either.
 Measured on xgrammar 0.2.7 in tests/test_schema_support.py.
 """
 
 import re
+from functools import lru_cache
+
+from worker.harmony.grammar.text_length import MARK, MOST_TIMES
 
 _TIMES = r"(?P<{}>[*+?]|\{{\d+(?:,\d*)?\}})\??"
 _ESCAPE = r"\\[dswS./+*?()\[\]{}|^$@#%&=:,!<>~_-]"
@@ -21,36 +24,69 @@ _PIECE = re.compile(
     rf"|(?P<atom>{_CLASS}|{_ESCAPE}|{_LITERAL})(?:{_TIMES.format('times')})?"
 )
 _SET_OPERATION = re.compile(r"--|&&|\|\||~~")
-MOST_TIMES = 128
-"""The largest number that a quantifier may have."""
-LARGEST = 256
-"""How many characters a pattern may spell out, repetitions counted.
+WIDE, _NARROW, _LITERAL_SIZE = 64, 8, 1
+"""What an atom costs: one that matches most characters, a class of few, a character itself."""
+LARGEST = 260 * WIDE
+"""How much all the patterns and least lengths of a schema, or a client's own regular expression,
+may spell out, repetitions counted. A greatest length costs as much as one character.
 
-xgrammar's compile time grows with the square: 2 s for 128 over gpt-oss's vocabulary, 10 s for 200,
-31 s for 300 (two busy cores); SGLang gives up after 50 s.
+xgrammar looks at the whole vocabulary for each character that is spelled out: 40 ms of CPU time for
+a wide one over gpt-oss's, 2 to 5 for `[a-z]` or `\\w`, none for a literal. So this is 10 s at most,
+1.3 s on eight threads. SGLang compiles in threads of its scheduler's process while others generate,
+keeps what it compiled, and gives up after 50 s.
 """
+_TOKEN = re.compile(
+    r"(?P<open>\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?)|(?P<close>\))|(?P<sign>[|^$])"
+    r"|(?P<atom>\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|.)",
+    re.DOTALL,
+)
+_REPEATED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+
+
+def size(pattern: str) -> int:
+    """How much a regular expression, of whatever dialect, spells out."""
+    position, sizes = 0, [0]  # of the groups that are open, the outermost first
+    while token := _TOKEN.match(pattern, position):
+        times = _REPEATED.match(pattern, token.end())
+        count = max(int(number) for number in times.groups("0") if number) if times else 1
+        position = times.end() if times else token.end()
+        if token["open"]:
+            sizes.append(0)
+        elif token["atom"]:
+            sizes[-1] += count * _size_of(token["atom"])
+        elif token["close"] and len(sizes) > 1:
+            inner = sizes.pop()
+            sizes[-1] += count * inner
+    return sum(sizes)
+
+
+@lru_cache(maxsize=1024)
+def _size_of(atom: str) -> int:
+    if len(atom) == 1 and atom != ".":
+        return _LITERAL_SIZE
+    try:
+        matches = re.compile(atom, re.DOTALL | re.ASCII).fullmatch
+    except re.error:
+        return WIDE
+    if matches("é") or (matches(" ") and matches("e")):
+        return WIDE
+    return _NARROW
 
 
 def holdable(pattern: str) -> bool:
     """Whether every string that the grammar of `pattern` admits matches it, and is JSON."""
-    if _SET_OPERATION.search(pattern) or not _compiles(pattern):
+    if _SET_OPERATION.search(pattern) or not _compiles(pattern) or pattern.startswith(MARK):
         return False
-    position, sizes = 0, [0]  # of the groups that are open, the outermost first
+    position, depth = 0, 0  # of the groups that are open
     while position < len(pattern):
         piece = _PIECE.match(pattern, position)
-        if piece is None:
+        if piece is None or _times(piece["times"] or piece["group_times"]) > MOST_TIMES:
             return False
-        times = _times(piece["times"] or piece["group_times"])
-        if piece["open"]:
-            sizes.append(0)
-        elif piece["sign"] in ("^", "$") and (len(sizes) > 1 or not _at_an_edge(pattern, position)):
-            return False
-        elif not piece["sign"]:
-            sizes[-1] += times * (sizes.pop() if piece["close"] else 1)
-        if times > MOST_TIMES:
+        depth += bool(piece["open"]) - bool(piece["close"])
+        if piece["sign"] in ("^", "$") and (depth or not _at_an_edge(pattern, position)):
             return False
         position = piece.end()
-    return sizes[0] <= LARGEST
+    return size(pattern) <= LARGEST
 
 
 def _compiles(pattern: str) -> bool:

@@ -12,7 +12,7 @@ from itertools import chain, combinations
 from typing import NamedTuple
 
 from worker.harmony.grammar.schema_bounds import binds, enumerates
-from worker.harmony.grammar.schema_pattern import MOST_TIMES
+from worker.harmony.grammar.schema_pattern import LARGEST, WIDE, size
 from worker.harmony.grammar.schema_words import (
     ANNOTATIONS,
     FORMATS,
@@ -29,6 +29,7 @@ from worker.harmony.grammar.schema_words import (
     values_of,
     well_formed,
 )
+from worker.harmony.grammar.text_length import of_length
 from worker.json_depth import DEEPEST
 
 _MOST_VARIANTS = 100
@@ -51,8 +52,7 @@ def unsupported(schema: Json) -> Unsupported | None:
 def as_held(schema: Json) -> Json:
     """An expressible `schema` as the grammar reads it right.
 
-    A bound on a string's length becomes a pattern, since with the bound itself the grammar admits
-    control characters, which are not JSON. A format that it does not know is dropped.
+    A bound on a string's length becomes a pattern. A format that it does not know is dropped.
     """
     if not isinstance(schema, Mapping):
         return schema
@@ -61,18 +61,8 @@ def as_held(schema: Json) -> Json:
         held.pop("format", None)
     low, high = held.pop("minLength", 0), held.pop("maxLength", None)
     if (low or high is not None) and "string" in types_of(schema):
-        held["pattern"] = _of_length(low, high)
+        held["pattern"] = of_length(low, high)
     return held
-
-
-def _of_length(low: int, high: int | None) -> str:
-    """A pattern of strings of `low` to `high` characters."""
-    pattern, left = "", (low, low if high is None else high)
-    while left[1] > 0:
-        least, most = (min(bound, MOST_TIMES) for bound in left)
-        pattern += f".{{{least},{most}}}"
-        left = left[0] - least, left[1] - most
-    return f"^{pattern}$" if high is not None else f"^{pattern}.*$"
 
 
 def _held_part(keyword: str, value: Json) -> Json:
@@ -91,6 +81,8 @@ class _Search:
     def __init__(self, root: Json) -> None:
         self._root = root
         self._followed: set[str] = set()
+        self._sized: set[int] = set()
+        self._size = 0
 
     def problems(self, schema: Json, path: str, depth: int) -> Iterator[Unsupported]:
         if not isinstance(schema, Mapping):
@@ -104,7 +96,7 @@ class _Search:
             return
         malformed = (k for k in schema if not well_formed(k, schema[k]))
         unheld = (k for k in schema if not self._expressible(k, schema, nested=depth > 0))
-        for keyword in chain(malformed, unheld):
+        for keyword in chain(malformed, unheld, self._too_large(schema)):
             yield Unsupported(keyword, f"{path}/{keyword}")
             return
         for place, inner in inner_schemas(schema):
@@ -113,6 +105,18 @@ class _Search:
         if reference is not None and reference not in self._followed:
             self._followed.add(reference)
             yield from self.problems(self._target(reference), reference[1:], depth + 1)
+
+    def _too_large(self, schema: Schema) -> Iterator[str]:
+        """The keyword with which the schema spells out more than can be compiled, if it does."""
+        bounds = (keyword for keyword in ("pattern", "minLength", "maxLength") if keyword in schema)
+        bound = next(bounds, None)
+        if bound is None or id(schema) in self._sized or "string" not in types_of(schema):
+            return
+        self._sized.add(id(schema))  # a definition is compiled once
+        pattern, least = schema.get("pattern"), schema.get("minLength", 0)
+        self._size += (least + 1) * WIDE if pattern is None else size(pattern)
+        if self._size > LARGEST:
+            yield bound
 
     def _target(self, reference: str) -> Json | None:
         """What a reference into this schema points at, or None if the grammar cannot follow it."""

@@ -25,6 +25,7 @@ from worker.harmony.conversation import (
     Tool,
     Wanted,
 )
+from worker.harmony.grammar.schema_pattern import LARGEST, WIDE, size
 from worker.harmony.grammar.schema_support import as_held, unsupported
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import (
@@ -109,6 +110,7 @@ def _body(answer: AnswerForm) -> Format:
                 _check(schema, answer.field)
             return _json(_root(schema) if unsupported(schema) else schema)
         case RegexAnswer(pattern):
+            _check_size(pattern)
             return {"type": "regex", "pattern": pattern}
         case ChoiceAnswer(texts):
             return _either([_text(text) for text in texts])
@@ -128,6 +130,16 @@ def _check(schema: Json, param: str | None) -> None:
             f"{param}: the keyword {problem.keyword!r} (at {problem.path or '/'}) cannot be "
             "guaranteed; leave it out or do not ask for strict output.",
             param=param,
+            code="unsupported_schema",
+        )
+
+
+def _check_size(pattern: str) -> None:
+    if size(pattern) > LARGEST:
+        raise BadRequest(
+            f"structured_outputs: the regular expression spells out more than {LARGEST // WIDE} "
+            "characters of any kind, repetitions counted, and would take too long to compile.",
+            param="structured_outputs",
             code="unsupported_schema",
         )
 
