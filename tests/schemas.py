@@ -92,9 +92,10 @@ def schemas(draw: st.DrawFn) -> Schema:
         "pointed": maker.schema(1),
         "anchored": {**maker.schema(1), "$anchor": "here"},
         "named": {**maker.schema(1), "$id": "urn:x:named"},
+        "draft4": {**maker.schema(1), "id": "#four"},
         "listed": {"anyOf": [maker.schema(1), {"type": "null"}]},
     }
-    refs = ("#/$defs/pointed", "#here", "urn:x:named", "#/$defs/listed/anyOf/0")
+    refs = ("#/$defs/pointed", "#here", "urn:x:named", "#four", "#/$defs/listed/anyOf/0")
     properties = maker.named(lambda: maker.schema(4, refs))
     root = maker.schema(2, refs)
     return {**root, "$defs": definitions, "properties": properties, "required": []}
@@ -148,7 +149,11 @@ def _parts(schema: Any, path: Path) -> Iterator[tuple[Schema, Path]]:
 
 def _target(ref: str, root: Any) -> Any:
     """What a pointer names; an anchor and an id are of the definition `anchored`, or `named`."""
-    names = {"#here": "#/$defs/anchored", "urn:x:named": "#/$defs/named"}
+    names = {
+        "#here": "#/$defs/anchored",
+        "urn:x:named": "#/$defs/named",
+        "#four": "#/$defs/draft4",
+    }
     for part in names.get(ref, ref).split("/")[1:]:
         root = root[int(part)] if isinstance(root, list) else root[part]
     return root

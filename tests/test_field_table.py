@@ -120,12 +120,39 @@ def test_what_asks_for_nothing_changes_nothing(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize(
+    ("route", "fields"),
+    [
+        ("chat", {"n": 1, "logprobs": False, "top_logprobs": 0}),
+        ("text", {"n": 1, "logprobs": False, "top_logprobs": 0}),
+        ("chat", {"stream_options": {"include_usage": False}}),
+        ("chat", {"usage": {"include": True}}),
+        ("chat", {"max_tokens": -1}),
+        ("chat", {"seed": -1}),
+        ("chat", {"n_predict": -1, "max_tokens": -1}),
+        ("chat", {"grammar": "", "guided_regex": "", "structured_outputs": True}),
+        ("chat", {"thinking": {"type": "adaptive"}}),
+        ("chat", {"min_new_tokens": 0, "sampling_seed": None, "num_return_sequences": 1}),
+        ("chat", {"extra_body": {"best_of": 1, "extra_headers": {}}}),
+        ("text", {"function_call": "none", "functions": [], "guided_regex": ""}),
+        ("text", {"include_reasoning": False, "enable_thinking": False}),
+    ],
+)
+def test_a_value_of_a_field_that_works_can_ask_for_what_happens_anyway(
+    route: Route, fields: dict[str, Any]
+) -> None:
+    """As clients send their own defaults."""
+    plain = read(MODELS[route], LEAST[route])
+    assert read(MODELS[route], {**LEAST[route], **fields}).asked() == plain.asked()
+
+
 @pytest.mark.parametrize("route", ROUTES)
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_any_value_is_read_or_refused_by_the_fields_name(route: Route, data: st.DataObject) -> None:
     """There is no third way."""
-    name = data.draw(st.sampled_from(sorted(FIELDS[route].keys() - LEAST[route].keys())))
+    names = FIELDS[route].keys() - LEAST[route].keys() - {"extra_body"}  # which has others in it
+    name = data.draw(st.sampled_from(sorted(names)))
     use = FIELDS[route][name]
     nothing = use.nothing if isinstance(use, Refused) else ()
     value = data.draw(JSON | st.sampled_from([*nothing, None]))
@@ -156,10 +183,21 @@ def test_any_value_is_read_or_refused_by_the_fields_name(route: Route, data: st.
         ("chat", "verbosity", "low"),
         ("chat", "allowed_token_ids", [1]),
         ("chat", "chat_template", "x"),
-        ("chat", "thinking", {"type": "enabled", "budget_tokens": 100}),
+        ("chat", "thinking_budget", 100),
+        ("chat", "system", "Be brief."),
+        ("chat", "truncate", 100),
+        ("chat", "watermark", True),
+        ("chat", "return_full_text", True),
+        ("chat", "max_length", 20),
+        ("chat", "guidance_scale", 3),
         ("text", "tools", [{"type": "function"}]),
         ("text", "response_format", {"type": "json_object"}),
         ("text", "structured_outputs", {"regex": "a"}),
+        ("text", "guided_json", {"type": "object"}),
+        ("text", "guided_decoding", {"regex": "a"}),
+        ("text", "grammar", 'root ::= "a"'),
+        ("text", "reasoning_effort", "high"),
+        ("text", "thinking", {"type": "enabled"}),
         ("text", "apply_chat_template", True),
     ],
 )
@@ -193,6 +231,32 @@ def test_a_limit_of_tokens_has_many_names(route: Route, name: str) -> None:
     assert refused(route, **{name: 0}).param == name
 
 
+def test_minus_one_is_no_limit_of_tokens() -> None:
+    """Also where the default is one."""
+    assert sampling(text()).max_tokens == 16
+    assert sampling(text(max_tokens=-1)).max_tokens == 1000
+
+
+def test_an_extra_body_is_read_as_if_it_were_the_body() -> None:
+    """OpenAI's own clients unpack it, others send it as it is."""
+    asked = chat(extra_body={"top_k": 5, "max_new_tokens": 7}).asked().sampling
+    assert (asked.top_k, asked.max_tokens) == (5, 7)
+    assert chat(extra_body={"reasoning": {"effort": "low"}}).reasoning_effort == "low"
+    assert refused("chat", extra_body={"mirostat": 2}).param == "mirostat"
+    assert refused("chat", extra_body={"top_k": 5}, top_k=6).status == 400
+    assert refused("chat", extra_body="top_k").param == "extra_body"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_streams_usage_is_asked_for_in_two_ways(route: Route) -> None:
+    """OpenAI's, and OpenRouter's."""
+    for fields in ({"usage": {"include": True}}, {"stream_options": {"include_usage": True}}):
+        request = read(MODELS[route], {**LEAST[route], "stream": True, **fields})
+        assert request.include_usage
+    plain = {**LEAST[route], "stream": True, "usage": {"include": False}}
+    assert not read(MODELS[route], plain).include_usage
+
+
 def test_two_names_of_one_field_must_agree() -> None:
     """The same value twice is fine."""
     assert chat(max_tokens=3, max_completion_tokens=3).asked().sampling.max_tokens == 3
@@ -216,6 +280,8 @@ def test_two_names_of_one_field_must_agree() -> None:
         ({"chat_template_kwargs": {"enable_thinking": True}}, None),
         ({"enable_thinking": False}, "none"),
         ({"think": "high"}, "high"),
+        ({"thinking": {"type": "disabled"}}, "none"),
+        ({"thinking": {"type": "enabled"}}, None),
     ],
 )
 def test_the_effort_is_read_from_where_clients_put_it(
@@ -230,6 +296,7 @@ def test_the_effort_is_read_from_where_clients_put_it(
     [
         ("reasoning", "high"),
         ("reasoning", {"max_tokens": 100}),
+        ("thinking", {"type": "enabled", "budget_tokens": 100}),
         ("reasoning", {"enabled": False, "effort": "high"}),
         ("reasoning", {"effort": "extreme"}),
         ("reasoning", {"exclude": "yes"}),
@@ -265,6 +332,7 @@ def test_what_a_field_cannot_say_is_refused_by_its_name(name: str, value: Any) -
         ({"guided_choice": ["yes", "no"]}, {"choice": ["yes", "no"]}),
         ({"guided_grammar": 'root ::= "a"'}, {"grammar": 'root ::= "a"'}),
         ({"ebnf": 'root ::= "a"'}, {"grammar": 'root ::= "a"'}),
+        ({"guided_decoding": {"choice": ["a"], "backend": "xgrammar"}}, {"choice": ["a"]}),
     ],
 )
 def test_structured_outputs_have_one_form(fields: dict[str, Any], wanted: Any) -> None:
@@ -272,10 +340,26 @@ def test_structured_outputs_have_one_form(fields: dict[str, Any], wanted: Any) -
     assert chat(**fields).structured_outputs == wanted
 
 
-def test_an_object_by_a_schema_reaches_the_grammar() -> None:
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"type": "json_object", "schema": SCHEMA},
+        {"type": "json_object", "value": SCHEMA},
+        {"type": "json", "value": SCHEMA},
+        {"type": "json_schema", "schema": SCHEMA},
+    ],
+)
+def test_a_schema_beside_the_type_reaches_the_grammar(wanted: dict[str, Any]) -> None:
     """As it was written."""
-    wanted = {"type": "json_object", "schema": SCHEMA}
     assert chat(response_format=wanted).conversation().wanted.answer == JsonAnswer(SCHEMA)
+
+
+def test_a_schema_needs_no_name() -> None:
+    """llama.cpp's examples have none; it is then held, and not shown."""
+    wanted = {"type": "json_schema", "json_schema": {"schema": SCHEMA}}
+    answer = chat(response_format=wanted).conversation().wanted.answer
+    assert isinstance(answer, JsonAnswer)
+    assert (answer.schema, answer.name) == (SCHEMA, "")
 
 
 def test_a_top_p_of_zero_is_greedy() -> None:

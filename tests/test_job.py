@@ -18,6 +18,7 @@ from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 
+CHAT = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "Hello"}]
 ANSWER = tokens("<|channel|>final<|message|>Hi there<|return|>")
 JSON = st.recursive(
@@ -133,12 +134,55 @@ def test_a_route_with_a_method_and_a_body_is_form_1() -> None:
     assert outputs({"route": "/v1/models", "method": "GET"})[0]["object"] == "list"
 
 
-@pytest.mark.parametrize("form", [{"messages": []}, {"prompt": []}])
+@pytest.mark.parametrize(
+    ("route", "method", "message"),
+    [
+        (CHAT, "GET", f"method: {CHAT} takes POST, not GET."),
+        (f"/openai{CHAT}", "put", f"method: {CHAT} takes POST, not put."),
+        ("/v1/models", "POST", "method: /v1/models takes GET, not POST."),
+        ("/v1/models/demo", "DELETE", "method: /v1/models/demo takes GET, not DELETE."),
+        (CHAT, 5, "method must be a string, not a number."),
+        ("/v1/nope", "GET", "Unknown route: '/v1/nope'."),
+    ],
+)
+def test_a_method_that_a_route_does_not_take_is_an_error(
+    route: str, method: Any, message: str
+) -> None:
+    """As HTTP's 405; without one, and in any case, it is the route's own."""
+    body = {"messages": HELLO}
+    assert error({"route": route, "method": method, "body": body})["message"] == message
+    for fine in ("post", "POST", None):
+        assert outputs({"route": CHAT, "method": fine, "body": body})[0]["choices"]
+
+
+def test_a_limit_in_an_extra_body_is_a_limit() -> None:
+    """The default of form 3 does not contradict it."""
+    form = {"prompt": "Once", "extra_body": {"max_new_tokens": 1}}
+    (answer,) = outputs(form)
+    assert answer["usage"]["completion_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"messages": []},
+        {"prompt": []},
+        {"prompt": ["a"], "apply_chat_template": True},
+        {"sampling_params": "x", "messages": HELLO},
+    ],
+)
 def test_a_stream_of_objects_that_fails_ends_in_an_error_object(form: dict[str, Any]) -> None:
     """A streaming client reads it; then the job fails with the same object."""
     chunk, failure = outputs({**form, "stream": True})
     assert chunk["error"]["param"] == next(iter(form))
     assert json.loads(failure["error"]) == chunk["error"]
+
+
+def test_a_route_that_cannot_be_read_fails_a_stream_as_events() -> None:
+    """It is known that it streams."""
+    event, failure = outputs({"openai_route": 5, "openai_input": {"stream": True}})
+    shown = json.loads(event.removeprefix("data: "))["error"]
+    assert json.loads(failure["error"]) == shown
 
 
 def test_a_streamed_job_of_form_1_yields_whole_events() -> None:

@@ -36,12 +36,13 @@ def map_body(context: Any, body: Any) -> Any:
     """A few tokens of a few choices will do; a value that is no number stays what it is."""
     if not isinstance(body, dict):
         return body
-    for name in ("n", "best_of"):
-        if isinstance(body.get(name), int) and 4 < body[name] <= 128:
+    body.pop("extra_body", None)  # it may hold a limit, too
+    for name in [name for name in body if canonical("chat", name) in ("n", "best_of")]:
+        if isinstance(body[name], int) and 4 < body[name] <= 128:
             body[name] = 4
     names = [name for name in body if canonical("chat", name) == "max_tokens"]
     for name in names:
-        if isinstance(body[name], int) and body[name] > 4:
+        if isinstance(body[name], int) and (body[name] > 4 or body[name] == -1):
             body[name] = 4
     if all(body[name] is None for name in names):
         body["max_tokens"] = 4

@@ -152,13 +152,15 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def queue_page() -> Iterator[str]:
     """/metrics of a queue worker (RunPod's SDK, a paced engine) that had one delivery refused twice
-    and whose job has ended."""
+    and whose jobs have ended, the last of them badly."""
     port = free_port()
     worker = (sys.executable, "-m", "tests.paced_worker")
     with emulation(1, worker, METRICS_PORT=str(port), MODEL="demo", LOG_LEVEL="info") as plane:
         plane.ready()
         plane.set_faults(stream={"fail": {"next": 2}})
         plane.ended(plane.submit({**HELLO, "stream": True}))
+        plane.ended(plane.submit({"openai_route": "/v1/models"}))
+        plane.ended(plane.submit({"messages": []}))
         yield httpx.get(f"http://127.0.0.1:{port}/metrics").text
 
 
@@ -180,6 +182,17 @@ def test_a_queue_worker_counts_its_deliveries_and_retries(queue_page: str) -> No
     assert seen["gpt_oss_post_seconds"] >= 2  # a chunk, and the result
     assert seen["gpt_oss_job_seconds"] == 1
     assert seen["gpt_oss_tokens_total"] > 0
+
+
+def test_jobs_are_counted_by_route_and_status(queue_page: str) -> None:
+    """As requests over HTTP are."""
+    counted = {
+        (sample.labels["route"], sample.labels["status"]): sample.value
+        for family in text_string_to_metric_families(queue_page)
+        for sample in family.samples
+        if sample.name == "gpt_oss_requests_total"
+    }
+    assert counted == {(CHAT, "200"): 1, (CHAT, "400"): 1, ("/v1/models", "200"): 1}
 
 
 async def statuses(settings: Settings, *asked: tuple[str, str]) -> list[int]:

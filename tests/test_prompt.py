@@ -261,6 +261,19 @@ def test_every_result_stands_under_its_call(turns: list[list[tuple[str, str]]]) 
         assert shown in rendered
 
 
+def test_a_result_without_an_id_is_of_a_call_that_no_other_names() -> None:
+    """Also where it comes first."""
+    calls = [{"id": i, "function": {"name": f"tool_{i}", "arguments": "{}"}} for i in "ab"]
+    rendered = text(
+        user("Hi"),
+        {"role": "assistant", "tool_calls": calls},
+        {"role": "tool", "content": "of b"},
+        result("a", "of a"),
+    )
+    for i in "ab":
+        assert f"functions.tool_{i} to=assistant<|channel|>commentary<|message|>of {i}<" in rendered
+
+
 def test_the_name_that_the_worker_gave_a_call_is_accepted_back() -> None:
     """A model may call `files/read`, which no client could offer; its result says so."""
     call = {"id": "c1", "function": {"name": "files/read", "arguments": "{}"}}

@@ -261,6 +261,16 @@ B_SHOWN = "{\n       b?: string,\n       }"
             {"type": "string", "oneOf": [{"format": "date"}, {"description": "Any."}]},
             "p?:\n | string\n | string // Any.\n,",
         ),
+        (
+            {"type": ["array", "null"], "anyOf": [{"items": TEXT}, {"items": NUMBER}]},
+            "p?:\n | string[] | null\n | number[] | null\n,",
+        ),
+        ({"anyOf": [{"not": {}}, TEXT]}, "p?:\n | never\n | string\n,"),
+        (
+            {"additionalProperties": NUMBER, "required": ["a", "b"]},
+            "p?: {\n    [key: string]: number,\n    // Required: a, b\n    },",
+        ),
+        ({"type": "ARRAY", "items": {"type": ["INTEGER", "NULL"]}}, "p?: (number | null)[],"),
         ({"format": "date"}, "p?: string,"),
         ({"minimum": 0}, "p?: number,"),
         ({"type": "date"}, "p?: date,"),

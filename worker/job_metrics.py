@@ -18,6 +18,8 @@ class JobMetrics:
         self._first_step: float | None = None
         self._last_step: float | None = None
         self.usage: Usage | None = None
+        self.answer: tuple[str, int] | None = None
+        """A queue job's route and the status of its answer, as HTTP's; None if it was stopped."""
         self.recoveries: Mapping[str, int] = {}
         self.gaps: list[float] = []
         self.deliveries: list[float] = []
@@ -44,6 +46,10 @@ class JobMetrics:
     def note_delivery(self, seconds: float) -> None:
         """One delivery has arrived, after `seconds`."""
         self.deliveries.append(seconds)
+
+    def note_answer(self, route: str, status: int) -> None:
+        """A queue job was answered; `route` is one of few."""
+        self.answer = route, status
 
     def note_usage(self, usage: Usage) -> None:
         """The answer is made, of so many tokens."""

@@ -59,7 +59,7 @@ class Telemetry:
         return Histogram(f"gpt_oss_{name}", text, buckets=buckets, registry=self._registry)
 
     def note_request(self, route: str, status: int) -> None:
-        """A request was answered at one of the door's own routes."""
+        """A request was answered, over HTTP or as a job."""
         self._requests.labels(route, str(status)).inc()
 
     def note_post(self, seconds: float, tries: int) -> None:
@@ -69,6 +69,8 @@ class Telemetry:
 
     def note_job(self, job: JobMetrics) -> None:
         """A job has ended, in whichever way."""
+        if job.answer is not None:
+            self.note_request(*job.answer)
         if job.first_token_seconds is not None:
             self._first_token.observe(job.first_token_seconds)
             self._job.observe(job.seconds)

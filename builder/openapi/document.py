@@ -15,7 +15,7 @@ from builder.openapi.answers import ANSWERS
 from builder.openapi.paths import ERRORS, HEADERS, REFERENCE, Json, error, paths
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
-from worker.api.field_table import FIELDS, Alias, NoEffect, Refused, Use, rows
+from worker.api.field_table import FIELDS, Alias, NoEffect, Opened, Refused, Use, rows
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "docs" / "openapi.json"
@@ -91,6 +91,8 @@ def _described(use: Use, properties: Json) -> Json | None:
         case Alias(of, meaning):
             same = properties[of] if meaning is None else {}
             return {**same, "description": f"Stands for {of}."}
+        case Opened():
+            return {"type": ["object", "null"], "description": "Its fields are the request's."}
         case NoEffect():
             return {"description": "Accepted, without effect."}
         case Refused(nothing):

@@ -1,8 +1,9 @@
 """Every request field that clients of OpenAI's API and of its kin send, and what becomes of it.
 
-Rule: a field works, stands for others (an alias), has no effect on the answer, or is refused by its
-name. A value that asks for what happens anyway is accepted; one that would change the answer and
-cannot be heeded is a 400; a name that is not here is ignored, with one line in the log.
+Rule: a field works, stands for others (an alias, or an object that holds them), has no effect on
+the answer, or is refused by its name. A value that asks for what happens anyway is accepted; one
+that would change the answer and cannot be heeded is a 400; a name that is not here is ignored, with
+one line in the log.
 Example: `{"best_of": 1, "max_new_tokens": 5, "user": "u"}` is read as `{"max_tokens": 5}`, and
 `{"mirostat": 2}` is refused. The validation, the OpenAPI document and README's table come of it.
 Two fields that stand for one and say different things are a 400, too.
@@ -59,7 +60,12 @@ class Refused:
         return value is None or any(_same(value, each) for each in self.nothing)
 
 
-Use = Works | Alias | NoEffect | Refused
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An object whose members are read as if they stood beside it."""
+
+
+Use = Works | Alias | NoEffect | Refused | Opened
 
 
 def _same(one: Json, other: Json) -> bool:
@@ -72,6 +78,17 @@ def _effort_of_switch(value: Json) -> Mapping[str, Json]:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return {} if value else {"reasoning_effort": "none"}
+
+
+def _thinking(value: Json) -> Mapping[str, Json]:
+    """Anthropic's object, which others took over, or a switch."""
+    if not isinstance(value, Mapping):
+        return _effort_of_switch(value)
+    if value.get("budget_tokens") is not None:
+        raise ValueError("budget_tokens is not supported: gpt-oss knows efforts, not budgets")
+    if value.get("type") not in ("enabled", "adaptive", "disabled"):
+        raise ValueError("takes the type enabled, adaptive or disabled")
+    return _effort_of_switch(value["type"] != "disabled")
 
 
 def _think(value: Json) -> Mapping[str, Json]:
@@ -184,7 +201,9 @@ _OUTPUT_NOTHING: Mapping[str, Sequence[Json]] = {
 
 
 def _structured(value: Json) -> Mapping[str, Json]:
-    """vLLM's object; exactly one kind is left of it."""
+    """vLLM's object; exactly one kind is left of it. OpenRouter's switch asks for no kind."""
+    if isinstance(value, bool):
+        return {}
     kinds: dict[str, Json] = {}
     for name, part in _object(value).items():
         if Refused(_OUTPUT_NOTHING.get(name, ())).accepts(part):
@@ -201,13 +220,22 @@ def _structured(value: Json) -> Mapping[str, Json]:
 
 
 def _output(kind: str) -> Alias:
-    """A field of its own for one kind of structured output."""
+    """A field of its own for one kind of structured output; an empty text is none."""
     read = _OUTPUTS[kind]
-    return Alias("structured_outputs", lambda value: {"structured_outputs": {kind: read(value)}})
+
+    def meaning(value: Json) -> Mapping[str, Json]:
+        return {} if value == "" else {"structured_outputs": {kind: read(value)}}
+
+    return Alias("structured_outputs", meaning)
+
+
+_EMPTY: Sequence[Json] = (False, "", [], {})
+"""What clients send where a field that says what to do is left empty."""
 
 
 _STRUCTURED = {
     "structured_outputs": Alias("structured_outputs", _structured),
+    "guided_decoding": Alias("structured_outputs", _structured),
     "guided_json": _output("json"),
     "guided_regex": _output("regex"),
     "guided_choice": _output("choice"),
@@ -227,8 +255,10 @@ _SHARED: dict[str, Use] = {
     "top_p": Works("0 is greedy"),
     "top_k": Works("-1, 0 and the size of the vocabulary are off"),
     "repetition_penalty": Works("from 0.01"),
-    "seed": Works("at temperature 0, or where the engine has `enable_deterministic_inference`"),
-    "max_tokens": Works(),
+    "seed": Works(
+        "-1 is none; at temperature 0, or where the engine has `enable_deterministic_inference`"
+    ),
+    "max_tokens": Works("-1 is as many as fit"),
     "min_tokens": Works("what ends the answer is not chosen before; not with a grammar"),
     "stop_token_ids": Works("not shown, as a stop string; a chat takes ordinary ids"),
     "ignore_eos": Works("the engine runs on to `max_tokens`, in a chat into further messages"),
@@ -239,6 +269,11 @@ _SHARED: dict[str, Use] = {
     "n_predict": Alias("max_tokens"),
     "num_predict": Alias("max_tokens"),
     "repeat_penalty": Alias("repetition_penalty"),
+    "min_new_tokens": Alias("min_tokens"),
+    "num_return_sequences": Alias("n"),
+    "sampling_seed": Alias("seed"),
+    "usage": Works("`include`: as `stream_options.include_usage`"),
+    "extra_body": Opened(),
     # What says something of the caller, of delivery or of a cache, or needs what is refused
     **dict.fromkeys(
         [
@@ -290,8 +325,11 @@ _SHARED: dict[str, Use] = {
             "models",
             "route",
             "trace",
-            "usage",
             "timeout",
+            "truncation_side",
+            "stream_interval",
+            "extra_headers",
+            "extra_query",
             "num_retries",
             "max_retries",
             "fallbacks",
@@ -315,25 +353,51 @@ _SHARED: dict[str, Use] = {
             "moderation",
             "watermark",
             "task",
+            "prompt_logprobs",
+            "truncate_prompt_tokens",
+            "truncate",
+            "prompt_embeds",
+            "kv_transfer_params",
+            "logprob_token_ids",
+            "repetition_detection",
+            "sampling_logprobs_mode",
+            "guided_whitespace_pattern",
+            "chat_template",
+            "template",
+            "tool_prompt",
+            "guideline",
+            "system",
+            "instructions",
+            "input",
+            "negative_prompt",
+            "adapter_id",
+            "bad_words_ids",
+            "custom_token_bans",
+        ],
+        Refused(_EMPTY),
+    ),
+    **dict.fromkeys(
+        [
             "input_ids",
             "bootstrap_host",
             "bootstrap_port",
             "bootstrap_room",
-            "prompt_logprobs",
-            "truncate_prompt_tokens",
-            "truncation_side",
-            "prompt_embeds",
-            "kv_transfer_params",
-            "logprob_token_ids",
-            "thinking_token_budget",
-            "repetition_detection",
-            "sampling_logprobs_mode",
-            "guided_whitespace_pattern",
             "web_search_options",
-            "chat_template",
             "audio",
+            "max_length",
         ],
         Refused(),
+    ),
+    **dict.fromkeys(
+        [
+            "thinking_token_budget",
+            "thinking_budget",
+            "thinking_budget_tokens",
+            "reasoning_budget",
+            "reasoning_budget_tokens",
+            "max_thinking_tokens",
+        ],
+        Refused((-1,)),
     ),
     **dict.fromkeys(
         [
@@ -361,6 +425,11 @@ _SHARED: dict[str, Use] = {
             "post_sampling_probs",
             "penalize_nl",
             "raw",
+            "return_full_text",
+            "details",
+            "decoder_input_details",
+            "ban_eos_token",
+            "renormalize_logits",
         ],
         Refused((False,)),
     ),
@@ -389,11 +458,27 @@ _SHARED: dict[str, Use] = {
             "n_indent",
             "n_probs",
             "no_repeat_ngram_size",
+            "encoder_no_repeat_ngram_size",
+            "penalty_alpha",
+            "diversity_penalty",
+            "min_length",
+            "top_n_tokens",
         ],
         Refused((0,)),
     ),
     **dict.fromkeys(
-        ("typical_p", "typical", "tfs_z", "length_penalty", "num_beams", "beam_width"),
+        [
+            "typical_p",
+            "typical",
+            "tfs_z",
+            "length_penalty",
+            "num_beams",
+            "num_beam_groups",
+            "beam_width",
+            "encoder_repetition_penalty",
+            "guidance_scale",
+            "cfg_scale",
+        ],
         Refused((1,)),
     ),
     **dict.fromkeys(("custom_params", "options", "vllm_xargs", "extra_args"), Refused(({},))),
@@ -430,7 +515,7 @@ _CHAT: dict[str, Use] = {
     "enable_thinking": Alias("reasoning_effort", _effort_of_switch),
     "think": Alias("reasoning_effort", _think),
     **_STRUCTURED,
-    "thinking": Refused((True, {"type": "enabled"}, {"type": "adaptive"})),
+    "thinking": Alias("reasoning_effort", _thinking),
     "separate_reasoning": Refused((True,)),
     "stream_reasoning": Refused((True,)),
     "reasoning_format": Refused(("auto", "deepseek")),
@@ -454,25 +539,19 @@ _TEXT: dict[str, Use] = {
     "logprobs": Works(),
     "best_of": Works("the same as `n`"),
     "allowed_token_ids": Works(),
+    **dict.fromkeys(("messages", "reasoning_effort", "reasoning"), Refused()),
+    **dict.fromkeys(("enable_thinking", "think"), Refused((False,))),
+    "thinking": Refused((False, {"type": "disabled"})),
+    # There is no reasoning that it could be about
     **dict.fromkeys(
-        [
-            "messages",
-            "top_logprobs",
-            "reasoning_effort",
-            "include_reasoning",
-            "reasoning",
-            "enable_thinking",
-            "think",
-            "thinking",
-            "separate_reasoning",
-            "stream_reasoning",
-            "reasoning_format",
-            "function_call",
-            "functions",
-        ],
-        Refused(),
+        ("include_reasoning", "separate_reasoning", "stream_reasoning", "reasoning_format"),
+        NoEffect(),
     ),
-    **dict.fromkeys(_STRUCTURED, Refused()),
+    "top_logprobs": Refused((0,)),
+    "function_call": Refused(("none", "auto")),
+    "functions": Refused(([],)),
+    **dict.fromkeys(_STRUCTURED, Refused(("",))),
+    "structured_outputs": Refused((False, True)),
     "parallel_tool_calls": Refused((True, False)),
     "tools": Refused(([],)),
     "tool_choice": Refused(("none", "auto")),
@@ -503,7 +582,7 @@ def meant(route: Route, body: Mapping[str, Json]) -> Meant:
     table = FIELDS[route]
     fields: dict[str, Json] = {}
     names: dict[str, str] = {}
-    for name, value in body.items():
+    for name, value in _opened(body, table):
         for key, told in _meant(table.get(name), name, value).items():
             if told is None or (key in fields and _same(fields[key], told)):
                 continue
@@ -511,6 +590,17 @@ def meant(route: Route, body: Mapping[str, Json]) -> Meant:
                 raise BadRequest(f"{names[key]} and {name} contradict each other.", param=name)
             fields[key], names[key] = told, name
     return Meant(fields, names)
+
+
+def _opened(body: Mapping[str, Json], table: Mapping[str, Use]) -> Iterator[tuple[str, Json]]:
+    """Each field of a request, and those of the objects that only hold others."""
+    for name, value in body.items():
+        if not isinstance(table.get(name), Opened):
+            yield name, value
+        elif isinstance(value, Mapping):
+            yield from value.items()
+        elif value is not None:
+            raise BadRequest(f"{name}: must be an object.", param=name)
 
 
 def _meant(use: Use | None, name: str, value: Json) -> Mapping[str, Json]:
@@ -529,6 +619,13 @@ def _meant(use: Use | None, name: str, value: Json) -> Mapping[str, Json]:
         case _:
             pass
     return {}
+
+
+def given_fields(route: Route, body: Mapping[str, Json]) -> set[str]:
+    """The fields that a request gives, by whichever of their names."""
+    opened = [name for name in body if isinstance(FIELDS[route].get(name), Opened)]
+    inner = [body[name].keys() for name in opened if isinstance(body[name], Mapping)]
+    return {canonical(route, name) for name in body.keys() | set().union(*inner)}
 
 
 def canonical(route: Route, name: str) -> str:
@@ -562,6 +659,8 @@ def _told(use: Use | None) -> str:
             return f"as `{of}`"
         case NoEffect():
             return "no effect"
+        case Opened():
+            return "its fields are read as the request's"
         case Refused(nothing):
             values = ", ".join(f"`{json.dumps(value)}`" for value in nothing)
             return f"refused, but for {values}" if values else "refused"

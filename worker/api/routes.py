@@ -26,6 +26,22 @@ def normal(route: str) -> str:
     return "/" + "/".join(part for part in parts if part)
 
 
+def method_of(route: str) -> str | None:
+    """The method that a route takes, or None if there is no such route."""
+    path = normal(route)
+    if path in ROUTES or path in NOT_YET:
+        return "POST"
+    return "GET" if path == MODELS or path.startswith(f"{MODELS}/") else None
+
+
+def label(route: str) -> str:
+    """A route as it is counted: there are few, whatever clients send."""
+    path = normal(route)
+    if path.startswith(f"{MODELS}/"):
+        return f"{MODELS}/{{name}}"
+    return "other" if method_of(path) is None else path
+
+
 def dialect_of(route: str) -> Dialect:
     """The dialect in which an answer at `route` is worded, an error included."""
     return ROUTES.get(normal(route), DEFAULT)

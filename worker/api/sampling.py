@@ -5,12 +5,12 @@ Source: https://platform.openai.com/docs/api-reference/completions/create, with 
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from worker.api.fields import Fields, RequestFields
-from worker.generation import Sampling
+from worker.generation import AS_MANY_AS_FIT, Sampling
 from worker.harmony.vocabulary import SIZE, encode
 
 LEAST_REPETITION_PENALTY = 0.01
@@ -46,14 +46,32 @@ def _banned(words: Sequence[str]) -> dict[int, float]:
 
 TokenId = Annotated[int, Field(ge=0, lt=SIZE)]
 TokenIds = Annotated[list[TokenId], Field(max_length=1024)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Limit = Annotated[int, Field(ge=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 StopString = Annotated[str, Field(min_length=1)]
 StopField = Annotated[list[StopString], Field(max_length=16)]
 
 
+def _limit(value: Any) -> Any:
+    """-1 is llama.cpp's and LM Studio's word for no limit."""
+    return AS_MANY_AS_FIT if isinstance(value, int) and value == -1 else value
+
+
+def _seed(value: Any) -> Any:
+    """-1 is llama.cpp's word for none."""
+    return None if value == -1 else value
+
+
 class StreamOptions(Fields):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
+
+
+class UsageOptions(Fields):
+    """OpenRouter's way to ask for the usage of a stream; a whole answer has it anyway."""
+
+    include: bool | None = None
 
 
 class SamplingFields(RequestFields):
@@ -62,6 +80,7 @@ class SamplingFields(RequestFields):
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    usage: UsageOptions | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     stop: (
         Annotated[
@@ -77,7 +96,13 @@ class SamplingFields(RequestFields):
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Field(ge=LEAST_REPETITION_PENALTY, le=2)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    seed: (
+        Annotated[
+            Seed | None,
+            BeforeValidator(_seed, json_schema_input_type=Seed),
+        ]
+        | None
+    ) = None
     logit_bias: (
         Annotated[
             dict[str, Annotated[float, Field(ge=-100, le=100)]],
@@ -87,7 +112,13 @@ class SamplingFields(RequestFields):
         | None
     ) = None
 
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: (
+        Annotated[
+            Limit,
+            BeforeValidator(_limit, json_schema_input_type=Limit | Literal[-1]),
+        ]
+        | None
+    ) = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     stop_token_ids: TokenIds | None = None
     ignore_eos: bool | None = None
@@ -102,7 +133,7 @@ class SamplingFields(RequestFields):
 
     @model_validator(mode="after")
     def _sampling_agrees_with_itself(self) -> Self:
-        if self.stream_options is not None and not self.stream:
+        if self.stream_options and self.stream_options.include_usage and not self.stream:
             raise ValueError("stream_options takes stream to be true")
         if (self.min_tokens or 0) > (self.max_tokens or self.min_tokens or 0):
             raise ValueError("min_tokens must not be over max_tokens")
@@ -117,7 +148,8 @@ class SamplingFields(RequestFields):
     @property
     def include_usage(self) -> bool:
         """Whether a stream ends with a chunk of its usage."""
-        return bool(self.stream_options and self.stream_options.include_usage)
+        asked = self.stream_options and self.stream_options.include_usage
+        return bool(asked or (self.usage and self.usage.include))
 
     def sampling_with(
         self,

@@ -17,10 +17,10 @@ from typing import Any
 
 from worker import json_depth
 from worker.api.dialect import Dialect, Object
-from worker.api.field_table import Route, canonical
+from worker.api.field_table import Route, canonical, given_fields
 from worker.api.fields import json_type
-from worker.api.routes import DEFAULT, dialect_of
-from worker.errors import BadRequest, WorkerError, visible
+from worker.api.routes import DEFAULT, dialect_of, label, method_of, normal
+from worker.errors import BadRequest, MethodNotAllowed, WorkerError, visible
 from worker.job_metrics import JobMetrics
 from worker.service import Batch, Exchange, Service
 
@@ -94,16 +94,14 @@ def read(job_input: Json) -> JobInput:
     """The form of a job's `input`. Raises BadRequest."""
     if not isinstance(job_input, Mapping):
         raise BadRequest(f"input must be a JSON object, not {json_type(job_input)}.", param="input")
-    if "openai_route" in job_input:
-        return _routed(job_input, "openai_route", "openai_input")
-    if "route" in job_input and not job_input.keys() & {"messages", "prompt"}:
-        return _routed(job_input, "route", "body")
+    if (names := _routed_by(job_input)) is not None:
+        return _routed(job_input, *names)
     body = dict(job_input)
     if body.get("apply_chat_template") is True and "messages" not in body and "prompt" in body:
-        body["messages"] = [{"role": "user", "content": body.pop("prompt")}]
+        body["messages"] = [{"role": "user", "content": _message(body.pop("prompt"))}]
     if "prompt" in body and "messages" not in body:
         body = _with_sampling_params(body, "text")
-        if all(canonical("text", name) != "max_tokens" for name in body):
+        if "max_tokens" not in given_fields("text", body):
             body["max_tokens"] = PROMPT_MAX_TOKENS
         return JobInput("/v1/completions", body, as_events=False)
     body = _with_sampling_params(body, "chat")
@@ -114,14 +112,57 @@ def read(job_input: Json) -> JobInput:
     return JobInput("/v1/chat/completions", body, as_events=False)
 
 
+def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
+    """The names that an input of form 1 has its route and its body by."""
+    if "openai_route" in job_input:
+        return "openai_route", "openai_input"
+    bare = "route" in job_input and not job_input.keys() & {"messages", "prompt"}
+    return ("route", "body") if bare else None
+
+
+def _streams(job_input: Json) -> tuple[bool, bool]:
+    """Whether the answer is streamed, and whether as events; of an input that cannot be read,
+    too."""
+    if not isinstance(job_input, Mapping):
+        return False, False
+    names = _routed_by(job_input)
+    body = job_input if names is None else job_input.get(names[1])
+    streams = isinstance(body, Mapping) and body.get("stream") is True
+    return streams, streams and names is not None
+
+
 def _routed(job_input: Mapping[str, Json], route_field: str, body_field: str) -> JobInput:
     route, body = job_input[route_field], job_input.get(body_field) or {}
     if not isinstance(route, str):
         raise BadRequest(
             f"{route_field} must be a string, not {json_type(route)}.", param=route_field
         )
+    _check_method(route, job_input.get("method"))
     job = JobInput(route, body, as_events=False)
     return replace(job, as_events=job.streams)
+
+
+def _check_method(route: str, method: Json) -> None:
+    """Raises MethodNotAllowed if a method is given that the route does not take."""
+    taken = method_of(route)
+    if method is None or taken is None:
+        return
+    if not isinstance(method, str):
+        raise BadRequest(f"method must be a string, not {json_type(method)}.", param="method")
+    if method.upper() != taken:
+        raise MethodNotAllowed(
+            f"method: {normal(route)} takes {taken}, not {method[:20]}.", param="method"
+        )
+
+
+def _message(prompt: Json) -> str:
+    """A prompt as what a user says."""
+    if not isinstance(prompt, str):
+        raise BadRequest(
+            f"prompt: must be a string where apply_chat_template is true, not {json_type(prompt)}.",
+            param="prompt",
+        )
+    return prompt
 
 
 def _with_sampling_params(body: Mapping[str, Json], route: Route) -> dict[str, Json]:
@@ -134,7 +175,7 @@ def _with_sampling_params(body: Mapping[str, Json], route: Route) -> dict[str, J
         raise BadRequest(
             f"sampling_params must be an object, not {json_type(params)}.", param="sampling_params"
         )
-    given = {canonical(route, name) for name in fields}
+    given = given_fields(route, fields)
     more = {str(k): v for k, v in params.items() if canonical(route, str(k)) not in given}
     return {**more, **fields}
 
@@ -146,10 +187,12 @@ async def parts(
 
     `problem` is why the job cannot be answered, if that is known already.
     """
-    dialect, as_events, streams = DEFAULT, False, False
+    dialect, route = DEFAULT, "other"
+    streams, as_events = _streams(job_input)
     try:
         job = read(job_input)
         dialect, as_events, streams = dialect_of(job.route), job.as_events, job.streams
+        route = label(job.route)
         exchange = exchange_of(service, job, problem)
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
@@ -157,8 +200,11 @@ async def parts(
                     yield Part(dialect, objects, as_events)
         if as_events:
             yield Part(dialect, (), as_events, ends=True)
+        metrics.note_answer(route, 200)
     except Exception as error:
-        body = dialect.error(visible(error, "a job"))
+        seen = visible(error, "a job")
+        metrics.note_answer(route, seen.status)
+        body = dialect.error(seen)
         if streams:
             yield Part(dialect, [body], as_events)
         raise JobFailed(body) from error

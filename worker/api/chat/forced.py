@@ -7,7 +7,7 @@ Rule: only the shape is read here; whether it can be guaranteed is for worker.ha
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from worker.api.fields import Fields
 from worker.errors import BadRequest
@@ -66,28 +66,32 @@ ToolChoice = Annotated[
 
 
 class JsonSchemaFormat(Fields):
-    name: str
+    name: str = ""
     description: str | None = None
     json_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
     strict: bool | None = None
 
 
 class ResponseFormat(Fields):
-    """Free text, any JSON object (or one by a schema beside it), or JSON by a schema."""
+    """Free text, any JSON object, or JSON by a schema: OpenAI's in `json_schema`, others' beside
+    the type (llama.cpp's and Together's `schema`, TGI's `value`)."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: Literal["text", "json_object", "json_schema", "json"]
     json_schema: JsonSchemaFormat | None = None
-    object_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    bare_schema: Annotated[
+        dict[str, Any] | None,
+        Field(validation_alias=AliasChoices("schema", "value")),
+    ] = None
 
     @property
     def forces(self) -> bool:
         return self.type != "text"
 
     def model_post_init(self, _context: Any) -> None:
-        if self.type == "json_schema" and self.json_schema is None:
+        if self.type == "json_schema" and self.json_schema is None and self.bare_schema is None:
             raise ValueError("json_schema is missing")
-        if self.type != "json_object" and self.object_schema is not None:
-            raise ValueError("schema goes with the type json_object")
+        if self.type == "text" and self.bare_schema is not None:
+            raise ValueError("schema does not go with the type text")
 
 
 def calls_wanted(choice: Any, offered: Sequence[str]) -> tuple[Mode, Sequence[str] | None]:
@@ -128,7 +132,7 @@ def answer_wanted(
     if response_format is None or response_format.type == "text":
         return None
     if response_format.json_schema is None:
-        return JsonAnswer(response_format.object_schema or None)
+        return JsonAnswer(response_format.bare_schema or None)
     wanted = response_format.json_schema
     return JsonAnswer(
         wanted.json_schema,

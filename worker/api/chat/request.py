@@ -57,7 +57,7 @@ class ChatRequest(SamplingFields):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if self.top_logprobs is not None and not self.logprobs:
+        if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs takes logprobs to be true")
         if self.structured_outputs and self.response_format and self.response_format.forces:
             raise ValueError("response_format and structured_outputs contradict each other")

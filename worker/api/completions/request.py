@@ -5,7 +5,7 @@ the marker itself gives token ids. What this API cannot do is refused, never ign
 Source: https://platform.openai.com/docs/api-reference/completions/create.
 """
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -29,6 +29,7 @@ MAX_CHOICES = 128
 """Completions of one request, over all of its prompts."""
 
 Prompt = str | list[int]
+Logprobs = Annotated[int, Field(ge=0, le=20)]
 _Ids = list[Annotated[int, Field(ge=0, lt=SIZE)]]
 _Prompts = str | Annotated[list[str] | _Ids | list[_Ids], Field(min_length=1)]
 """What `_prompts` admits, for the OpenAPI document; its own errors say more."""
@@ -58,6 +59,11 @@ def _ids(value: list[Any]) -> list[int]:
     return value
 
 
+def _count(value: Any) -> Any:
+    """How many log probabilities: false, as a chat has it, is none."""
+    return None if value is False else value
+
+
 class CompletionRequest(SamplingFields):
     """A text completion request. An absent field and null mean the same."""
 
@@ -67,7 +73,10 @@ class CompletionRequest(SamplingFields):
     echo: bool | None = None
     best_of: int | None = None
     allowed_token_ids: Annotated[TokenIds, Field(min_length=1)] | None = None
-    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logprobs: Annotated[
+        Logprobs | None,
+        BeforeValidator(_count, json_schema_input_type=Logprobs | Literal[False] | None),
+    ] = None
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

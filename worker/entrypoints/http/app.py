@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker.api.routes import MODELS, NOT_YET, PREFIX, ROUTES
+from worker.api.routes import MODELS, NOT_YET, PREFIX, ROUTES, label
 from worker.engine import Health
 from worker.entrypoints.http import pages
 from worker.entrypoints.http.guard import Guard
@@ -64,12 +64,7 @@ class HttpApi:
 
     def _note(self, path: str, status: int) -> None:
         """A request at `path` was answered. Only known routes are told apart."""
-        path = path.removeprefix(PREFIX)
-        known = path in _POSTS or path in pages.PATHS or path == MODELS
-        of_model = path.startswith(f"{MODELS}/")
-        self._telemetry.note_request(
-            path if known else f"{MODELS}/{{name}}" if of_model else "other", status
-        )
+        self._telemetry.note_request(path if path in pages.PATHS else label(path), status)
 
     async def _get(self, request: Request) -> Response:
         return await self._answer(request, None)

@@ -87,7 +87,7 @@ class _Attempt:
             return [self.schema(item, place.below()) for item in node]
         if not isinstance(node, dict):
             return node
-        if isinstance(node.get("$id"), str) and place.level:
+        if _id(node) and place.level:
             place = place._replace(document=node)
         own = {k: self._part(k, v, place.below()) for k, v in node.items() if k not in _DEFINITIONS}
         for keyword in REFERENCES:
@@ -130,16 +130,16 @@ class _Attempt:
 
 
 class _Names:
-    """The parts of a schema that have a name: an `$id` or an `$anchor`."""
+    """The parts of a schema that have a name: an `$id` (or an `id`) or an `$anchor`."""
 
     def __init__(self, root: Json) -> None:
         self._root = root
-        self._base = _text(root, "$id")
+        self._base = _id(root)
         self._by_name: dict[str, Json] = {}
         for node in _inside(root):
             for name in filter(None, (_text(node, key) for key in _ANCHORS)):
                 self._by_name.setdefault(f"#{name}", node)
-            if name := _text(node, "$id").removesuffix("#"):
+            if name := _id(node).removesuffix("#"):
                 self._by_name.setdefault(name, node)
                 self._by_name.setdefault(_joined(self._base, name), node)
 
@@ -192,6 +192,11 @@ def _inside(value: Json) -> Iterator[Json]:
         yield from chain.from_iterable(map(_inside, value.values()))
     elif isinstance(value, list):
         yield from chain.from_iterable(map(_inside, value))
+
+
+def _id(node: Json) -> str:
+    """The name of a schema; draft 4 has it under `id`."""
+    return _text(node, "$id") or _text(node, "id")
 
 
 def _text(node: Json, key: str) -> str:

@@ -135,8 +135,9 @@ class _History:
         return [*start, *header, CONSTRAIN, *_word("json"), MESSAGE, *body, CALL]
 
     def _results(self, results: Sequence[Message]) -> list[int]:
-        """The results of one turn, in the order of their calls."""
-        rendered = [self._result(each) for each in results if isinstance(each, Result)]
+        """The results of one turn, in the order of their calls; those with an id choose first."""
+        found = [each for each in results if isinstance(each, Result)]
+        rendered = [self._result(each) for each in sorted(found, key=lambda r: not r.call_id)]
         return [token for _, ids in sorted(rendered, key=lambda each: each[0]) for token in ids]
 
     def _result(self, result: Result) -> tuple[int, list[int]]:

@@ -30,6 +30,8 @@ _IMPLIED = {
 }
 """The type that is meant by keywords which say something of no other."""
 
+JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+
 _OF_OBJECTS = frozenset(
     {"additionalProperties", "dependencies", "dependentRequired", "patternProperties"}
 ) | {"properties", "propertyNames", "required", "unevaluatedProperties"}
@@ -107,8 +109,8 @@ class Shape:
 
     @property
     def is_untyped(self) -> bool:
-        """Whether nothing is said of the value's type."""
-        return not (self.types or self.values or self.is_object or self.arrays or self.unions)
+        """Whether no type is named, and none is told by values."""
+        return not (self.types or self.values or self.unions)
 
     @property
     def takes_nothing(self) -> bool:
@@ -127,8 +129,9 @@ def shape_of(schema: Json) -> Shape:
 
 
 def _take(shape: Shape, schema: Json) -> None:
-    if schema is False:
+    if schema is False or _is_nothing(schema):
         shape.types.append("never")
+        return
     if not isinstance(schema, dict):
         return
     _take_texts(shape, schema)
@@ -146,6 +149,11 @@ def _take(shape: Shape, schema: Json) -> None:
             _take_union(shape, variants, exclusive=keyword == "oneOf")
 
 
+def _is_nothing(schema: Json) -> bool:
+    """Whether it is `{"not": {}}`, which zod's converter writes for `undefined`."""
+    return schema == {"not": {}} or (schema == {"not": True} and schema["not"] is True)
+
+
 def _take_texts(shape: Shape, schema: Mapping[str, Json]) -> None:
     title, description = schema.get("title"), schema.get("description")
     if isinstance(title, str) and shape.title is None:
@@ -159,7 +167,8 @@ def _take_texts(shape: Shape, schema: Mapping[str, Json]) -> None:
 
 def _take_types(shape: Shape, schema: Mapping[str, Json]) -> None:
     named = schema.get("type")
-    types = named if isinstance(named, str) else [t for t in _list(schema, "type") if _is_text(t)]
+    listed = [_type(t) for t in _list(schema, "type") if _is_text(t)]
+    types = _type(named) if isinstance(named, str) else listed
     if types and types not in shape.types:
         shape.types.append(types)
     for values in ([schema["const"]] if "const" in schema else [], _list(schema, "enum")):
@@ -170,6 +179,11 @@ def _take_types(shape: Shape, schema: Mapping[str, Json]) -> None:
     shape.implied |= dict.fromkeys(
         t for t, keywords in _IMPLIED.items() if not keywords.isdisjoint(schema)
     )
+
+
+def _type(name: str) -> str:
+    """A type's name; Google's clients write `STRING`."""
+    return name.lower() if name.lower() in JSON_TYPES else name
 
 
 def _take_object(shape: Shape, schema: Mapping[str, Json]) -> None:

@@ -21,12 +21,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from worker.harmony.rendering.schema_shape import Array, Condition, Pattern, Shape, Union, shape_of
+from worker.harmony.rendering.schema_shape import (
+    JSON_TYPES,
+    Array,
+    Condition,
+    Pattern,
+    Shape,
+    Union,
+    shape_of,
+)
 
 Json = Any  # A JSON value from outside.
 
 _TYPES = {"integer": "number"}
-_JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 _GENERICS = {"not": "Not", "contains": "Contains", "contentSchema": "Json"}
 _PLAIN_NAME = re.compile(r"[^\s\"'`:?,;{}()\[\]|&<>=\\\x00-\x1f]+")
 """What can stand before a `:` unquoted; `openai_harmony` quotes nothing."""
@@ -201,7 +208,7 @@ def _typed(shape: Shape, structures: dict[str, Typed]) -> list[Typed]:
     parts = dict[Typed, None]()
     structured = bool(structures)
     for types in shape.types or ([list(shape.implied)] if not structured else []):
-        known = [t for t in _listed(types) if t in _JSON_TYPES or not structured]
+        known = [t for t in _listed(types) if t in JSON_TYPES or not structured]
         members = [structures.pop(t, None) or Typed(_TYPES.get(t, t)) for t in known]
         if len(members) == 1:
             parts[members[0]] = None
@@ -236,7 +243,12 @@ def _all_of(schemas: list[Json]) -> Json:
 
 
 def _undeclared(shape: Shape, scope: Scope) -> list[str]:
-    """The names of required properties of which no schema says more, here or below."""
+    """The names of required properties of which no schema says more, here or below.
+
+    None where a map's values say it of every name.
+    """
+    if shape.maps:
+        return []
     missing = [name for name in shape.required if name not in scope.names]
     below = _names_within(shape) if missing else set[str]()
     return [name for name in missing if name not in below]
@@ -254,7 +266,8 @@ def _names_within(shape: Shape) -> set[str]:
 
 def _notes(shape: Shape, scope: Scope) -> Iterator[str]:
     """What is said of an object's properties together."""
-    elsewhere = [n for n in shape.required if n in scope.names and n not in shape.properties]
+    said = shape.required if shape.maps else scope.names
+    elsewhere = [n for n in shape.required if n in said and n not in shape.properties]
     if elsewhere:
         yield f"Required: {', '.join(elsewhere)}"
     for union in shape.unions:
