@@ -4,8 +4,8 @@
     python -m fuzz.fuzz_parser -max_len=200 -max_total_time=600
 
 Every two bytes are a token: Harmony's markers, pieces of headers, JSON and text, or any id at all.
-What holds for each output is what tests/test_parser_fuzz.py asserts: nothing raises, no marker
-shows, and any split reads the same.
+What holds for each is what tests/worker/harmony/parsing/test_fuzz.py asserts: nothing raises, no
+marker shows, and any split reads the same.
 """
 
 import sys
@@ -13,8 +13,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["worker.harmony"]):
-    from tests.conversations import FUNCTIONS, PIECES
-    from tests.fuzzing import SNIPPETS, SPECIAL, joined, leaks, parse
+    from tests.support.conversations import FUNCTIONS, PIECES
+    from tests.support.fuzzing import SNIPPETS, SPECIAL, joined, leaks, parse
     from worker.harmony.vocabulary import encode
 
 HEADER_WORDS = (

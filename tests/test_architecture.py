@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT
+
 MODULES = sorted([*(ROOT / "worker").rglob("*.py"), ROOT / "handler.py"])
 EMULATOR = sorted((ROOT / "emulator").rglob("*.py"))
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients_server import WRITTEN_ANEW
-from tests.http_server import GatedEngine, running, until
-from tests.serving import ROOT, Serving
+from tests.support.clients_server import WRITTEN_ANEW
+from tests.support.http_server import GatedEngine, running, until
+from tests.support.serving import ROOT, Serving
 from worker.engine import Sampling, Step
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ def _command(client: str) -> list[str]:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     serving = Serving(
         tmp_path_factory.mktemp("clients") / "log",
-        "tests.clients_server",
+        "tests.support.clients_server",
         API_KEY="secret-key,busy-key",
         MAX_REQUESTS_PER_KEY=PLACES,
         MAX_MODEL_LEN="8192",

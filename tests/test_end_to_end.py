@@ -10,7 +10,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tests.conftest import RealWorker
-from tests.test_sglang_engine import until_idle
+from tests.worker.engine.test_sglang_engine import until_idle
 from worker.engine import Health
 from worker.errors import BadRequest, ContextLengthExceeded
 from worker.job_metrics import JobMetrics

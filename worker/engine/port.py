@@ -1,6 +1,6 @@
 """The engine port: what the worker asks of whatever generates tokens.
 
-Rule: every engine keeps the contract suite, tests/test_engine_contract.py; the one that ships is
+Rule: every engine keeps the contract suite, tests/worker/engine/test_port.py; the one that ships is
 `SglangEngine`, and tests bring another.
 """
 
@@ -18,7 +18,7 @@ class Health(Enum):
 
 
 class Engine(Protocol):
-    """What the worker asks of an engine. tests/test_engine_contract.py says it in full."""
+    """What the worker asks of an engine. tests/worker/engine/test_port.py says it in full."""
 
     async def start(self) -> None:
         """Boots; returns when requests can be served. Raises ServerError if that fails."""

@@ -3,7 +3,7 @@
 Rule: the grammar ignores look-arounds, and anchors in the middle, and takes an escape of a pattern
 for one of JSON's. So a pattern is holdable if it is made of plain pieces only. It must not expand
 to much either.
-Measured on xgrammar 0.2.7 in tests/test_schema_support.py.
+Measured on xgrammar 0.2.7 in tests/worker/harmony/grammar/test_schema_support.py.
 """
 
 import re

@@ -3,8 +3,8 @@
 Rule: a keyword is expressible only if whatever the grammar admits is valid by it; the grammar may
 admit less (an optional property that is never written harms nobody). What is malformed is not
 expressible either. Measured on xgrammar 0.2.7, keyword by keyword and by random walks through its
-grammars, in tests/test_schema_support.py. Two things no grammar rules out: a calendar date like
-02-30, and a further property whose name is a declared one in escapes.
+grammars, in its tests. Two things no grammar rules out: a calendar date like 02-30, and a further
+property whose name is a declared one in escapes.
 """
 
 from collections.abc import Iterator, Mapping

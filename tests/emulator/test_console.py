@@ -1,0 +1,305 @@
+"""The console as a person meets it: the real page in a real browser, against a running emulator.
+
+Each test leaves its last view in reports/console/.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from emulator.faults import Faults
+from tests.support.emulation import ROOT, Emulation, emulation, eventually
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+VIEWS = ROOT / "reports" / "console"
+LONG = {"words": ["a"] * 2000, "pause": 0.05}
+
+expect.set_options(timeout=30_000)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[Emulation]:
+    with emulation(workers=2, POLL_SECONDS="1") as running:
+        running.ready(2)
+        yield running
+
+
+Open = Callable[[Emulation], Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Opens a console; whatever the page complains of in its log fails the test."""
+    complaints: list[str] = []
+    context = browser.new_context(
+        viewport={"width": 1600, "height": 1000}, permissions=["clipboard-read", "clipboard-write"]
+    )
+
+    def heard(said: ConsoleMessage) -> None:
+        if not said.text.startswith("Failed to load resource"):  # an error that is asked for
+            complaints.append(said.text)
+
+    def opened(plane: Emulation) -> Page:
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", heard)
+        page.goto(plane.url)
+        expect(page.locator("#live")).to_have_text("live")
+        return page
+
+    yield opened
+    VIEWS.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"\W+", "_", request.node.name)
+    context.pages[0].screenshot(path=VIEWS / f"{name}.png")
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(plane: Emulation, open_page: Open) -> Page:
+    """The console of an emulator without faults."""
+    plane.set_faults()
+    plane.forget()
+    return open_page(plane)
+
+
+def ask(page: Page, text: str) -> None:
+    """Asks as with a keyboard alone."""
+    page.get_by_label("Your message").fill(text)
+    page.keyboard.press("Enter")
+
+
+def row(page: Page, plane: Emulation, job_id: str) -> Any:
+    """A job's row in the table."""
+    name = f"Job {plane.job(job_id)['number']}: show its timeline"
+    return page.locator("#jobs tr").filter(has=page.get_by_role("button", name=name))
+
+
+def test_an_answer_shows_its_reasoning_its_call_and_takes_the_tools_result(page: Page) -> None:
+    """The loop of an agent, by hand: the tool's result goes back, and the model answers it."""
+    ask(page, "Weather in Paris?")
+    expect(page.locator(".reasoning p")).to_have_text("I ask the tool.")
+    expect(page.locator(".call h3")).to_have_text("get_weather")
+    expect(page.locator(".call pre")).to_have_text('{\n  "location": "Paris"\n}')
+    page.get_by_label("Result of get_weather").fill("sunny and warm")
+    page.get_by_role("button", name="Send result").click()
+    expect(page.locator(".answer .text").last).to_have_text("sunnyandwarm")
+    expect(page.locator(".figures").last).to_contain_text("8 of 12 prompt tokens cached")
+
+
+def test_a_job_shows_its_figures(page: Page) -> None:
+    """State, worker, delay, time to first token, speed and cached tokens stand in the table."""
+    ask(page, "one two three")
+    cells = page.locator("#jobs tr").first.locator("td")
+    expect(cells.nth(0)).to_have_text("completed")
+    expect(cells.nth(1)).to_have_text(re.compile(r"worker-\d"))
+    for number in (3, 4):
+        expect(cells.nth(number)).to_have_text(re.compile(r"\d+ ms"))
+    expect(cells.nth(5)).to_have_text(re.compile(r"\d"))
+    expect(cells.nth(6)).to_have_text("8/12")
+
+
+def test_tools_that_are_no_list_are_refused_where_they_are_written(
+    plane: Emulation, page: Page
+) -> None:
+    """Nothing is sent, and the field says why."""
+    page.get_by_text("Request: tools").click()
+    field = page.get_by_label("Tools, as JSON")
+    field.fill('{"type": "function"}')
+    expect(page.locator("#tools-error")).to_have_text("Tools are a list: [ … ]")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    ask(page, "hello")
+    field.fill("[]")
+    ask(page, "hello")
+    expect(page.locator(".answer .text")).to_have_text("hello")
+    assert "tools" not in plane.last_job()["input"]["openai_input"]
+
+
+def test_an_answer_that_is_stopped_cancels_its_job(plane: Emulation, page: Page) -> None:
+    """Send becomes Stop while an answer comes."""
+    ask(page, "word " * 3000)
+    expect(page.locator(".answer .text")).to_contain_text("word")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped: its job is cancelled.")).to_be_visible()
+    eventually(lambda: plane.last_job()["state"] == "CANCELLED")
+
+
+def test_an_error_is_shown_as_the_worker_gave_it(page: Page) -> None:
+    """And the question can be asked again."""
+    ask(page, '{"message": "No such model.", "type": "invalid_request_error"}')
+    expect(page.locator(".answer .problem")).to_have_text("No such model.")
+    expect(page.get_by_role("button", name="Ask again")).to_be_visible()
+
+
+def test_a_job_is_cancelled_from_its_row(plane: Emulation, page: Page) -> None:
+    """The table follows without a reload."""
+    job_id = plane.submit(LONG)
+    job = row(page, plane, job_id)
+    expect(job.locator(".state")).to_have_text("in progress")
+    job.get_by_role("button", name=re.compile("Cancel")).click()
+    expect(job.locator(".state")).to_have_text("cancelled")
+    assert plane.job(job_id)["state"] == "CANCELLED"
+
+
+def test_a_failed_job_is_retried_from_its_row(plane: Emulation, page: Page) -> None:
+    """Retry keeps the job's id."""
+    job_id = plane.submit({"words": ["a"], "error": "no more words"})
+    job = row(page, plane, job_id)
+    job.get_by_role("button", name=re.compile("Retry")).click()
+    eventually(lambda: plane.job(job_id)["deliveries"] == 2)
+
+
+def test_a_timeline_has_a_lane_for_each_delivery(plane: Emulation, page: Page) -> None:
+    """A worker is killed from its card; its job goes on in the other's lane."""
+    job_id = plane.submit({"words": ["a"] * 30, "pause": 0.1})
+    victim = plane.in_state(job_id, "IN_PROGRESS")["worker"]
+    page.get_by_role("button", name=f"Kill {victim}").click()
+    expect(page.locator(".workers")).to_contain_text("exited -9")
+    row(page, plane, job_id).get_by_role("button").first.click()
+    expect(page.locator("#job .lane-name").filter(has_text="worker-")).to_have_count(2)
+    expect(page.locator(".events")).to_contain_text("retried")
+    assert plane.ended(job_id)["state"] == "COMPLETED"
+    page.get_by_role("button", name="Start worker").click()
+    expect(page.locator(".worker .idle")).to_have_count(2)
+
+
+def test_a_worker_is_terminated_from_its_card(plane: Emulation, page: Page) -> None:
+    """SIGTERM ends the worker by its own doing."""
+    page.get_by_role("button", name="Start worker").click()
+    expect(page.locator(".worker .idle")).to_have_count(3)
+    newest = plane.workers()[-1]["id"]
+    page.get_by_role("button", name=f"Terminate {newest}").click()
+    card = page.locator(".worker", has_text=newest)
+    expect(card.locator(".state")).to_have_text("exited 0")
+    card.get_by_role("button", name="Log").click()
+    expect(page.locator("dialog pre")).not_to_be_empty()
+
+
+def test_every_fault_can_be_switched_on_and_off(open_page: Open) -> None:
+    """No fault of the emulator is without its field or button."""
+    with emulation(workers=0) as plane:
+        page = open_page(plane)
+        for door in ("POST stream", "POST done", "GET take"):
+            page.get_by_role("button", name=door).click()
+            switch_on_what_is_visible(page)
+        for switch in page.get_by_role("switch").all():
+            switch.click()
+        eventually(lambda: not untouched(plane.faults()))
+        page.get_by_role("button", name="All off").click()
+        eventually(lambda: untouched(plane.faults()) == set(leaves(Faults().to_object())))
+        expect(page.get_by_role("switch").first).not_to_be_checked()
+
+
+def switch_on_what_is_visible(page: Page) -> None:
+    for field in page.locator("#faults input[type=number]:visible").all():
+        field.fill("504" if field.get_attribute("max") == "599" else "25")
+        field.blur()
+    for button in page.locator("#faults button[aria-label$='the next one']:visible").all():
+        button.click()
+
+
+def leaves(faults: Any, path: str = "") -> dict[str, Any]:
+    """Every single setting of the faults, by its path."""
+    if not isinstance(faults, dict):
+        return {path: faults}
+    parts = [leaves(value, f"{path}.{name}".lstrip(".")) for name, value in faults.items()]
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def untouched(faults: Any) -> set[str]:
+    """The settings that are as they were."""
+    return {
+        path
+        for path, value in leaves(Faults().to_object()).items()
+        if leaves(faults)[path] == value
+    }
+
+
+@pytest.mark.parametrize("language", ["curl", "Python"])
+def test_what_was_just_done_can_be_done_again_by_its_snippet(page: Page, language: str) -> None:
+    """A chat, a job, a fault: the code that stands there runs as it is."""
+    if language == "curl" and not shutil.which("curl"):
+        pytest.skip("no curl on this machine")
+    page.get_by_role("button", name=language, exact=True).click()
+    ask(page, "it's true")
+    expect(page.locator(".answer .text")).to_have_text("it'strue")
+    assert "true" in run_snippet(page, language)
+    page.get_by_label("How many jobs to run").fill("1")
+    page.get_by_role("button", name="Run", exact=True).click()
+    assert ("IN_QUEUE" if language == "curl" else "[]") in run_snippet(page, language)
+    page.get_by_label("stream: 5xx, the next one").click()
+    expect(page.locator("#snippet")).to_contain_text("/faults")
+    assert "'next': 1" in run_snippet(page, language).replace('"', "'")
+
+
+def run_snippet(page: Page, language: str) -> str:
+    """What the code on the page prints, as it comes out of the clipboard."""
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("#copy")).to_have_text("Copied")
+    code = page.evaluate("navigator.clipboard.readText()")
+    expect(page.locator("#copy")).to_have_text("Copy")
+    command = ["bash", "-c", code] if language == "curl" else [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_colours_are_the_systems_until_a_person_chooses(page: Page) -> None:
+    """Dark and light, by preference and by button; the choice survives a reload."""
+    root, light, dark = page.locator("html"), "rgb(243, 243, 248)", "rgb(13, 13, 19)"
+    expect(root).to_have_css("background-color", light)
+    page.emulate_media(color_scheme="dark")
+    expect(root).to_have_css("background-color", dark)
+    page.get_by_role("button", name="Use light colours").click()
+    expect(root).to_have_css("background-color", light)
+    page.reload()
+    expect(root).to_have_css("background-color", light)
+
+
+def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
+    """For those who hear the page, and for those who hold it in one hand."""
+    ask(page, "Weather in Paris?")
+    expect(page.get_by_role("button", name="Send result")).to_be_visible()
+    nameless = """[...document.querySelectorAll("button, input, select, textarea")]
+        .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))
+        .map((e) => e.outerHTML)"""
+    assert page.evaluate(nameless) == []
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_demo_model_calls_its_tool_and_answers_from_its_cache(open_page: Open) -> None:
+    """The real worker with the real engine: the view that the README shows."""
+    with emulation(workers=1, command=(sys.executable, "handler.py"), MODEL="demo") as plane:
+        plane.ready(1, within=240)
+        page = open_page(plane)
+        page.get_by_role("button", name="Weather in Paris?").click()
+        expect(page.locator(".call h3")).to_have_text("get_weather")
+        page.get_by_role("button", name="Send result").click()
+        expect(page.locator(".answer .text").last).to_contain_text("The weather service")
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.locator("#jobs .COMPLETED")).to_have_count(10, timeout=120_000)
+        expect(page.locator("#jobs tr").last.locator("td").nth(6)).to_have_text(
+            re.compile(r"0/\d+")
+        )
+        again = plane.ended(plane.last_job()["id"])
+        assert again["figures"]["cached_tokens"] > 0
+        page.screenshot(path=VIEWS / "demo.png")

@@ -1,0 +1,46 @@
+"""The HTTP API as a process of its own, for tests."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.support import ROOT
+
+BEARER = {"authorization": "Bearer secret-key"}
+
+
+class Serving:
+    """A serving process, and a client of it."""
+
+    def __init__(self, log: Path, module: str = "worker.serve", **settings: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.log = log
+        environment = {"MODEL": "demo", "PORT": str(port), "API_KEY": "secret-key", **settings}
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, "--host", "127.0.0.1"],
+                cwd=ROOT,
+                env=os.environ | environment,
+                stderr=output,
+            )
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, headers=BEARER, timeout=60)
+
+    def ping(self) -> int:
+        """Its status, or 0 while nothing listens."""
+        try:
+            return self.client.get("/ping").status_code
+        except httpx.TransportError:
+            return 0
+
+    def end(self) -> None:
+        """Without waiting for what runs, if it has not ended by itself."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,1 @@
+"""JSON of an API in and out."""

@@ -1,0 +1,1 @@
+"""The engine port, and SGLang behind it."""

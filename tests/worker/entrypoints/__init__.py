@@ -1,0 +1,1 @@
+"""Who asks: a job, whatever brings it."""

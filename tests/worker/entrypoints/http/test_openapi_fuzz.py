@@ -1,0 +1,80 @@
+"""schemathesis against the running API with a real engine: by its document, and against it.
+
+Rule: requests are made from docs/openapi.json, good and bad ones. Only how much is generated is
+capped: a client that asks for a hundred thousand tokens gets them.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import CHECKS, load_all_checks
+
+from builder.openapi.document import PLACE
+from tests.support.http_server import until
+from tests.support.serving import BEARER, Serving
+from worker.api.field_table import canonical
+
+pytestmark = pytest.mark.slow
+
+load_all_checks()
+SCHEMA = schemathesis.openapi.from_path(PLACE)
+LOOSE: list[Any] = [
+    CHECKS.get_one(name)
+    for name in (
+        "negative_data_rejection",  # fields that OpenAI may add are let pass, whatever they hold
+        "positive_data_acceptance",  # what JSON Schema cannot say is refused: 400
+        "ignored_auth",  # it does not take out the header given here; test_http_safety does
+    )
+]
+
+
+@SCHEMA.hook
+def map_body(context: Any, body: Any) -> Any:
+    """A few tokens of a few choices will do; a value that is no number stays what it is."""
+    if not isinstance(body, dict):
+        return body
+    body.pop("extra_body", None)  # it may hold a limit, too
+    for name in [name for name in body if canonical("chat", name) in ("n", "best_of")]:
+        if isinstance(body[name], int) and 4 < body[name] <= 128:
+            body[name] = 4
+    names = [name for name in body if canonical("chat", name) == "max_tokens"]
+    for name in names:
+        if isinstance(body[name], int) and (body[name] > 4 or body[name] == -1):
+            body[name] = 4
+    if all(body[name] is None for name in names):
+        body["max_tokens"] = 4
+    return body
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    serving = Serving(tmp_path_factory.mktemp("fuzz") / "log")
+    try:
+        until(lambda: serving.ping() == 200, 120)
+        yield serving
+    finally:
+        serving.end()
+
+
+@pytest.mark.timeout(1200)
+@SCHEMA.parametrize()  # pyright: ignore[reportUntypedFunctionDecorator]
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+def test_no_request_is_too_odd(case: "schemathesis.Case[Any]", serving: Serving) -> None:
+    """No 5xx; each answer has a status, headers and a body that the document describes."""
+    case.call_and_validate(
+        base_url=serving.url, headers=dict(BEARER), excluded_checks=LOOSE, timeout=60
+    )
+
+
+def test_afterwards_it_answers_and_has_logged_no_failure(serving: Serving) -> None:
+    """As if nothing had been."""
+    body = {"messages": [{"role": "user", "content": "What is 2+2?"}]}
+    assert serving.client.post("/v1/chat/completions", json=body).status_code == 200
+    assert "Traceback" not in serving.log.read_text()

@@ -1,0 +1,182 @@
+"""The local run and handler.py: what a developer sees, by real processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.scripted_engine import ScriptedEngine, tokens
+from worker.entrypoints import local
+from worker.errors import ServerError
+from worker.model import Model
+from worker.service import Service
+from worker.settings import Settings
+
+HELLO = [{"role": "user", "content": "Hello"}]
+ANSWER = tokens("<|channel|>final<|message|>Hi there<|return|>")
+
+
+def service(engine: ScriptedEngine | None = None) -> Service:
+    model = Model(path="x", names=("demo",), context_length=4096, on_cpu=True)
+    return Service(engine or ScriptedEngine(ANSWER), model, Settings())
+
+
+def lines(captured: pytest.CaptureFixture[str]) -> list[Any]:
+    return [json.loads(line) for line in captured.readouterr().out.splitlines()]
+
+
+def job(**fields: Any) -> str:
+    return json.dumps({"id": "mine", "input": {"messages": HELLO, **fields}})
+
+
+def test_a_streamed_job_prints_each_chunk_and_then_the_result(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One JSON line each; the result has all of them again."""
+    assert local.run(service(), Settings(), job(stream=True))
+    *chunks, result = lines(capsys)
+    assert [c["choices"][0]["delta"].get("content") for c in chunks] == ["Hi", " there", None]
+    assert result["id"] == "mine"
+    assert result["status"] == "COMPLETED"
+    assert result["output"] == chunks
+    assert result["metrics"]["completion_tokens"] == len(ANSWER)
+
+
+def test_a_streamed_text_completion_prints_its_chunks(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a chat does."""
+    test_input = json.dumps({"input": {"prompt": "Once", "stream": True}})
+    assert local.run(service(ScriptedEngine(tokens(" one two"))), Settings(), test_input)
+    *chunks, result = lines(capsys)
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == " one two"
+    assert result["output"] == chunks
+
+
+def test_a_machine_that_cannot_serve_the_model_fails_the_job(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before the engine is booted, as on the platform."""
+    lacking = Settings(tensor_parallel_size=1000)
+    model = Model(path="x", names=("demo",), context_length=4096)
+    assert not local.run(Service(ScriptedEngine(ANSWER), model, lacking), lacking, job())
+    (result,) = lines(capsys)
+    assert "1000 GPUs are wanted" in json.loads(result["error"])["message"]
+
+
+def test_a_job_of_the_openai_url_prints_its_events(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the strings that RunPod would get."""
+    body = {"messages": HELLO, "stream": True}
+    form = {"openai_route": "/v1/chat/completions", "openai_input": body}
+    assert local.run(service(), Settings(), json.dumps({"input": form}))
+    *events, result = lines(capsys)
+    assert events[-1] == "data: [DONE]\n\n"
+    assert result["output"] == events
+
+
+def test_a_whole_answer_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the result, as a list with that one object."""
+    assert local.run(service(), Settings(), job())
+    (result,) = lines(capsys)
+    (completion,) = result["output"]
+    assert completion["choices"][0]["message"]["content"] == "Hi there"
+
+
+@pytest.mark.parametrize(
+    ("test_input", "message"),
+    [
+        ("{", "--test_input cannot be read as JSON (JSONDecodeError)."),
+        ("[]", "A job must be a JSON object with an input."),
+        ('{"id": 1}', "A job must be a JSON object with an input."),
+        ('{"input": 5}', "input must be a JSON object, not a number."),
+        (job(model="gpt-5"), "The model 'gpt-5' does not exist here; served: demo."),
+        ("[" * 100_000, "--test_input cannot be read as JSON (RecursionError)."),
+    ],
+)
+def test_a_bad_job_fails_before_the_engine_boots(
+    capsys: pytest.CaptureFixture[str], test_input: str, message: str
+) -> None:
+    """With the error object that the platform would get."""
+    engine = ScriptedEngine(ANSWER)
+    assert not local.run(service(engine), Settings(), test_input)
+    (result,) = lines(capsys)
+    assert result["status"] == "FAILED"
+    assert json.loads(result["error"])["message"] == message
+    assert engine.prompts == []
+
+
+def test_without_an_argument_the_file_is_answered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """./test_input.json, and an error if there is none."""
+    monkeypatch.chdir(tmp_path)
+    assert not local.run(service(), Settings(), None)
+    Path("test_input.json").write_text(job())
+    assert local.run(service(), Settings(), None)
+    failed, completed = lines(capsys)
+    assert "test_input.json cannot be read" in failed["error"]
+    assert completed["status"] == "COMPLETED"
+
+
+def test_an_error_of_the_engine_fails_the_job(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether it boots or answers badly."""
+
+    class Unbootable(ScriptedEngine):
+        async def start(self) -> None:
+            raise ServerError("The engine did not start; its log says why.")
+
+    class Failing(ScriptedEngine):
+        def generate(self, *_arguments: Any, **_named: Any) -> Any:
+            raise ServerError("The engine failed this request.")
+
+    assert not local.run(service(Unbootable(ANSWER)), Settings(), job())
+    assert not local.run(service(Failing(ANSWER)), Settings(), job())
+    first, second = lines(capsys)
+    assert "did not start" in first["error"]
+    assert "failed this request" in second["error"]
+
+
+def run_handler(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "handler.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_handler_fails_a_bad_job_with_status_1() -> None:
+    """A clean error, no traceback."""
+    done = run_handler("--test_input", '{"input": {"messages": "no"}}', MODEL="demo")
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert json.loads(result["error"])["param"] == "messages"
+    assert "Traceback" not in done.stderr
+
+
+def test_handler_refuses_a_bad_setting_in_one_line() -> None:
+    """Before anything is loaded."""
+    done = run_handler(PORT="many", MODEL="demo")
+    assert done.returncode == 2
+    assert done.stderr == "PORT='many': takes a port number from 1 to 65535\n"
+
+
+@pytest.mark.workers
+def test_handler_answers_test_input_json_with_a_real_engine() -> None:
+    """What `make run` does: the demo model calls the weather tool, streamed; status 0."""
+    done = run_handler(MODEL="demo")
+    assert done.returncode == 0, done.stderr
+    *chunks, result = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(chunks) > 10
+    assert result["status"] == "COMPLETED"
+    calls = [
+        call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])
+    ]
+    assert calls[0]["function"]["name"] == "get_weather"
+    assert json.loads("".join(c["function"]["arguments"] for c in calls)) == {"location": "Paris"}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"

@@ -1,0 +1,152 @@
+"""The parser as a stream: what it says when, and what it never says."""
+
+from tests.support.fuzzing import SPECIAL
+from worker.api.chat import message_from_tokens
+from worker.harmony import (
+    Finished,
+    Parser,
+    Reasoning,
+    Text,
+    ToolCallArguments,
+    ToolCallBegun,
+)
+from worker.harmony.vocabulary import encode, encoding, token_bytes
+
+
+def ids(output: str) -> list[int]:
+    return encoding().encode(output, allowed_special="all")
+
+
+def test_each_token_is_told_when_it_is_fed() -> None:
+    parser = Parser()
+    assert parser.feed(ids("<|channel|>analysis<|message|>")) == []
+    assert parser.feed(ids("Hm")) == [Reasoning("Hm")]
+    assert parser.feed(ids(".<|end|><|start|>assistant<|channel|>final<|message|>")) == [
+        Reasoning(".")
+    ]
+    assert parser.feed(ids("Hi")) == [Text("Hi")]
+    assert parser.feed(ids("<|return|>")) == []
+    assert parser.finish() == [Finished(complete=True)]
+
+
+def test_a_call_is_told_when_its_header_is_over() -> None:
+    parser = Parser(call_id=lambda: "call_1")
+    header = ids("<|channel|>commentary to=functions.x <|constrain|>json<|message|>")
+    assert parser.feed(header) == [ToolCallBegun(0, "call_1", "x")]
+    assert parser.feed(ids('{"a":')) == [ToolCallArguments(0, '{"a":')]
+    assert parser.feed(ids("1}<|call|>")) == [ToolCallArguments(0, "1}")]
+    assert parser.finish() == [Finished(complete=True)]
+    assert parser.calls == 1
+
+
+def test_each_call_has_an_id_of_its_own() -> None:
+    call = "<|channel|>commentary to=functions.x<|message|>{}<|call|>"
+    calls = message_from_tokens(ids(call + "<|start|>assistant" + call))["tool_calls"]
+    assert len({call["id"] for call in calls}) == 2
+    assert all(call["id"].startswith("call_") for call in calls)
+
+
+def test_plain_text_is_told_from_its_third_word() -> None:
+    """Until then it may be junk before a header."""
+    assert Parser().feed(ids("Hi there, you")) == [Text("Hi there, you")]
+
+
+def test_a_character_of_several_tokens_is_told_whole() -> None:
+    """The decoder waits for its last byte; in a header's place too."""
+    emoji = encode("🧑🏽‍🚀")
+    assert len(emoji) > 3
+    parser = Parser()
+    events = [event for token in emoji for event in parser.feed([token])] + parser.finish()
+    texts = [event.text for event in events if isinstance(event, Text)]
+    assert "".join(texts) == "🧑🏽‍🚀"
+    assert "�" not in "".join(texts)
+
+
+def test_bytes_that_are_no_text_become_replacement_characters() -> None:
+    broken = token_bytes().index(b"\xff")
+    assert (
+        message_from_tokens([*ids("<|channel|>final<|message|>a"), broken, *ids("b<|return|>")])[
+            "content"
+        ]
+        == "a�b"
+    )
+
+
+def test_half_a_character_at_an_end_shows_and_at_a_cut_does_not() -> None:
+    half = token_bytes().index(b"\xe2")
+    start = [*ids("<|channel|>final<|message|>a"), half]
+    assert message_from_tokens([*start, *ids("<|return|>")])["content"] == "a�"
+    assert message_from_tokens(start)["content"] == "a"
+
+
+def test_special_ids_never_show_anywhere() -> None:
+    """Reserved ids and ids out of range, in a header and in each kind of body."""
+    ignored = [token for token in SPECIAL if token < 200002 or token > 200012 or token == 200018]
+    ignored.remove(199999)  # `<|endoftext|>` ends a message
+    written = ids(
+        "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary"
+        ' to=functions.x<|message|>{"a":1}<|call|><|start|>assistant<|channel|>final<|message|>b'
+    )
+    between = [other for token in written for other in (token, *ignored)]
+    found = message_from_tokens(between)
+    assert (found["reasoning"], found["content"]) == ("a", "b")
+    assert found["tool_calls"][0]["function"] == {"name": "x", "arguments": '{"a":1}'}
+
+
+def test_in_text_while_the_user_reads() -> None:
+    parser = Parser()
+    assert not parser.in_text
+    parser.feed(ids("<|channel|>final"))
+    assert not parser.in_text
+    parser.feed(ids("<|message|>"))
+    assert parser.in_text
+    parser.feed(ids("Hi<|end|>"))
+    assert not parser.in_text
+    parser.feed(ids("<|start|>assistant<|channel|>analysis<|message|>"))
+    assert not parser.in_text
+
+
+def test_reasoning_tokens_are_those_of_analysis_alone() -> None:
+    parser = Parser()
+    thought = "Let me think about the weather."
+    parser.feed(ids(f"<|channel|>analysis<|message|>{thought}<|end|><|start|>assistant"))
+    parser.feed(ids("<|channel|>final<|message|>It is sunny.<|return|>"))
+    parser.finish()
+    assert parser.reasoning_tokens == len(encode(thought))
+
+
+def test_a_role_without_a_start_is_no_text() -> None:
+    """`assistant` and a channel, in the middle of a body."""
+    thought, answer = (
+        ids("<|channel|>analysis<|message|>Hm."),
+        ids("<|channel|>final<|message|>Hi."),
+    )
+    found = message_from_tokens([*thought, *ids("assistant"), *answer])
+    assert (found["reasoning"], found["content"]) == ("Hm.", "Hi.")
+
+
+def test_a_role_that_no_channel_follows_is_text() -> None:
+    body = [*ids("<|channel|>final<|message|>My "), *ids("assistant")]
+    assert message_from_tokens(body)["content"] == "My assistant"
+    assert (
+        message_from_tokens([*body, *ids("<|constrain|>s.<|return|>")])["content"]
+        == "My assistants."
+    )
+    parser = Parser()
+    assert parser.feed(body[:-1]) == [Text("My ")]
+    assert parser.feed(body[-1:]) == []
+    assert parser.feed(ids("s")) == [Text("assistants")]
+
+
+def test_an_endless_header_is_given_up() -> None:
+    """Text between ever more markers is told in the end."""
+    flood = ids("<|channel|>final<|message|>One.") + ids("<|channel|>two ") * 20
+    content = message_from_tokens(flood + ids("three.<|return|>"))["content"]
+    assert content.startswith("One.")
+    assert content.endswith("three.")
+
+
+def test_nothing_after_finish() -> None:
+    parser = Parser()
+    parser.feed(ids("<|channel|>final<|message|>Hi"))
+    assert parser.finish() == [Finished(complete=False)]
