@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from worker.harmony import (
     Event,
     Finished,
+    MessageBegun,
+    MessageEnded,
     Parser,
     Reasoning,
     Text,
@@ -46,12 +48,21 @@ def joined(events: list[Event]) -> list[tuple[str, str]]:
                 kind = f"arguments {index}"
             case ToolCallBegun(index, _, name):
                 kind, text = f"call {index}", name
+            case MessageBegun(what, channel, recipient):
+                kind, text = "begun", f"{what.name} {channel} {recipient}"
+            case MessageEnded(complete, span):
+                kind, text = "ended", f"{complete} {span}"
             case Finished(complete):
                 kind, text = "finished", str(complete)
         if told and told[-1][0] == kind:
             text = told.pop()[1] + text
         told.append((kind, text))
     return told
+
+
+def without_messages(told: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What was told, whatever messages it came in."""
+    return [(kind, text) for kind, text in told if kind not in ("begun", "ended")]
 
 
 def leaks(told: list[tuple[str, str]]) -> list[str]:

@@ -7,6 +7,9 @@ Rule: pure. No I/O but the vocabulary's file, no asyncio, nothing of any HTTP AP
 from worker.harmony.events import (
     Event,
     Finished,
+    Kind,
+    MessageBegun,
+    MessageEnded,
     Reasoning,
     Text,
     ToolCallArguments,
@@ -19,6 +22,9 @@ from worker.harmony.rendering import TurnMemory, render
 __all__ = [
     "Event",
     "Finished",
+    "Kind",
+    "MessageBegun",
+    "MessageEnded",
     "Parser",
     "Reasoning",
     "Text",

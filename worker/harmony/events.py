@@ -1,11 +1,54 @@
-"""What a completion says, as the parser tells it: the internal language between tokens and API.
+"""What a completion says: the parser's events, the language between tokens and any API.
 
-Rule: an event holds text for a reader or a call for a client, never a marker or a header.
-A text or an argument comes in as many events as it comes in; joined, they are the whole.
-(Not frozen: one is made for every token, and freezing costs as much again.)
+Each message of the completion is one run of events:
+
+    MessageBegun  (Reasoning | Text)*                        MessageEnded
+    MessageBegun  ToolCallBegun  ToolCallArguments*          MessageEnded
+    …                                                        Finished
+
+An event holds text for a reader or a call for a client, never a marker or a header. Texts and
+arguments arrive in pieces; joined, they are the whole. A message in another's name (a tool result
+that the model made up) has no events.
+(Not frozen: one is made for every token, and freezing doubles its cost.)
 """
 
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Literal
+
+Channel = Literal["analysis", "commentary", "final"]
+
+
+class Kind(Enum):
+    """What a message's body is to the client."""
+
+    REASONING = auto()
+    TEXT = auto()
+    CALL = auto()
+    FOREIGN = auto()
+    """Written in another's name (a tool's result, a user's turn): never passed on."""
+
+
+@dataclass(slots=True)
+class MessageBegun:
+    """A message begins: its header is over. `recipient`: the tool that is called, else None."""
+
+    kind: Kind
+    channel: Channel
+    recipient: str | None = None
+
+
+@dataclass(slots=True)
+class MessageEnded:
+    """The message is over, as soon as nothing after it can be part of it.
+
+    `complete`: the model ended it; a limit did not cut it off.
+    `span`: where its body stands in the completion's ids. In well-formed output these are all
+    ordinary ids; in malformed output there can be markers among them.
+    """
+
+    complete: bool
+    span: range
 
 
 @dataclass(slots=True)
@@ -46,4 +89,6 @@ class Finished:
     complete: bool
 
 
-Event = Reasoning | Text | ToolCallBegun | ToolCallArguments | Finished
+Event = (
+    MessageBegun | Reasoning | Text | ToolCallBegun | ToolCallArguments | MessageEnded | Finished
+)

@@ -12,9 +12,9 @@ Rules:
 
 import re
 from collections.abc import Sequence
-from enum import Enum, auto
 from typing import NamedTuple
 
+from worker.harmony.events import Channel, Kind
 from worker.harmony.parsing.words import (
     ASSISTANT,
     CHANNELS,
@@ -39,21 +39,17 @@ _COMPOUND = re.compile(r"[A-Za-z0-9]+(?:[_.\-/:][A-Za-z0-9]+)+")
 _OF_A_CALL = re.compile(r"functions?\b|\btools?[./]|\bto\b", re.IGNORECASE)
 
 
-class Kind(Enum):
-    """What a message's body is to the client."""
-
-    REASONING = auto()
-    TEXT = auto()
-    CALL = auto()
-    FOREIGN = auto()
-    """Written in another's name (a tool's result, a user's turn): never passed on."""
-
-
 class Address(NamedTuple):
-    """What a header says. `name`: the tool that is called."""
+    """What a header says. `name`: the tool that is called. `channel`: the one it is meant for,
+    where the header names none or another."""
 
     kind: Kind
     name: str = ""
+    channel: Channel = "final"
+
+    def is_same_message(self, other: "Address") -> bool:
+        """Whether a second header with this address can be the rest of the first."""
+        return (self.kind, self.name) == (other.kind, other.name)
 
 
 class Reader:
@@ -90,10 +86,14 @@ class Reader:
         if self._is_foreign(name):
             return Address(Kind.FOREIGN)
         if name is not None:
-            return Address(Kind.CALL, name)
+            # The built-in `python` is called on analysis, functions on commentary.
+            on_analysis = self._channels[-1:] == ["analysis"]
+            return Address(Kind.CALL, name, "analysis" if on_analysis else "commentary")
         read = any("analysis" in word.text.lower() for word in self._in_place)
-        reasons = read or self._channels[-1:] == ["analysis"]
-        return Address(Kind.REASONING if reasons else Kind.TEXT)
+        if read or self._channels[-1:] == ["analysis"]:
+            return Address(Kind.REASONING, channel="analysis")
+        is_preamble = self._channels[-1:] == ["commentary"]
+        return Address(Kind.TEXT, channel="commentary" if is_preamble else "final")
 
     def _role_of(self, first: Word) -> str:
         """The role that the first word names, without the name after it (`user:anna`)."""

@@ -6,7 +6,8 @@ Rule: well-formed text counts nothing and pays nothing for the count.
 from collections.abc import Iterator
 from enum import StrEnum
 
-from worker.harmony.parsing.address import Address, Kind
+from worker.harmony.events import Kind
+from worker.harmony.parsing.address import Address
 from worker.harmony.parsing.header import Header, Origin
 from worker.harmony.tool_names import is_builtin
 

@@ -3,7 +3,8 @@
 import pytest
 
 from worker.harmony.conversation import Tool
-from worker.harmony.parsing.address import Address, Kind
+from worker.harmony.events import Channel, Kind
+from worker.harmony.parsing.address import Address
 from worker.harmony.parsing.header import Header, Origin
 from worker.harmony.tool_names import ToolNames
 from worker.harmony.vocabulary import CHANNEL, CONSTRAIN
@@ -22,15 +23,19 @@ def header(*parts: int | str, origin: Origin = Origin.PROMPT, after_call: bool =
     return new
 
 
+def call(name: str, channel: Channel = "commentary") -> Address:
+    return Address(Kind.CALL, name, channel)
+
+
 def test_the_recipient_makes_a_call_on_any_channel() -> None:
     for channel in ("commentary", "analysis", "final", "anything"):
         found = header(CHANNEL, f"{channel} to=functions.fs.read").address()
-        assert found == Address(Kind.CALL, "fs.read")
+        assert found == call("fs.read", "analysis" if channel == "analysis" else "commentary")
 
 
 def test_the_channel_tells_reasoning_from_text() -> None:
-    assert header(CHANNEL, "analysis").address() == Address(Kind.REASONING)
-    assert header(CHANNEL, "commentary").address() == Address(Kind.TEXT)
+    assert header(CHANNEL, "analysis").address() == Address(Kind.REASONING, channel="analysis")
+    assert header(CHANNEL, "commentary").address() == Address(Kind.TEXT, channel="commentary")
     assert header(CHANNEL, "final").address() == Address(Kind.TEXT)
     assert header(CHANNEL, "thoughts").address() == Address(Kind.TEXT)
     assert header().address() == Address(Kind.TEXT)
@@ -43,14 +48,14 @@ def test_another_role_speaks_for_another(role: str) -> None:
 
 def test_a_role_that_calls_is_a_mangled_assistant_before_any_call() -> None:
     parts = ("user to=get_weather", CHANNEL, "commentary")
-    assert header(*parts, origin=Origin.START).address() == Address(Kind.CALL, "get_weather")
+    assert header(*parts, origin=Origin.START).address() == call("get_weather")
     after = header(*parts, origin=Origin.START, after_call=True)
     assert after.address().kind is Kind.FOREIGN
 
 
 def test_a_tool_answers_after_a_call_and_is_called_before_one() -> None:
     parts = ("fs.read", CHANNEL, "commentary")
-    assert header(*parts, origin=Origin.START).address() == Address(Kind.CALL, "fs.read")
+    assert header(*parts, origin=Origin.START).address() == call("fs.read")
     after = header(*parts, origin=Origin.START, after_call=True)
     assert after.address().kind is Kind.FOREIGN
 
@@ -58,7 +63,7 @@ def test_a_tool_answers_after_a_call_and_is_called_before_one() -> None:
 def test_a_content_type_tells_a_call_from_a_result() -> None:
     parts = ("fs.read", CHANNEL, "commentary ", CONSTRAIN, "json")
     found = header(*parts, origin=Origin.START, after_call=True).address()
-    assert found == Address(Kind.CALL, "fs.read")
+    assert found == call("fs.read")
 
 
 def test_a_message_to_the_assistant_is_a_result() -> None:
@@ -72,9 +77,9 @@ def test_a_message_to_the_assistant_is_a_result() -> None:
 
 
 def test_python_is_a_tool_but_on_final_a_language() -> None:
-    assert header(CHANNEL, "analysis python").address() == Address(Kind.CALL, "python")
+    assert header(CHANNEL, "analysis python").address() == call("python", "analysis")
     assert header(CHANNEL, "final python").address() == Address(Kind.TEXT)
-    assert header(CHANNEL, "final to=python").address() == Address(Kind.CALL, "python")
+    assert header(CHANNEL, "final to=python").address() == call("python")
 
 
 @pytest.mark.parametrize("text", ["Hello there, my", "It is sunny", "日本 です 。"])
@@ -89,7 +94,7 @@ def test_text_that_no_marker_announced_ends_the_header_after_two_words(text: str
 def test_an_unexpected_word_waits_for_the_next_marker(junk: str) -> None:
     """And means nothing if the header goes on."""
     new = header(CHANNEL, "commentary to=functions.fs.read", junk, CONSTRAIN, "json")
-    assert new.address() == Address(Kind.CALL, "fs.read")
+    assert new.address() == call("fs.read")
 
 
 def test_what_is_held_is_text_when_it_is_too_long() -> None:
@@ -122,21 +127,21 @@ def test_a_name_before_a_bracket_is_a_call() -> None:
     new = header(CHANNEL, "commentary", " get_weather")
     assert new.add_text(b"{") is None
     assert new.add_text(b'"city":') == b'{"city":'
-    assert new.address() == Address(Kind.CALL, "get_weather")
+    assert new.address() == call("get_weather")
 
 
 def test_a_name_before_prose_is_prose() -> None:
     new = header(CHANNEL, "commentary", " get_weather")
     assert new.add_text(b" is next") is None
     assert new.end(natural=True) == b" get_weather is next"
-    assert new.address() == Address(Kind.TEXT)
+    assert new.address() == Address(Kind.TEXT, channel="commentary")
 
 
 def test_a_cut_drops_the_word_that_may_be_half_a_word() -> None:
     assert header(CHANNEL, "commentary to=functions.get_w").end(natural=False).strip() == b""
     new = header(CHANNEL, "commentary to=get_weather ", CONSTRAIN, "js")
     new.end(natural=False)
-    assert new.address() == Address(Kind.CALL, "get_weather")
+    assert new.address() == call("get_weather")
 
 
 def test_an_end_gives_back_the_word_that_is_no_headers() -> None:
@@ -148,7 +153,7 @@ def test_an_end_gives_back_the_word_that_is_no_headers() -> None:
 def test_typed_markers_are_space() -> None:
     new = header(CHANNEL, "commentary to=fs.read", "<", "|message", "|>")
     assert new.add_text(b'{"a":') == b' {"a":'
-    assert new.address() == Address(Kind.CALL, "fs.read")
+    assert new.address() == call("fs.read")
 
 
 def test_a_header_of_any_length_is_text() -> None:

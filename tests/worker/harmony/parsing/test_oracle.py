@@ -11,12 +11,14 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai_harmony import Role, StreamableParser
+from openai_harmony import Role, StreamableParser, TextContent
 
 from tests.support.conversations import conversation
 from worker.harmony import (
     Event,
     Finished,
+    MessageBegun,
+    MessageEnded,
     Parser,
     Reasoning,
     Text,
@@ -75,7 +77,7 @@ def add_events(told: Told, names: list[str], events: list[Event]) -> None:
                 add(told, names[index], "")
             case ToolCallArguments(index, text):
                 add(told, names[index], text)
-            case Finished():
+            case MessageBegun() | MessageEnded() | Finished():
                 pass
 
 
@@ -97,6 +99,41 @@ def test_five_thousand_conversations_as_messages(capsys: pytest.CaptureFixture[s
         assert events[-1] == Finished(complete=True)
     with capsys.disabled():
         sys.stdout.write(f"\n{CONVERSATIONS} conversations ({tokens} tokens): as the oracle's\n")
+
+
+def meant(channel: str | None, recipient: str | None) -> str:
+    """The channel that a message is meant for: a call on `final`, say, for commentary."""
+    if recipient:
+        return "analysis" if channel == "analysis" else "commentary"
+    return channel if channel in ("analysis", "commentary") else "final"
+
+
+def test_each_message_is_told_apart() -> None:
+    """Where it begins, on which channel and to whom, and which ids its body is."""
+    rng = random.Random(21)  # noqa: S311 - a seed is wanted
+    for _ in range(1_000):
+        ids = conversation(rng)
+        oracle, parser = StreamableParser(encoding(), role=Role.ASSISTANT), Parser()
+        for token in ids:
+            oracle.process(token)
+        events = parser.feed(ids) + parser.finish()
+        begun = [event for event in events if isinstance(event, MessageBegun)]
+        ended = [event for event in events if isinstance(event, MessageEnded)]
+        bodies = [encoding().decode(ids[each.span.start : each.span.stop]) for each in ended]
+        expected = [
+            (
+                meant(message.channel, message.recipient),
+                message.recipient and message.recipient.removeprefix("functions."),
+                "".join(
+                    content.text for content in message.content if isinstance(content, TextContent)
+                ),
+            )
+            for message in oracle.messages
+            if message.author.role == Role.ASSISTANT
+        ]
+        assert [
+            (each.channel, each.recipient, body) for each, body in zip(begun, bodies, strict=True)
+        ] == expected
 
 
 def test_conversations_as_streams() -> None:

@@ -4,6 +4,9 @@ from tests.support.fuzzing import SPECIAL
 from worker.api.chat import message_from_tokens
 from worker.harmony import (
     Finished,
+    Kind,
+    MessageBegun,
+    MessageEnded,
     Parser,
     Reasoning,
     Text,
@@ -18,25 +21,78 @@ def ids(output: str) -> list[int]:
 
 
 def test_each_token_is_told_when_it_is_fed() -> None:
+    """A message begins with its header's end, and ends when the next one begins."""
     parser = Parser()
-    assert parser.feed(ids("<|channel|>analysis<|message|>")) == []
+    assert parser.feed(ids("<|channel|>analysis<|message|>")) == [
+        MessageBegun(Kind.REASONING, "analysis")
+    ]
     assert parser.feed(ids("Hm")) == [Reasoning("Hm")]
     assert parser.feed(ids(".<|end|><|start|>assistant<|channel|>final<|message|>")) == [
-        Reasoning(".")
+        Reasoning("."),
+        MessageEnded(complete=True, span=range(3, 5)),
+        MessageBegun(Kind.TEXT, "final"),
     ]
     assert parser.feed(ids("Hi")) == [Text("Hi")]
     assert parser.feed(ids("<|return|>")) == []
-    assert parser.finish() == [Finished(complete=True)]
+    assert parser.finish() == [
+        MessageEnded(complete=True, span=range(11, 12)),
+        Finished(complete=True),
+    ]
 
 
 def test_a_call_is_told_when_its_header_is_over() -> None:
+    """With its id, before its arguments."""
     parser = Parser(call_id=lambda: "call_1")
     header = ids("<|channel|>commentary to=functions.x <|constrain|>json<|message|>")
-    assert parser.feed(header) == [ToolCallBegun(0, "call_1", "x")]
+    assert parser.feed(header) == [
+        MessageBegun(Kind.CALL, "commentary", "x"),
+        ToolCallBegun(0, "call_1", "x"),
+    ]
     assert parser.feed(ids('{"a":')) == [ToolCallArguments(0, '{"a":')]
     assert parser.feed(ids("1}<|call|>")) == [ToolCallArguments(0, "1}")]
-    assert parser.finish() == [Finished(complete=True)]
+    body = len(ids('{"a":1}'))
+    assert parser.finish() == [
+        MessageEnded(complete=True, span=range(len(header), len(header) + body)),
+        Finished(complete=True),
+    ]
     assert parser.calls == 1
+
+
+def test_a_message_is_followed_through_what_is_malformed() -> None:
+    """Text without a header begins where it stands; a call that ended early, with its arguments."""
+    thought = ids("<|channel|>analysis<|message|>Hm.<|end|>")
+    assert spans([*thought, *ids("The answer is 4.<|return|>")]) == [
+        ("analysis", "Hm."),
+        ("final", "The answer is 4."),
+    ]
+    early = "<|channel|>commentary to=functions.x <|constrain|>json<|end|>"
+    assert spans(ids(early + '<|message|>{"a":1}<|call|>')) == [("commentary", '{"a":1}')]
+    assert spans(ids(early + '{"a":1}<|call|>')) == [("commentary", '{"a":1}')]
+    assert spans(ids("<|channel|>commentary to=functions.x<|call|>")) == [("commentary", "")]
+
+
+def test_a_result_that_the_model_made_up_has_no_events() -> None:
+    made_up = "<|start|>functions.x to=assistant<|channel|>commentary<|message|>21<|end|>"
+    call = "<|channel|>commentary to=functions.x<|message|>{}<|call|>"
+    assert spans(ids(call + made_up)) == [("commentary", "{}")]
+
+
+def test_a_message_that_a_limit_cuts_off_is_not_complete() -> None:
+    parser = Parser()
+    parser.feed(ids("<|channel|>analysis<|message|>Hm"))
+    assert parser.finish() == [MessageEnded(complete=False, span=range(3, 4)), Finished(False)]
+
+
+def spans(output: list[int]) -> list[tuple[str, str]]:
+    """The channel of each message, and what its span decodes to."""
+    parser, found = Parser(), list[tuple[str, str]]()
+    channel = ""
+    for event in parser.feed(output) + parser.finish():
+        if isinstance(event, MessageBegun):
+            channel = event.channel
+        elif isinstance(event, MessageEnded):
+            found.append((channel, encoding().decode(output[event.span.start : event.span.stop])))
+    return found
 
 
 def test_each_call_has_an_id_of_its_own() -> None:
@@ -48,7 +104,10 @@ def test_each_call_has_an_id_of_its_own() -> None:
 
 def test_plain_text_is_told_from_its_third_word() -> None:
     """Until then it may be junk before a header."""
-    assert Parser().feed(ids("Hi there, you")) == [Text("Hi there, you")]
+    assert Parser().feed(ids("Hi there, you")) == [
+        MessageBegun(Kind.TEXT, "final"),
+        Text("Hi there, you"),
+    ]
 
 
 def test_a_character_of_several_tokens_is_told_whole() -> None:
@@ -133,7 +192,7 @@ def test_a_role_that_no_channel_follows_is_text() -> None:
         == "My assistants."
     )
     parser = Parser()
-    assert parser.feed(body[:-1]) == [Text("My ")]
+    assert parser.feed(body[:-1]) == [MessageBegun(Kind.TEXT, "final"), Text("My ")]
     assert parser.feed(body[-1:]) == []
     assert parser.feed(ids("s")) == [Text("assistants")]
 
@@ -149,4 +208,7 @@ def test_an_endless_header_is_given_up() -> None:
 def test_nothing_after_finish() -> None:
     parser = Parser()
     parser.feed(ids("<|channel|>final<|message|>Hi"))
-    assert parser.finish() == [Finished(complete=False)]
+    ended, finished = parser.finish()
+    assert isinstance(ended, MessageEnded)
+    assert not ended.complete
+    assert finished == Finished(complete=False)
