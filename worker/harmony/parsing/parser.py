@@ -108,9 +108,8 @@ class Parser:
 
     def feed(self, ids: Iterable[int]) -> list[Event]:
         """Takes the next token ids of the completion; returns what they say."""
-        at = self._read - 1
-        untold = self._untold
-        for at, token in enumerate(ids, self._read):
+        at, untold = self._read, self._untold
+        for token in ids:
             if 0 <= token < FIRST_SPECIAL:
                 if self._header is None:
                     untold.append(self._table[token])
@@ -123,7 +122,8 @@ class Parser:
                     self._marker_in_body(token)
                 else:
                     self._marker_in_header(self._header, token)
-        self._read = at + 1
+            at += 1  # `enumerate` costs more where one token comes at a time
+        self._read = at
         return self._take_events()
 
     def finish(self) -> list[Event]:
@@ -145,9 +145,12 @@ class Parser:
         """
         untold, body = self._untold, self._body
         if untold and not (body and body.empty and self._may_be_type()):
-            role = self._take_role() if untold[-1] == _ROLE else []
-            self._tell()
-            untold += role
+            if untold[-1] == _ROLE:
+                untold.pop()
+                self._tell()
+                untold.append(_ROLE)
+            else:
+                self._tell()
         events, self._events = self._events, []
         return events
 
