@@ -21,17 +21,17 @@ test: setup
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 fast lint types
 
 fast: setup
-	$(PYTHON) -m pytest -m "not slow and not workers" --cov --cov-report=term --cov-fail-under=95
+	$(PYTHON) -m pytest -m "not slow and not workers" --durations=30 --cov --cov-report=term --cov-fail-under=95
 
 # All the rest, one core each: fuzz, soak, clients, workers in processes of their own.
 check: setup clients
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 slow workers
 
 slow:
-	$(PYTHON) -m pytest -m slow
+	$(PYTHON) -m pytest -m slow --durations=30
 
 workers:
-	$(PYTHON) -m pytest -m workers
+	$(PYTHON) -m pytest -m workers --durations=30
 
 lint: setup
 	$(PYTHON) -m ruff check .
