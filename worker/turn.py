@@ -8,14 +8,22 @@ Rule: what comes out of `take` has passed the stop strings. Reasoning and argume
 searched for them.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from worker.generation import Step, TokenLogprob
 from worker.harmony.conversation import Called, Message, Said, Thought
-from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments, ToolCallBegun
+from worker.harmony.events import (
+    Event,
+    MessageBegun,
+    MessageEnded,
+    Reasoning,
+    Text,
+    ToolCallArguments,
+    ToolCallBegun,
+)
 from worker.harmony.vocabulary import FIRST_SPECIAL
 from worker.stop_strings import StopStrings
 
@@ -116,7 +124,7 @@ class Turn:
         self.ids: list[int] = []
         self._reader = reader
         self._options = options
-        self._stop = StopStrings(options.stop) if options.stop else None
+        self._search = _Search(options.stop) if options.stop else None
         self._told = _Messages()
         self._logprobs = _Logprobs()
 
@@ -142,10 +150,10 @@ class Turn:
         self.usage.reasoning = self._reader.reasoning_tokens
         if self._options.one_call and (second := _second_call(events)) is not None:
             events, ended = events[:second], True
-        if self._stop is not None:
-            events = _visible(self._stop, events, last=ended)
-        if self._stop is not None and self._stop.found is not None:
-            self.ending = Ending("stop", self._stop.found)
+        if self._search is not None:
+            events = self._search.take(events, last=ended)
+        if self._search is not None and self._search.found is not None:
+            self.ending = Ending("stop", self._search.found)
         elif ended:
             self.ending = self._ending(step)
         if not self._options.reasoning:
@@ -191,23 +199,59 @@ def _without_stop_token(step: Step, stop_ids: frozenset[int]) -> Step:
     return step._replace(ids=step.ids[:-1], logprobs=step.logprobs[:-1])
 
 
-def _second_call(events: Iterable[Event]) -> int | None:
-    """Where a second call begins among `events`, if one does."""
-    begun = (at for at, e in enumerate(events) if isinstance(e, ToolCallBegun) and e.index > 0)
-    return next(begun, None)
+def _second_call(events: Sequence[Event]) -> int | None:
+    """Where a second call's message begins among `events`, if one does."""
+    for at, event in enumerate(events):
+        if isinstance(event, ToolCallBegun) and event.index > 0:
+            return at - 1  # its MessageBegun stands right before it
+    return None
 
 
-def _visible(stop: StopStrings, events: Iterable[Event], *, last: bool) -> list[Event]:
-    """The events as far as the stop strings let them pass."""
-    visible: list[Event] = []
-    for event in events:
-        if isinstance(event, Text):
-            visible.append(Text(stop.feed(event.text)))
-        else:
-            visible += [Text(stop.flush()), event]
-        if stop.found is not None:
-            return visible
-    return [*visible, Text(stop.flush())] if last else visible
+class _Search:
+    """Lets events pass as far as the stop strings let their texts.
+
+    The texts of adjacent messages are one to a reader, so a stop string may begin in a preamble and
+    end in the answer. While a text's end is held back, its message's end waits behind it.
+    """
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        self._stop = StopStrings(strings)
+        self._waiting: deque[Event] = deque()
+
+    @property
+    def found(self) -> str | None:
+        """The stop string that was found; nothing passes after it."""
+        return self._stop.found
+
+    def take(self, events: Iterable[Event], *, last: bool) -> list[Event]:
+        """The events that may pass now; all that are left with the `last`, unless one is found."""
+        passed: list[Event] = []
+        for event in events:
+            self._waiting.append(event)
+            if isinstance(event, Text):
+                passed += self._release(len(self._stop.feed(event.text)))
+            elif isinstance(event, MessageBegun | MessageEnded):
+                passed += self._release(0)
+            else:
+                passed += self._release(len(self._stop.flush()))
+            if self.found is not None:
+                return passed
+        if last:
+            passed += self._release(len(self._stop.flush()))
+        return passed
+
+    def _release(self, characters: int) -> Iterator[Event]:
+        """Those at the front, of whose texts so many characters can be shown."""
+        while self._waiting:
+            event = self._waiting.popleft()
+            if isinstance(event, Text) and len(event.text) > characters:
+                self._waiting.appendleft(Text(event.text[characters:]))
+                if characters:
+                    yield Text(event.text[:characters])
+                return
+            if isinstance(event, Text):
+                characters -= len(event.text)
+            yield event
 
 
 @dataclass(slots=True)

@@ -60,9 +60,9 @@ def joined(events: list[Event]) -> list[tuple[str, str]]:
     return told
 
 
-def without_messages(told: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What was told, whatever messages it came in."""
-    return [(kind, text) for kind, text in told if kind not in ("begun", "ended")]
+def without_spans(told: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same, but for where in the completion's ids each message stands."""
+    return [(kind, "" if kind == "ended" else text) for kind, text in told]
 
 
 def leaks(told: list[tuple[str, str]]) -> list[str]:

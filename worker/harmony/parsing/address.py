@@ -40,8 +40,8 @@ _OF_A_CALL = re.compile(r"functions?\b|\btools?[./]|\bto\b", re.IGNORECASE)
 
 
 class Address(NamedTuple):
-    """What a header says. `name`: the tool that is called. `channel`: the one it is meant for,
-    where the header names none or another."""
+    """What a header says. `name`: the tool that is called. `channel`: the one that it names, or if
+    such a message has no place on that one (a call on `final`), the one where it belongs."""
 
     kind: Kind
     name: str = ""

@@ -77,12 +77,6 @@ def test_a_result_that_the_model_made_up_has_no_events() -> None:
     assert spans(ids(call + made_up)) == [("commentary", "{}")]
 
 
-def test_a_message_that_a_limit_cuts_off_is_not_complete() -> None:
-    parser = Parser()
-    parser.feed(ids("<|channel|>analysis<|message|>Hm"))
-    assert parser.finish() == [MessageEnded(complete=False, span=range(3, 4)), Finished(False)]
-
-
 def spans(output: list[int]) -> list[tuple[str, str]]:
     """The channel of each message, and what its span decodes to."""
     parser, found = Parser(), list[tuple[str, str]]()
@@ -206,9 +200,10 @@ def test_an_endless_header_is_given_up() -> None:
 
 
 def test_nothing_after_finish() -> None:
+    """A message that a limit cuts off is not complete."""
     parser = Parser()
     parser.feed(ids("<|channel|>final<|message|>Hi"))
-    ended, finished = parser.finish()
-    assert isinstance(ended, MessageEnded)
-    assert not ended.complete
-    assert finished == Finished(complete=False)
+    assert parser.finish() == [
+        MessageEnded(complete=False, span=range(3, 4)),
+        Finished(complete=False),
+    ]
