@@ -9,8 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from worker.api.chat.answer import ChatAnswer, ChatFold
 from worker.api.chat.forced import ResponseFormat, ToolChoice, answer_wanted, calls_wanted
-from worker.api.chat.history import history
-from worker.api.chat.messages import ChatMessage, FunctionTool
+from worker.api.chat.messages import ChatMessage, FunctionTool, history
 from worker.api.dialect import Asked, Head
 from worker.api.field_table import Route
 from worker.api.sampling import SamplingFields, TokenIds

@@ -1,8 +1,8 @@
 """Prompts: a conversation as the token ids that gpt-oss was trained on.
 
-`prompt` renders the whole, `instructions` what stands before the conversation, `tools` and
-`typescript` the functions on offer (of which `json_schema` and `schema_shape` read the schemas),
-and `memory` knows the turns that were generated, id by id.
+`prompt` renders the whole, `instructions` its head (system and developer message), `typescript` the
+parameters of a function (`json_schema` and `schema_shape` read its schema), and `memory` keeps the
+exact ids of generated turns.
 """
 
 from worker.harmony.rendering.memory import TurnMemory

@@ -1,21 +1,30 @@
-"""What stands before a conversation: Harmony's system message, and the developer's.
+"""The head of a prompt: Harmony's system message and the developer message.
 
-Rule: both are the same ids for the same fields, whatever the conversation is, so that they
-stay in the prefix cache; and they are rendered once.
-Source: OpenAI's Harmony guide; `openai_harmony` renders the system message.
+The developer message holds the instructions, the tools, and the form of the answer.
+
+Both are rendered to the same ids for the same fields, whatever the conversation is, so they stay in
+the prefix cache; and they are rendered once. Tools are shown as Harmony shows them: a TypeScript
+namespace. No parameter of a tool is ever hidden from the model, whatever form its schema has; a
+malformed schema is shown as far as it can be read. Unpaired surrogates and NUL become U+FFFD.
+Source: OpenAI's Harmony guide, and openai/harmony (`template_tools_section`); `openai_harmony`
+renders the system message.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from sys import float_info
 
 from openai_harmony import Message, ReasoningEffort, RenderOptions, Role, SystemContent
 
 from worker.errors import BadRequest
-from worker.harmony.conversation import AnswerForm, JsonAnswer, Tool
-from worker.harmony.rendering.tools import tools_section
-from worker.harmony.rendering.typescript import without_nul
+from worker.harmony.conversation import AnswerForm, Json, JsonAnswer, Tool
+from worker.harmony.rendering.json_schema import Unfolding
+from worker.harmony.rendering.typescript import parameters, without_nul
 from worker.harmony.vocabulary import END, MESSAGE, START, encode, encoding
+from worker.json_depth import DEEPEST
 
 EFFORTS = {
     "none": ReasoningEffort.LOW,
@@ -26,12 +35,15 @@ EFFORTS = {
     "xhigh": ReasoningEffort.HIGH,
     "max": ReasoningEffort.HIGH,
 }
-"""OpenAI's efforts as gpt-oss knows them: it always reasons, on three levels."""
+"""OpenAI's efforts mapped to gpt-oss's three levels; it always reasons."""
 
 
 @lru_cache(maxsize=64)
 def system(effort: str, tools: bool, date: str | None) -> tuple[int, ...]:
-    """Harmony's standard system block: without it gpt-oss writes malformed headers."""
+    """Harmony's standard system message: without it gpt-oss writes malformed headers.
+
+    Raises BadRequest for an unknown `effort`.
+    """
     if effort not in EFFORTS:
         raise BadRequest(
             f"reasoning_effort {effort!r} is not one of {', '.join(EFFORTS)}.",
@@ -45,34 +57,106 @@ def system(effort: str, tools: bool, date: str | None) -> tuple[int, ...]:
     return tuple(encoding().render(message, options))
 
 
+@dataclass(frozen=True)
+class _Offered:
+    """Tools as a cache key. An agent sends the same ones every turn, and schemas are not hashable,
+    so the key compares by their JSON."""
+
+    text: str
+    tools: Sequence[Tool] = field(compare=False)
+
+    @classmethod
+    def of(cls, tools: Sequence[Tool]) -> "_Offered":
+        shown = [(tool.name, tool.description, tool.parameters) for tool in tools]
+        return cls(json.dumps(shown), tools)
+
+
 def developer(
     instructions: str, tools: Sequence[Tool] = (), answer: AnswerForm | None = None
 ) -> tuple[int, ...]:
-    """The developer message; nothing if there is nothing to say."""
-    return _developer(instructions, _as_json(tools), _told(answer))
-
-
-def _as_json(tools: Sequence[Tool]) -> str:
-    """Tools as a key: an agent sends the same ones every turn, and schemas cannot be hashed."""
-    return json.dumps([(tool.name, tool.description, tool.parameters) for tool in tools])
+    """The developer message; empty if there is nothing to say. Raises BadRequest as
+    `tools_section` does."""
+    return _developer(instructions, _Offered.of(tools), _response_format(answer))
 
 
 @lru_cache(maxsize=64)
-def _developer(instructions: str, tools: str, answer: str) -> tuple[int, ...]:
+def _developer(instructions: str, offered: _Offered, answer: str) -> tuple[int, ...]:
     texts = [f"# Instructions\n\n{instructions}"] if instructions else []
-    if shown := [Tool(*each) for each in json.loads(tools)]:
-        texts.append(tools_section(shown))
+    if offered.tools:
+        texts.append(tools_section(offered.tools))
     ids = encode("\n\n".join(texts))
     if answer:
         ids += encode(f"\n\n{answer}" if texts else answer)
     return (START, *encode("developer"), MESSAGE, *ids, END) if ids else ()
 
 
-def _told(answer: AnswerForm | None) -> str:
-    """How Harmony tells the model of the JSON that its answer must be; empty if it need not be."""
+def _response_format(answer: AnswerForm | None) -> str:
+    """The section that shows the model the JSON schema of its answer; empty if there is none."""
     if not isinstance(answer, JsonAnswer) or not answer.name:
         return ""
     comment = f"// {answer.description}\n" if answer.description else ""
     schema = json.dumps(answer.schema or {}, ensure_ascii=False, separators=(",", ":"))
     shown = without_nul(schema)
     return f"# Response Formats\n\n## {answer.name}\n\n{comment}{shown}".replace("\0", "\ufffd")
+
+
+def tools_section(tools: Sequence[Tool]) -> str:
+    """The developer message's section on the functions that the client offers.
+
+    A function `get_weather` with one required string `city` gives
+
+        # Tools
+
+        ## functions
+
+        namespace functions {
+
+        // Its description.
+        type get_weather = (_: {
+        city: string,
+        }) => any;
+
+        } // namespace functions
+
+    Raises BadRequest for a schema that is nested too deeply, or that has a number which is not
+    JSON (NaN) or does not fit a double.
+    """
+    unfolding = Unfolding()
+    lines = ["# Tools", "", "## functions", "", "namespace functions {", ""]
+    for tool in tools:
+        lines += _function(tool, unfolding)
+    return "\n".join([*lines, "} // namespace functions"]).replace("\0", "\ufffd")
+
+
+def _function(tool: Tool, unfolding: Unfolding) -> Iterator[str]:
+    _check(tool.parameters)
+    shown, descriptions = parameters(unfolding.inlined(tool.parameters))
+    for description in (tool.description, *descriptions):
+        yield from (f"// {line}" for line in _lines(description))
+    taken = f"_: {shown}" if shown else ""
+    yield f"type {tool.name} = ({taken}) => any;"
+    yield ""
+
+
+def _lines(text: str) -> list[str]:
+    lines = re.split(r"\r?\n", text)
+    return lines if lines[-1] else lines[:-1]
+
+
+def _check(value: Json, level: int = 0) -> None:
+    """Raises BadRequest for what JSON cannot express or a prompt cannot show."""
+    if level > DEEPEST:
+        raise BadRequest(
+            f"tools: a schema must not be nested more than {DEEPEST} levels deep.", param="tools"
+        )
+    if isinstance(value, dict):
+        for item in value.values():
+            _check(item, level + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, level + 1)
+    elif isinstance(value, int | float) and not abs(value) <= float_info.max:
+        raise BadRequest(
+            "tools: a schema has a number that is not finite or does not fit a double.",
+            param="tools",
+        )

@@ -11,8 +11,8 @@ from worker.api.chat import render_prompt, structural_tag
 from worker.errors import BadRequest
 from worker.harmony.conversation import Tool
 from worker.harmony.grammar.schema_words import ANNOTATIONS, SHAPES, UNHELD
+from worker.harmony.rendering.instructions import tools_section
 from worker.harmony.rendering.json_schema import MOST_TOGETHER, MOST_VALUES, Unfolding
-from worker.harmony.rendering.tools import tools_section
 from worker.harmony.vocabulary import encode, encoding
 
 
@@ -224,7 +224,7 @@ def test_a_schema_that_is_too_deep_is_refused() -> None:
 @pytest.mark.parametrize("number", [inf, -inf, nan, 10**400])
 def test_a_number_that_is_none_is_refused(number: float) -> None:
     """Python reads `1e999` and `NaN`, which are no JSON."""
-    with pytest.raises(BadRequest, match="a number that is too large, or none"):
+    with pytest.raises(BadRequest, match="a number that is not finite or does not fit"):
         shown({"type": "array", "items": {"type": "number", "default": number}})
 
 

@@ -12,7 +12,7 @@ from openai_harmony import DeveloperContent, Message, Role, ToolDescription
 from tests.support.schemas import names_said, schemas, texts_said
 from tests.support.typescript_reader import names
 from worker.harmony.conversation import Tool
-from worker.harmony.rendering.tools import tools_section
+from worker.harmony.rendering.instructions import tools_section
 from worker.harmony.vocabulary import MESSAGE, encode, encoding
 
 Schema = dict[str, Any]
