@@ -14,6 +14,7 @@ from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from worker.api.chat import render_prompt
+from worker.api.routes import route_for
 from worker.engine import SglangEngine, server_args
 from worker.engine.sglang_arguments import sampling_params
 from worker.generation import Sampling
@@ -78,7 +79,7 @@ async def bare(engine: SglangEngine, body: dict[str, Any] = BODY) -> int:
 async def ours(service: Service) -> int:
     """One stream through the whole worker, to SSE events; the number of its tokens."""
     metrics = JobMetrics()
-    exchange = service.read("/v1/chat/completions", BODY)
+    exchange = service.read(route_for("/v1/chat/completions"), BODY)
     async with aclosing(exchange.answer(metrics)) as batches:
         async for batch in batches:
             "".join(map(exchange.dialect.event, batch))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from sglang.srt.sampling.custom_logit_processor import CustomLogitProcessor
 
+from worker.api.routes import route_for
 from worker.engine import SglangEngine
 from worker.generation import Sampling
 from worker.harmony.vocabulary import encoding
@@ -82,7 +83,7 @@ async def loop(booted: SglangEngine, model: Any, settings: Any, turns: int) -> l
     for number in range(turns):
         body = {"messages": messages, "tools": TOOLS, "temperature": 0, "max_tokens": 200}
         async with aclosing(
-            service.read("/v1/chat/completions", body).answer(JobMetrics())
+            service.read(route_for("/v1/chat/completions"), body).answer(JobMetrics())
         ) as batches:
             (answer,) = [each async for batch in batches for each in batch]
         usage, said = answer["usage"], answer["choices"][0]["message"]

@@ -11,11 +11,12 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tests.conftest import RealWorker
 from tests.worker.engine.test_sglang_engine import until_idle
+from worker.api.routes import route_for
 from worker.engine import Health
 from worker.errors import BadRequest, ContextLengthExceeded
 from worker.job_metrics import JobMetrics
 
-CHAT = "/v1/chat/completions"
+CHAT = route_for("/v1/chat/completions")
 WEATHER = {
     "type": "function",
     "function": {

@@ -1,23 +1,35 @@
 """One request through all the hops: the only place where the engine and Harmony meet.
 
-Rule: one way for every API, streamed or not. `read` checks all that can be checked without the
-engine; the `Exchange` that it gives yields what is ready, a batch of the API's objects: those of a
-streamed answer as they are made, or one object, which is the fold of the same.
+There is one way for every API, streamed or not. `read` checks all that can be checked without the
+engine; the `Exchange` that it returns yields what is ready, a batch of the API's objects: those of
+a streamed answer as they are made, or one object, which is the fold of the same.
 """
 
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from worker.api import models
-from worker.api.dialect import Answer, Asked, Dialect, Fold, Head, Object
-from worker.api.routes import MODELS, NOT_YET, ROUTES, dialect_of, normal
+from worker.api.dialect import (
+    Answer,
+    Asked,
+    Call,
+    Dialect,
+    Fold,
+    Generate,
+    Head,
+    Json,
+    LookUp,
+    Object,
+    Refuse,
+    Request,
+)
+from worker.api.routes import RouteMatch
 from worker.engine import Engine
-from worker.errors import BadRequest, ContextLengthExceeded, NotFound
+from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
 from worker.harmony import Parser, TurnMemory, render, structural_tag
 from worker.harmony.conversation import Conversation
@@ -28,7 +40,6 @@ from worker.raw_text import RawText
 from worker.settings import Settings
 from worker.turn import Turn, Usage, total
 
-Json = Any  # A JSON value from outside.
 Batch = Sequence[Object]
 """Objects that are ready at the same time: whoever delivers them can send them together."""
 
@@ -38,12 +49,14 @@ class Exchange:
     """A request that was read and checked, and its answer.
 
     `answer` yields the batches, noting figures in its argument. It raises WorkerError while it is
-    iterated; closing it aborts what is generated.
+    iterated; closing it aborts what is generated. `failed` are the objects that end a stream that
+    has begun with such an error.
     """
 
     dialect: Dialect
     streams: bool
     answer: Callable[[JobMetrics], AsyncGenerator[Batch]]
+    failed: Callable[[WorkerError], Sequence[Object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,50 +70,49 @@ class _Generation:
 
 
 class Service:
-    """Answers requests of any API with one engine and one model."""
+    """Answers requests of any API with one engine and one model. It is the look-ups' host."""
 
     def __init__(self, engine: Engine, model: Model, settings: Settings) -> None:
         self.engine = engine
         self.model = model
+        self.created = int(time.time())
         self._settings = settings
-        self._created = int(time.time())
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
 
-    def read(self, route: str, body: Json) -> Exchange:
-        """The request `body` to `route` (`/v1/…`). Raises BadRequest for what is wrong with it."""
-        path = normal(route)
-        if (dialect := ROUTES.get(path)) is not None:
-            return self._generating(dialect, body)
-        if path == MODELS or path.startswith(f"{MODELS}/"):
-            listed = self._models(path.removeprefix(MODELS).removeprefix("/"))
-            return Exchange(dialect_of(path), streams=False, answer=lambda _: _one(listed))
-        if path in NOT_YET:
-            raise NotFound(f"{path} is not supported yet.", code="unknown_url")
-        raise NotFound(f"Unknown route: {route[:200]!r}.", code="unknown_url")
+    @property
+    def models(self) -> Sequence[str]:
+        """The names that the model is served under, the default first."""
+        return self.model.names
 
-    def _models(self, name: str) -> Object:
-        """The list of models, or the one of that name."""
-        if name:
-            return self._model(models.check(name, self.model.names))
-        return {"object": "list", "data": [self._model(each) for each in self.model.names]}
+    @property
+    def context_length(self) -> int:
+        """In tokens."""
+        return self.model.context_length
 
-    def _model(self, name: str) -> Object:
-        length = self.model.context_length
-        return models.model_object(name, created=self._created, max_model_len=length)
+    def read(self, route: RouteMatch, body: Json) -> Exchange:
+        """The request `body` to `route`. Raises WorkerError, BadRequest for what is wrong with
+        the request."""
+        call = Call(body, route.params)
+        match route.action:
+            case Generate(read):
+                return self._generating(route.dialect, read(call))
+            case LookUp(find):
+                return _looking_up(route.dialect, lambda: find(call, self))
+            case Refuse(error):
+                raise error()
 
-    def _generating(self, dialect: Dialect, body: Json) -> Exchange:
-        request = dialect.read(body)
+    def _generating(self, dialect: Dialect, request: Request) -> Exchange:
         asked = request.asked()
-        name = models.check(asked.model, self.model.names)
+        name = models.check(asked.model, self.models)
         rid = uuid.uuid4().hex
         generations = self._generations(asked, rid)
+        answer = request.answer(Head(rid, name, int(time.time())))
 
-        def answer(metrics: JobMetrics) -> AsyncGenerator[Batch]:
-            worded = request.answer(Head(rid, name, int(time.time())))
-            batches = self._batches(generations, asked.choices, worded, metrics)
-            return batches if asked.streams else _folded(batches, request.fold())
+        def batches(metrics: JobMetrics) -> AsyncGenerator[Batch]:
+            made = self._batches(generations, asked.choices, answer, metrics)
+            return made if asked.streams else _folded(made, request.fold())
 
-        return Exchange(dialect, asked.streams, answer)
+        return Exchange(dialect, asked.streams, batches, answer.failed)
 
     def _generations(self, asked: Asked, rid: str) -> list[_Generation]:
         """What is asked, `choices` turns for each prompt."""
@@ -125,7 +137,7 @@ class Service:
         headers = settings.header_grammar and free is None
         grammar = structural_tag(prompt.wanted, headers=headers)
         if grammar is not None and free is not None:
-            raise BadRequest(f"{free} does not go with what a grammar holds.", param=free)
+            raise BadRequest(f"{free} cannot be combined with constrained output.", param=free)
         ids = render(
             prompt,
             effort=settings.reasoning_effort,
@@ -188,7 +200,7 @@ class Service:
                 self._memory.remember(turn.messages, turn.ids)  # before the calls are answered
             if step.finish_reason is None:  # a stop string was found, or a second call
                 self.engine.abort(generation.rid)
-        return answer.take(index, told, turn.ending)
+        return answer.take(index, told)
 
 
 def _reader(prompt: Conversation | Sequence[int]) -> Parser | RawText:
@@ -213,8 +225,11 @@ def _recoveries(turns: Sequence[Turn]) -> Mapping[str, int]:
     return sum((turn.recoveries for turn in turns), Counter[str]())
 
 
-async def _one(item: Object) -> AsyncGenerator[Batch]:
-    yield [item]
+def _looking_up(dialect: Dialect, find: Callable[[], Awaitable[Object]]) -> Exchange:
+    async def batches(_metrics: JobMetrics) -> AsyncGenerator[Batch]:
+        yield [await find()]
+
+    return Exchange(dialect, streams=False, answer=batches, failed=lambda e: [dialect.error(e)])
 
 
 async def _folded(batches: AsyncGenerator[Batch], fold: Fold) -> AsyncGenerator[Batch]:

@@ -17,6 +17,8 @@ from worker.generation import Step, TokenLogprob
 from worker.harmony.conversation import Called, Message, Said, Thought
 from worker.harmony.events import (
     Event,
+    Finished,
+    Kind,
     MessageBegun,
     MessageEnded,
     Reasoning,
@@ -106,9 +108,15 @@ class TextLogprob(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a turn has to say after a step."""
+    """What a turn says after a step.
+
+    `ending` is set with the last one. `ids` and `usage` are the turn's so far: a view, not a copy.
+    """
 
     events: Sequence[Event]
+    ids: Sequence[int]
+    usage: Usage
+    ending: Ending | None = None
     logprobs: Sequence[TextLogprob] = ()
 
 
@@ -125,6 +133,7 @@ class Turn:
         self._reader = reader
         self._options = options
         self._search = _Search(options.stop) if options.stop else None
+        self._in_reasoning = False
         self._told = _Messages()
         self._logprobs = _Logprobs()
 
@@ -157,12 +166,13 @@ class Turn:
         elif ended:
             self.ending = self._ending(step)
         if not self._options.reasoning:
-            events = [event for event in events if not isinstance(event, Reasoning)]
+            events = self._without_reasoning(events)
         self._told.add(events)
         if not self._options.logprobs:
-            return Told(events)
+            return Told(events, self.ids, self.usage, self.ending)
         cut = self.ending is not None and self.ending.stop_string is not None
-        return Told(events, self._logprobs.shown(events, all_=self.ending is not None and not cut))
+        logprobs = self._logprobs.shown(events, all_=self.ending is not None and not cut)
+        return Told(events, self.ids, self.usage, self.ending, logprobs)
 
     def _count(self, step: Step) -> None:
         if step.completion_tokens:
@@ -182,6 +192,16 @@ class Turn:
             self._logprobs.move_on(new)
             events += new
         return events
+
+    def _without_reasoning(self, events: Iterable[Event]) -> list[Event]:
+        """`events` without the messages of the analysis channel."""
+        kept: list[Event] = []
+        for event in events:
+            if isinstance(event, MessageBegun):
+                self._in_reasoning = event.kind is Kind.REASONING
+            if not self._in_reasoning or isinstance(event, Finished):
+                kept.append(event)
+        return kept
 
     def _ending(self, step: Step) -> Ending:
         if step.finish_reason == "length":

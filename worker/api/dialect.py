@@ -1,18 +1,18 @@
-"""What an API brings: how it reads a body, and how it words an answer, an error and a stream.
+"""What an API brings: how it reads a request, and how it writes answers, errors and streams.
 
 Between the two there is one way for all of them (worker.service): what a request asks (`Asked`) is
-generated, turn by turn, and what the turns tell is worded by the request's `Answer`. A whole answer
-is the fold of the streamed one. No dialect knows another.
+generated, turn by turn, and the request's `Answer` makes the API's objects of it. A whole answer is
+the fold of the streamed one. No dialect knows another.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from worker.errors import WorkerError
 from worker.generation import Sampling
 from worker.harmony.conversation import Conversation
-from worker.turn import Ending, Told, TurnOptions, Usage
+from worker.turn import Told, TurnOptions, Usage
 
 Json = Any  # A JSON value from outside.
 Object = dict[str, Any]
@@ -20,11 +20,19 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it came in. `params` are those of its path and its query."""
+
+    body: Json = None
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks, in no API's words.
+    """What a request asks, independent of its API.
 
     `prompts`: conversations, or raw prompts as token ids; `choices`: turns for each of them.
-    `sampling` is that of the first choice; what its `max_tokens` has over the room is no error.
+    `sampling` is that of the first choice; a `max_tokens` beyond the room in the context is cut.
     `prompt_field` is where the request has its prompts, for the error on one that is too long.
     """
 
@@ -47,14 +55,21 @@ class Head(NamedTuple):
 
 
 class Answer(Protocol):
-    """Words what the turns of one request tell. Turns are numbered prompt by prompt."""
+    """Makes an API's objects of what the turns of one request say.
 
-    def take(self, turn: int, told: Told, ending: Ending | None) -> Sequence[Object]:
-        """The objects that say what a turn told after a step, and that it ended, if it has."""
+    Turns are numbered prompt by prompt.
+    """
+
+    def take(self, turn: int, told: Told) -> Sequence[Object]:
+        """The objects for what a turn says after a step, its ending included."""
         ...
 
     def close(self, usage: Usage) -> Sequence[Object]:
         """The objects after the last turn's."""
+        ...
+
+    def failed(self, error: WorkerError) -> Sequence[Object]:
+        """The objects that end a stream that failed after it had begun."""
         ...
 
 
@@ -69,13 +84,50 @@ class Fold(Protocol):
 
 
 class Request(Protocol):
-    """A request that was read and is valid."""
+    """A valid request that the model answers."""
 
     def asked(self) -> Asked: ...
 
     def answer(self, head: Head) -> Answer: ...
 
     def fold(self) -> Fold: ...
+
+
+class Host(Protocol):
+    """What a look-up may ask of the worker.
+
+    `created`: when it started, in seconds since the epoch; `context_length` in tokens.
+    """
+
+    @property
+    def models(self) -> Sequence[str]: ...
+
+    @property
+    def created(self) -> int: ...
+
+    @property
+    def context_length(self) -> int: ...
+
+
+class Generate(NamedTuple):
+    """The model answers. `read` raises BadRequest."""
+
+    read: Callable[[Call], Request]
+
+
+class LookUp(NamedTuple):
+    """One object answers, without the engine. `find` raises WorkerError."""
+
+    find: Callable[[Call, Host], Awaitable[Object]]
+
+
+class Refuse(NamedTuple):
+    """The answer is an error, made anew for each request."""
+
+    error: Callable[[], WorkerError]
+
+
+Action = Generate | LookUp | Refuse
 
 
 def _as_they_are(items: Sequence[Object]) -> Sequence[Object]:
@@ -88,15 +140,14 @@ def _not_in_two(_item: Object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One API.
+    """How one API writes what all of its routes have in common.
 
-    `read` raises BadRequest. `error` is the body of a failed answer. `event` is an object (also an
-    error's body) as one server-sent event, `end` what ends a stream that did not fail.
-    `together`: the same in fewer objects, for deliveries of one object each; `halves`: an object in
-    two that mean the same, or None.
+    `error` is the body of a failed answer. `event` is an object (also an error's body) as one
+    server-sent event, `end` what ends a stream that did not fail.
+    `together`: the same in fewer objects, for deliveries of one object each; `halves`: an object
+    split in two that mean the same, or None.
     """
 
-    read: Callable[[Json], Request]
     error: Callable[[WorkerError], Object]
     event: Callable[[Object], str]
     end: str = ""

@@ -1,22 +1,32 @@
-"""The served models, as OpenAI lists them, and which of them a request asks for.
+"""The served models: `GET /v1/models` and `/v1/models/{name}`, and which one a request means.
 
 Source: https://platform.openai.com/docs/api-reference/models, with vLLM's `max_model_len`.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
+from worker.api.dialect import Call, Host, Object
 from worker.errors import NotFound
 
 
-def model_object(name: str, *, created: int, max_model_len: int) -> dict[str, Any]:
+async def listed(_call: Call, host: Host) -> Object:
+    """All the served names."""
+    return {"object": "list", "data": [_model(name, host) for name in host.models]}
+
+
+async def named(call: Call, host: Host) -> Object:
+    """The model of that name. Raises NotFound."""
+    return _model(check(call.params["name"], host.models), host)
+
+
+def _model(name: str, host: Host) -> Object:
     """One entry of the list; `created` in seconds since the epoch, the length in tokens."""
     return {
         "id": name,
         "object": "model",
-        "created": created,
+        "created": host.created,
         "owned_by": "openai",
-        "max_model_len": max_model_len,
+        "max_model_len": host.context_length,
     }
 
 

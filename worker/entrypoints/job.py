@@ -19,8 +19,8 @@ from worker import json_depth
 from worker.api.dialect import Dialect, Object
 from worker.api.field_table import Route, canonical, given_fields
 from worker.api.fields import json_type
-from worker.api.routes import DEFAULT, dialect_of, label, method_of, normal
-from worker.errors import BadRequest, MethodNotAllowed, WorkerError, visible
+from worker.api.routes import DEFAULT, OTHER, RouteMatch, route_for
+from worker.errors import BadRequest, WorkerError, visible
 from worker.job_metrics import JobMetrics
 from worker.service import Batch, Exchange, Service
 
@@ -38,7 +38,7 @@ cut off the answers that users of that worker know."""
 class JobInput:
     """What a job asks: `body` at `route`; `as_events`: a streamed answer leaves as events."""
 
-    route: str
+    route: RouteMatch
     body: Json
     as_events: bool
 
@@ -103,13 +103,13 @@ def read(job_input: Json) -> JobInput:
         body = _with_sampling_params(body, "text")
         if "max_tokens" not in given_fields("text", body):
             body["max_tokens"] = PROMPT_MAX_TOKENS
-        return JobInput("/v1/completions", body, as_events=False)
+        return JobInput(route_for("/v1/completions"), body, as_events=False)
     body = _with_sampling_params(body, "chat")
     if "messages" not in body:
         raise BadRequest(
             "input must have openai_route and openai_input, messages, or prompt.", param="input"
         )
-    return JobInput("/v1/chat/completions", body, as_events=False)
+    return JobInput(route_for("/v1/chat/completions"), body, as_events=False)
 
 
 def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
@@ -137,22 +137,12 @@ def _routed(job_input: Mapping[str, Json], route_field: str, body_field: str) ->
         raise BadRequest(
             f"{route_field} must be a string, not {json_type(route)}.", param=route_field
         )
-    _check_method(route, job_input.get("method"))
-    job = JobInput(route, body, as_events=False)
-    return replace(job, as_events=job.streams)
-
-
-def _check_method(route: str, method: Json) -> None:
-    """Raises MethodNotAllowed if a method is given that the route does not take."""
-    taken = method_of(route)
-    if method is None or taken is None:
-        return
-    if not isinstance(method, str):
+    method = job_input.get("method")
+    if method is not None and not isinstance(method, str):
         raise BadRequest(f"method must be a string, not {json_type(method)}.", param="method")
-    if method.upper() != taken:
-        raise MethodNotAllowed(
-            f"method: {normal(route)} takes {taken}, not {method[:20]}.", param="method"
-        )
+    path, _, query = route.partition("?")
+    job = JobInput(route_for(path, query=query, method=method), body, as_events=False)
+    return replace(job, as_events=job.streams)
 
 
 def _message(prompt: Json) -> str:
@@ -187,12 +177,13 @@ async def parts(
 
     `problem` is why the job cannot be answered, if that is known already.
     """
-    dialect, route = DEFAULT, "other"
+    dialect, label = DEFAULT, OTHER
     streams, as_events = _streams(job_input)
+    exchange: Exchange | None = None
     try:
         job = read(job_input)
-        dialect, as_events, streams = dialect_of(job.route), job.as_events, job.streams
-        route = label(job.route)
+        as_events, streams = job.as_events, job.streams
+        dialect, label = job.route.dialect, job.route.label
         exchange = exchange_of(service, job, problem)
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
@@ -200,13 +191,13 @@ async def parts(
                     yield Part(dialect, objects, as_events)
         if as_events:
             yield Part(dialect, (), as_events, ends=True)
-        metrics.note_answer(route, 200)
+        metrics.note_answer(label, 200)
     except Exception as error:
         seen = visible(error, "a job")
-        metrics.note_answer(route, seen.status)
+        metrics.note_answer(label, seen.status)
         body = dialect.error(seen)
         if streams:
-            yield Part(dialect, [body], as_events)
+            yield Part(dialect, exchange.failed(seen) if exchange else [body], as_events)
         raise JobFailed(body) from error
 
 

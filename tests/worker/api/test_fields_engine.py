@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.conftest import RealWorker
 from worker.api.chat import render_prompt
+from worker.api.routes import route_for
 from worker.harmony.vocabulary import STOP_IDS, encode
 from worker.job_metrics import JobMetrics
 
@@ -18,7 +19,7 @@ GREEDY = {"temperature": 0, "max_tokens": 120}
 
 def answer(real: RealWorker, route: str, **fields: Any) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
-        exchange = real.service.read(route, {**GREEDY, **fields})
+        exchange = real.service.read(route_for(route), {**GREEDY, **fields})
         async with aclosing(exchange.answer(JobMetrics())) as batches:
             ((whole,),) = [batch async for batch in batches]
             return whole

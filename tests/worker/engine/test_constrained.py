@@ -17,6 +17,7 @@ from openai.types.chat.chat_completion import Choice
 
 from tests.conftest import RealWorker
 from tests.support.noisy_engine import NoisyEngine
+from worker.api.routes import route_for
 from worker.errors import BadRequest
 from worker.harmony.vocabulary import END, FIRST_SPECIAL, token_bytes
 from worker.job_metrics import JobMetrics
@@ -117,7 +118,9 @@ async def ask(real: RealWorker, seed: int, **fields: Any) -> Choice:
     engine = NoisyEngine(real.engine, seed * 1_000_003 + 7, LIKELY)
     asked_alone = real.settings.model_copy(update={"header_grammar": False})
     noisy = Service(engine, real.model, asked_alone)
-    async with aclosing(noisy.read("/v1/chat/completions", body).answer(JobMetrics())) as batches:
+    async with aclosing(
+        noisy.read(route_for("/v1/chat/completions"), body).answer(JobMetrics())
+    ) as batches:
         ((item,),) = [batch async for batch in batches]
     return ChatCompletion.model_validate(item).choices[0]
 
@@ -232,4 +235,4 @@ def test_a_schema_that_cannot_be_held_is_refused_before_the_engine(real: RealWor
         "tools": [{"type": "function", "function": function}],
     }
     with pytest.raises(BadRequest, match="'not'"):
-        real.service.read("/v1/chat/completions", body)
+        real.service.read(route_for("/v1/chat/completions"), body)

@@ -20,6 +20,7 @@ from tests.conftest import RealWorker
 from tests.support.noisy_engine import NoisyEngine
 from tests.support.scripted_engine import tokens
 from worker.api.chat import render_prompt, structural_tag
+from worker.api.routes import route_for
 from worker.engine import Sampling, SglangEngine
 from worker.engine.grammar_cost import KEPT, Backend, BodyGrammar, HeaderGrammar, update_masks
 from worker.engine.scheduler import Reserved
@@ -271,7 +272,9 @@ class Spoiled(SglangEngine):
 async def ask(service: Service, **fields: Any) -> tuple[ChatCompletion, JobMetrics]:
     body = {"messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS, **fields}
     metrics = JobMetrics()
-    async with aclosing(service.read("/v1/chat/completions", body).answer(metrics)) as batches:
+    async with aclosing(
+        service.read(route_for("/v1/chat/completions"), body).answer(metrics)
+    ) as batches:
         ((item,),) = [batch async for batch in batches]
     return ChatCompletion.model_validate(item), metrics
 

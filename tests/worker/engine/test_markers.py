@@ -21,6 +21,7 @@ from tests.support.noisy_engine import NoisyEngine
 from tests.support.scripted_engine import tokens
 from tests.worker.engine.test_constrained import SCHEMAS, problem
 from worker.api.chat import structural_tag
+from worker.api.routes import route_for
 from worker.engine.scheduler import reserved
 from worker.harmony.vocabulary import (
     CALL,
@@ -35,7 +36,7 @@ from worker.job_metrics import JobMetrics
 from worker.model import DEMO_FOLDER
 from worker.service import Service
 
-CHAT = "/v1/chat/completions"
+CHAT = route_for("/v1/chat/completions")
 FINAL = "<|channel|>final<|message|>"
 STEPS = 60
 CLOSERS = [encode(text)[0] for text in ('"', '"}', "}", "]", '"]', "1")]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from runpod.serverless.modules.rp_job import run_job_generator
 
 from tests.support.scripted_engine import ScriptedEngine, tokens
+from worker.api.routes import route_for
 from worker.entrypoints.job import JobInput, read
 from worker.entrypoints.queue import handler_of
 from worker.errors import BadRequest
@@ -65,7 +66,7 @@ def test_form_1_is_what_the_openai_url_sends() -> None:
     """A route and the request's body."""
     body = {"messages": HELLO}
     form = {"openai_route": "/v1/chat/completions", "openai_input": body}
-    assert read(form) == JobInput("/v1/chat/completions", body, as_events=False)
+    assert read(form) == JobInput(route_for("/v1/chat/completions"), body, as_events=False)
 
 
 def test_form_1_of_a_get_has_no_input() -> None:
@@ -111,7 +112,7 @@ def test_a_field_at_the_top_wins_by_any_of_its_names() -> None:
 def test_form_3_is_a_text_completion() -> None:
     """Which is told apart by its prompt; it has the peers' default of tokens, 128."""
     assert read({"prompt": "Once"}) == JobInput(
-        "/v1/completions", {"prompt": "Once", "max_tokens": 128}, as_events=False
+        route_for("/v1/completions"), {"prompt": "Once", "max_tokens": 128}, as_events=False
     )
     assert "max_tokens" not in read({"prompt": "Once", "max_new_tokens": 7}).body
 
@@ -119,17 +120,17 @@ def test_form_3_is_a_text_completion() -> None:
 def test_a_prompt_for_the_chat_template_is_a_chat() -> None:
     """It is a user's message."""
     job = read({"prompt": "Hello", "apply_chat_template": True})
-    assert (job.route, job.body["messages"]) == ("/v1/chat/completions", HELLO)
+    assert (job.route.label, job.body["messages"]) == ("/v1/chat/completions", HELLO)
     (answer,) = outputs({"prompt": "Hello", "apply_chat_template": True})
     assert answer["choices"][0]["message"]["content"] == "Hi there"
-    assert read({"prompt": "Hello", "apply_chat_template": False}).route == "/v1/completions"
+    assert read({"prompt": "Hello", "apply_chat_template": False}).route.label == "/v1/completions"
 
 
 def test_a_route_with_a_method_and_a_body_is_form_1() -> None:
     """Under other names."""
     body = {"messages": HELLO, "stream": True}
     form = {"route": "/v1/chat/completions", "method": "POST", "body": body}
-    assert read(form) == JobInput("/v1/chat/completions", body, as_events=True)
+    assert read(form) == JobInput(route_for("/v1/chat/completions"), body, as_events=True)
     assert outputs(form)[-1] == "data: [DONE]\n\n"
     assert outputs({"route": "/v1/models", "method": "GET"})[0]["object"] == "list"
 
@@ -260,7 +261,7 @@ def test_an_unforeseen_error_shows_nothing_of_itself(caplog: pytest.LogCaptureFi
 def test_any_json_value_is_read_or_refused(job_input: Any) -> None:
     """The job parser knows no third way."""
     with suppress(BadRequest):
-        assert isinstance(read(job_input).route, str)
+        assert isinstance(read(job_input).route.label, str)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,7 +1,7 @@
 """OpenAI's chat completions: `POST /v1/chat/completions`.
 
-`request` reads and checks, `history` and `forced` say what it asks in no API's words, `answer` and
-`deltas` word what the model told.
+`request` reads and checks; `messages` and `forced` say what it asks, as a conversation; `answer`
+makes chunks of what the model says, and adds them up to the whole answer.
 Source: https://platform.openai.com/docs/api-reference/chat.
 """
 
@@ -11,18 +11,23 @@ from typing import Any
 from worker.api import chunks, openai
 from worker.api.chat.answer import MessageFold, delta_of
 from worker.api.chat.request import ChatRequest
-from worker.api.dialect import Dialect, Json
+from worker.api.dialect import Call, Dialect, Json
 from worker.api.fields import read
 from worker.harmony import Parser, grammar, render
 
 DIALECT = Dialect(
-    read=lambda body: read(ChatRequest, body),
     error=openai.error,
     event=openai.event,
     end=openai.END,
     together=chunks.together,
     halves=chunks.halves,
 )
+
+
+def read_request(call: Call) -> ChatRequest:
+    """Raises BadRequest."""
+    return read(ChatRequest, call.body)
+
 
 _NO_MATTER = [{"role": "user", "content": ""}]
 

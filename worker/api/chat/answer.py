@@ -11,9 +11,10 @@ from typing import Any
 
 from worker.api import openai
 from worker.api.dialect import Head, Object
+from worker.errors import WorkerError
 from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments, ToolCallBegun
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
-from worker.turn import Ending, TextLogprob, Told, Usage
+from worker.turn import TextLogprob, Told, Usage
 
 Delta = dict[str, Any]
 """A `choices[].delta` of a chat completion chunk."""
@@ -37,9 +38,9 @@ class ChatAnswer:
         self._null_usage = null_usage
         self._begun: set[int] = set()
 
-    def take(self, turn: int, told: Told, ending: Ending | None) -> list[Object]:
+    def take(self, turn: int, told: Told) -> list[Object]:
         """The chunks that a step of choice `turn` makes: at most its text, and its end."""
-        delta = delta_of(told.events)
+        delta, ending = delta_of(told.events), told.ending
         chunks: list[Object] = []
         if turn not in self._begun and (delta or ending is not None):
             self._begun.add(turn)
@@ -53,6 +54,10 @@ class ChatAnswer:
     def close(self, usage: Usage) -> list[Object]:
         """The chunk of the usage, if the request asks for it (or is answered whole)."""
         return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
+
+    def failed(self, error: WorkerError) -> list[Object]:
+        """The error's body."""
+        return [openai.error(error)]
 
     def _chunk(
         self,

@@ -5,14 +5,18 @@ Source: https://platform.openai.com/docs/api-reference/completions.
 
 from worker.api import chunks, openai
 from worker.api.completions.request import CompletionRequest
-from worker.api.dialect import Dialect
+from worker.api.dialect import Call, Dialect
 from worker.api.fields import read
 
 DIALECT = Dialect(
-    read=lambda body: read(CompletionRequest, body),
     error=openai.error,
     event=openai.event,
     end=openai.END,
     together=chunks.together,
     halves=chunks.halves,
 )
+
+
+def read_request(call: Call) -> CompletionRequest:
+    """Raises BadRequest."""
+    return read(CompletionRequest, call.body)

@@ -10,9 +10,10 @@ from typing import Any
 
 from worker.api import openai
 from worker.api.dialect import Head, Object
+from worker.errors import WorkerError
 from worker.harmony.events import Text
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
-from worker.turn import Ending, TextLogprob, Told, Usage
+from worker.turn import TextLogprob, Told, Usage
 
 
 class CompletionAnswer:
@@ -33,10 +34,11 @@ class CompletionAnswer:
         self._usage = usage
         self._null_usage = null_usage
 
-    def take(self, turn: int, told: Told, ending: Ending | None) -> list[Object]:
+    def take(self, turn: int, told: Told) -> list[Object]:
         """The chunk that a step of choice `turn` makes, if it says something."""
         text = "".join(event.text for event in told.events if isinstance(event, Text))
         text = self._echoes.pop(turn, "") + text
+        ending = told.ending
         if not text and not told.logprobs and ending is None:
             return []
         shown = {
@@ -53,6 +55,10 @@ class CompletionAnswer:
     def close(self, usage: Usage) -> list[Object]:
         """The chunk of the usage, if the request asks for it (or is answered whole)."""
         return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
+
+    def failed(self, error: WorkerError) -> list[Object]:
+        """The error's body."""
+        return [openai.error(error)]
 
 
 def _logprobs(entries: Sequence[TextLogprob]) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ is the guard's. Source: https://platform.openai.com/docs/api-reference, and RunP
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -14,10 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from worker.api.routes import MODELS, NOT_YET, PREFIX, ROUTES, label
+from worker.api.routes import PREFIX, ROUTES
 from worker.engine import Health
 from worker.entrypoints.http import pages
-from worker.entrypoints.http.guard import Guard
+from worker.entrypoints.http.guard import Guard, InFlight
 from worker.entrypoints.http.keys import Keys
 from worker.entrypoints.http.pace import Pace
 from worker.entrypoints.http.request_body import read_json
@@ -27,9 +26,6 @@ from worker.job_metrics import JobMetrics
 from worker.metrics import Telemetry
 from worker.service import Service
 from worker.settings import Settings
-
-_POSTS = (*ROUTES, *NOT_YET)
-_GETS = (MODELS, f"{MODELS}/{{name:path}}")
 
 
 class HttpApi:
@@ -41,7 +37,9 @@ class HttpApi:
         self._max_body = settings.max_body_mb * 2**20
         self._pace = Pace()
         keys = Keys(settings.api_key, settings.max_requests_per_key)
-        self._app: ASGIApp = Guard(Router(self._routes()), keys, self._pace, self._note)
+        self._app: ASGIApp = Guard(
+            Router(self._routes()), keys, self._pace, self._telemetry.note_request
+        )
         if settings.cors_origins:
             self._app = CORSMiddleware(
                 self._app,
@@ -55,30 +53,23 @@ class HttpApi:
         await self._app(scope, receive, send)
 
     def _routes(self) -> list[Route]:
-        prefixes = ("", PREFIX)
         return [
             *pages.routes(self._service.engine, self._telemetry),
-            *(Route(p + path, self._post, methods=["POST"]) for p in prefixes for path in _POSTS),
-            *(Route(p + path, self._get) for p in prefixes for path in _GETS),
+            *(
+                Route(prefix + route.path, self._answer, methods=[route.method])
+                for prefix in ("", PREFIX)
+                for route in ROUTES
+            ),
         ]
 
-    def _note(self, path: str, status: int) -> None:
-        """A request at `path` was answered. Only known routes are told apart."""
-        self._telemetry.note_request(path if path in pages.PATHS else label(path), status)
-
-    async def _get(self, request: Request) -> Response:
-        return await self._answer(request, None)
-
-    async def _post(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         self._check_ready()
-        return await self._answer(request, await read_json(request, self._max_body))
-
-    async def _answer(self, request: Request, body: Any) -> Response:
-        self._check_ready()
+        body = await read_json(request, self._max_body) if request.method == "POST" else None
+        self._check_ready()  # a body can take long to come
         metrics = JobMetrics()
-        route = request.scope["path"]  # `request.url` is without control characters
-        exchange = self._service.read(route, body)
-        return Sending(exchange, metrics, self._running(metrics))
+        in_flight = InFlight.of(request.scope)
+        in_flight.exchange = self._service.read(in_flight.route, body)
+        return Sending(in_flight.exchange, metrics, self._running(metrics))
 
     @contextmanager
     def _running(self, metrics: JobMetrics) -> Generator[None]:

@@ -18,7 +18,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
-from worker.api.routes import dialect_of
+from worker.api.routes import route_for
+from worker.entrypoints.http import pages
 from worker.entrypoints.http.keys import Keys
 from worker.entrypoints.http.pace import Pace
 from worker.errors import (
@@ -32,6 +33,7 @@ from worker.errors import (
     WorkerError,
     visible,
 )
+from worker.service import Exchange
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +47,27 @@ class InFlight:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers = Headers(scope=scope)
-        self.path: str = scope["path"]
-        self.dialect = dialect_of(self.path)
+        self.path: str = scope["path"]  # Starlette's `request.url` drops control characters
+        query = scope.get("query_string", b"").decode("latin-1")
+        self.route = route_for(self.path, query=query, method=scope["method"])
+        self.exchange: Exchange | None = None
+        """Set when the request has been read."""
         self.id = _request_id(self.headers)
         self.status: int | None = None
         self.started = time.monotonic()
         self._streams = False
         self._receive = receive
         self._send = send
+
+    @classmethod
+    def of(cls, scope: Scope) -> "InFlight":
+        """The request that a scope belongs to, inside of the guard."""
+        return scope["in_flight"]
+
+    @property
+    def label(self) -> str:
+        """The path as it is counted: there are few, whatever clients send."""
+        return self.path if self.path in pages.PATHS else self.route.label
 
     async def send(self, message: Message) -> None:
         """Sends on; the head gets OpenAI's headers."""
@@ -70,11 +85,13 @@ class InFlight:
         if self.status is None:
             await self._send_status(error, headers)
         elif self._streams:
-            event = self.dialect.event(self.dialect.error(error)).encode()
-            await self._send({"type": "http.response.body", "body": event})
+            event = self.route.dialect.event
+            failed = self.exchange.failed(error) if self.exchange else ()
+            body = "".join(map(event, failed)).encode()
+            await self._send({"type": "http.response.body", "body": body})
 
     async def _send_status(self, error: WorkerError, headers: dict[str, str]) -> None:
-        body = json.dumps(self.dialect.error(error), ensure_ascii=False).encode()
+        body = json.dumps(self.route.dialect.error(error), ensure_ascii=False).encode()
         refused_unread = isinstance(error, PayloadTooLarge)
         if refused_unread:
             headers |= {"connection": "close"}
@@ -103,14 +120,14 @@ class Guard:
     def __init__(
         self, router: Router, keys: Keys, pace: Pace, note: Callable[[str, int], None]
     ) -> None:
-        """`note` is told the path and the status of every request that was answered."""
+        """`note` is told the label and the status of every request that was answered."""
         self._router = router
         self._note = note
         self._keys = keys
         self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = InFlight(scope, receive, send)
+        call = scope["in_flight"] = InFlight(scope, receive, send)
         scope["app"] = self._router  # has it raise what it would answer in plain text
         try:
             if call.path in OPEN_PATHS:
@@ -125,7 +142,7 @@ class Guard:
             spent = time.monotonic() - call.started
             log.debug("%s: %s %s in %.3f s", call.id, call.path, call.status, spent)
             if call.status is not None:
-                self._note(call.path, call.status)
+                self._note(call.label, call.status)
 
     async def _answer(self, call: InFlight, scope: Scope, receive: Receive) -> None:
         key = self._keys.check(call.headers.get("authorization"))

@@ -1,9 +1,9 @@
-"""RunPod's queue: jobs taken, answered as they are made, and reported, with none lost.
+"""RunPod's queue: takes jobs, streams their answers, and reports every one of them.
 
-Rule: RunPod's SDK starts the worker (its arguments, fitness checks, pings, URLs and session); the
-loop that takes jobs and reports them is ours (`worker.py`), in the place of the SDK's JobScaler,
-which loses jobs at SIGTERM and chunks at the first unlucky POST. Everything that the loop awaits,
-the engine included, belongs to its event loop.
+RunPod's SDK starts the worker (its arguments, fitness checks, pings, URLs and session). The loop
+that takes and reports jobs is ours (`worker.py`) and replaces the SDK's JobScaler, which loses jobs
+at SIGTERM and chunks when a POST fails. Everything that the loop awaits, the engine included,
+belongs to its event loop.
 """
 
 import asyncio
@@ -57,6 +57,7 @@ def serve_api(service: Service, settings: Settings) -> int:
 def run(service: Service, settings: Settings) -> int:
     """Checks this machine, boots the engine and serves jobs until SIGTERM or the engine's death.
 
+    The SDK does not start without a handler, but never calls it here: `QueueWorker` takes the jobs.
     Returns the process's exit status: 0 unless the engine died.
     """
     queue_worker = QueueWorker(service, settings)

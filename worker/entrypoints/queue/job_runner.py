@@ -1,15 +1,15 @@
-"""A job's way through this worker: answered, streamed as it is made, and reported.
+"""Runs one job of the queue: answers it, streams the answer as it is generated, and reports it.
 
-Rules: a job that was taken is reported, whatever happens: answered, failed with its reason, or
-stopped by RunPod, which then wants no report. A stream is pulled: while one POST is under way, what
-the engine makes waits in it, and goes with the next. A job that comes again after it was answered
-is reported again, not run again: what it streams would come twice.
+A job that was taken is reported, whatever happens: answered, or failed with its reason. Only one
+that RunPod has stopped is not. The stream is pulled: while one POST is in flight, what the engine
+generates accumulates, and goes out with the next. A job that is delivered again after it was
+answered is reported again, not run again, because its chunks would be streamed twice.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -26,20 +26,20 @@ from worker.service import Service
 
 log = logging.getLogger(__name__)
 
-Result = Mapping[str, Any]
-"""What is reported of a job: its `output`, or its `error`."""
+_WORKER_ENDING = ServerError("The worker is ending; try again.", code="worker_ending")
 
 
 class JobRunner:
-    """Runs the jobs of one worker. `flush`: seconds between the beginnings of two deliveries."""
+    """Runs the jobs of one worker. `flush`: seconds between the starts of two
+    deliveries of a job."""
 
     def __init__(
         self, service: Service, plane: ControlPlane, telemetry: Telemetry, flush: float
     ) -> None:
         self.ending = False
-        """Whether the worker is out of time: a job that is cut off now is reported, too."""
+        """Whether the worker has run out of time: a job that is cancelled now is reported, too."""
         self.reporting: set[str] = set()
-        """Ids of the jobs whose result is on its way."""
+        """Ids of the jobs whose result is being reported."""
         self._service = service
         self._plane = plane
         self._telemetry = telemetry
@@ -50,28 +50,30 @@ class JobRunner:
         """Answers a job and reports it. Cancelled, it stops the job at once."""
         metrics = JobMetrics()
         try:
-            if (result := self._results.of(job.id)) is None:
-                result = await self._answer(job, metrics)
-            else:
-                log.warning("job %s came again after its end", job.id)
+            output = await self._output(job, metrics)
         except asyncio.CancelledError:
             if not self.ending:
                 log.info("job %s: stopped", job.id)
                 raise
-            ending = ServerError("The worker is ending; try again.", code="worker_ending")
-            result = _failure(ending)
+            outcome, report = "failed", _failure(_WORKER_ENDING)
         except JobFailed as failure:
-            result = failure.report
+            outcome, report = "failed", failure.report
         except Exception as error:  # noqa: BLE001 - whatever happens, a job is reported
-            result = _failure(visible(error, f"job {job.id}"))
+            outcome, report = "failed", _failure(visible(error, f"job {job.id}"))
+        else:
+            self._results.keep(job.id, output)
+            outcome, report = "done", {"output": output}
         finally:
             self._telemetry.note_job(metrics)
-        await self._report(job, result)
-        log.info("job %s: %s %s", job.id, *_summary(result, metrics))
+        await self._report(job, report)
+        log.info("job %s: %s %s", job.id, outcome, metrics.to_object())
 
-    async def _answer(self, job: Job, metrics: JobMetrics) -> Result:
-        """What is reported when all parts of the job's answer have been delivered. Raises JobFailed
-        and Undeliverable."""
+    async def _output(self, job: Job, metrics: JobMetrics) -> Sequence[Output]:
+        """All parts of the job's answer, which have been delivered. Raises JobFailed and
+        Undeliverable."""
+        if (answered := self._results.of(job.id)) is not None:
+            log.warning("job %s came again after its end", job.id)
+            return answered
         delivered: list[Output] = []
         async with aclosing(parts(self._service, job.input, metrics, job.problem)) as answer:
             async for part in answer:
@@ -80,13 +82,12 @@ class JobRunner:
                 delivered += [sent async for sent in self._plane.send_part(job, part, key)]
                 metrics.note_delivery(time.monotonic() - started)
                 await self._pause(started)
-        return {"output": delivered}
+        return delivered
 
-    async def _report(self, job: Job, result: Result) -> None:
-        self._results.keep(job.id, result)
+    async def _report(self, job: Job, report: Mapping[str, Any]) -> None:
         self.reporting.add(job.id)
         try:
-            await self._plane.send_result(job, result)
+            await self._plane.send_result(job, report)
         except Undeliverable:
             log.exception("job %s: its result could not be delivered", job.id)
         finally:
@@ -98,9 +99,5 @@ class JobRunner:
             await asyncio.sleep(left)
 
 
-def _failure(error: WorkerError) -> Result:
+def _failure(error: WorkerError) -> Mapping[str, Any]:
     return JobFailed(DEFAULT.error(error)).report
-
-
-def _summary(result: Result, metrics: JobMetrics) -> tuple[str, Mapping[str, Any]]:
-    return "failed" if "error" in result else "done", metrics.to_object()

@@ -1,12 +1,13 @@
 """Results of the jobs that ended lately, for those that RunPod delivers once more.
 
-Rule: only answers are kept. A job that failed may be tried again under its id, and then runs anew.
+Only outputs are kept. A job that failed may be tried again under its id, and then runs anew.
 Source: https://docs.runpod.io/serverless/endpoints/send-requests (retry).
 """
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+
+from worker.entrypoints.job import Output
 
 KEPT_SECONDS = 60.0
 """A job that comes again later than that runs again."""
@@ -17,16 +18,15 @@ class Results:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[float, Mapping[str, Any]]] = {}  # since when, the oldest first
+        self._kept: dict[str, tuple[float, Sequence[Output]]] = {}  # since when, the oldest first
 
-    def keep(self, job_id: str, result: Mapping[str, Any]) -> None:
-        """Keeps a job's result, if it is an answer."""
+    def keep(self, job_id: str, output: Sequence[Output]) -> None:
+        """Keeps what a job was answered."""
         self._drop_old()
-        if "output" in result:
-            self._kept.setdefault(job_id, (self._clock(), result))
+        self._kept.setdefault(job_id, (self._clock(), output))
 
-    def of(self, job_id: str) -> Mapping[str, Any] | None:
-        """The answer that this job got already."""
+    def of(self, job_id: str) -> Sequence[Output] | None:
+        """What this job was answered already."""
         self._drop_old()
         kept = self._kept.get(job_id)
         return kept and kept[1]

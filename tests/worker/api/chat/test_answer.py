@@ -48,7 +48,7 @@ def chunks(body: dict[str, Any], made: list[Step]) -> list[dict[str, Any]]:
     turn = Turn(Parser(TOOLS), asked.options)
     out: list[dict[str, Any]] = []
     for step in made:
-        out += answer.take(0, turn.take(step), turn.ending)
+        out += answer.take(0, turn.take(step))
         if turn.ending is not None:
             break
     return [*out, *answer.close(turn.usage)]
@@ -208,7 +208,7 @@ def test_two_texts_of_one_choice_stay_two_chunks() -> None:
     request = read(CompletionRequest, {"prompt": "q", "stream": True})
     turn, answer = Turn(RawText(), request.asked().options), request.answer(HEAD)
     made = steps(tokens("one two"), [1])
-    apart = [c for step in made for c in answer.take(0, turn.take(step), turn.ending)]
+    apart = [c for step in made for c in answer.take(0, turn.take(step))]
     assert len(apart) > 1
     assert together(apart) == apart
 
@@ -225,7 +225,7 @@ def test_chunks_that_are_ready_together_can_go_together() -> None:
         chunk
         for step in steps(tokens(ANSWER), [4])
         for index, turn in enumerate(turns)
-        for chunk in answer.take(index, turn.take(step), turn.ending)
+        for chunk in answer.take(index, turn.take(step))
     ]
     usage = answer.close(total([turn.usage for turn in turns], 3))
     joined = [*together(apart[:6]), *together(apart[6:]), *usage]

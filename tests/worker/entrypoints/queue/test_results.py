@@ -2,7 +2,7 @@
 
 from worker.entrypoints.queue.results import KEPT_SECONDS, Results
 
-ANSWER = {"output": ["Hi."]}
+ANSWER = ["Hi."]
 
 
 def test_an_answer_is_known_for_a_while() -> None:
@@ -15,10 +15,3 @@ def test_an_answer_is_known_for_a_while() -> None:
     assert (results.of("a"), results.of("b"), results.of("c")) == (ANSWER, ANSWER, None)
     now += 1
     assert (results.of("a"), results.of("b")) == (None, ANSWER)
-
-
-def test_a_failure_is_not_kept() -> None:
-    """RunPod's /retry runs a failed job anew, under its id."""
-    results = Results()
-    results.keep("a", {"error": "{}"})
-    assert results.of("a") is None

@@ -14,6 +14,7 @@ from tests.conftest import RealWorker
 from tests.support.catalogue import CATALOGUE, Case
 from tests.support.forced_engine import ForcedEngine
 from worker.api.chat.answer import ChatFold
+from worker.api.routes import route_for
 from worker.harmony.vocabulary import RETURN, STOP_IDS
 from worker.job_metrics import JobMetrics
 from worker.service import Service
@@ -38,7 +39,9 @@ async def answers(real: RealWorker, case: Case, *, stream: bool) -> list[dict[st
         "temperature": 0,
         "stream": stream,
     }
-    async with aclosing(service.read("/v1/chat/completions", body).answer(JobMetrics())) as batches:
+    async with aclosing(
+        service.read(route_for("/v1/chat/completions"), body).answer(JobMetrics())
+    ) as batches:
         return [item async for batch in batches for item in batch]
 
 

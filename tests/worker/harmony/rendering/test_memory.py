@@ -17,6 +17,7 @@ from tests.support.conversations import conversation
 from tests.support.forced_engine import ForcedEngine
 from tests.support.scripted_engine import ScriptedEngine, tokens
 from worker.api.chat import message_from_tokens, render_prompt
+from worker.api.routes import route_for
 from worker.generation import Step
 from worker.harmony import Parser, TurnMemory
 from worker.harmony.conversation import Called, Message, Said, Thought
@@ -201,7 +202,9 @@ async def loop(of: Service, turns: int, tools: list[Any]) -> list[dict[str, Any]
     usages: list[dict[str, Any]] = []
     for turn in range(turns):
         body = {"messages": messages, "tools": tools, "temperature": 0}
-        async with aclosing(of.read("/v1/chat/completions", body).answer(JobMetrics())) as batches:
+        async with aclosing(
+            of.read(route_for("/v1/chat/completions"), body).answer(JobMetrics())
+        ) as batches:
             ((completion,),) = [batch async for batch in batches]
         usages.append(completion["usage"])
         (made,) = completion["choices"][0]["message"]["tool_calls"]
