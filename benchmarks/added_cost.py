@@ -79,7 +79,7 @@ async def bare(engine: SglangEngine, body: dict[str, Any] = BODY) -> int:
 async def ours(service: Service) -> int:
     """One stream through the whole worker, to SSE events; the number of its tokens."""
     metrics = JobMetrics()
-    exchange = service.read(route_for("/v1/chat/completions"), BODY)
+    exchange = await service.read(route_for("/v1/chat/completions"), BODY)
     async with aclosing(exchange.answer(metrics)) as batches:
         async for batch in batches:
             "".join(map(exchange.dialect.event, batch))

@@ -83,7 +83,7 @@ async def loop(booted: SglangEngine, model: Any, settings: Any, turns: int) -> l
     for number in range(turns):
         body = {"messages": messages, "tools": TOOLS, "temperature": 0, "max_tokens": 200}
         async with aclosing(
-            service.read(route_for("/v1/chat/completions"), body).answer(JobMetrics())
+            (await service.read(route_for("/v1/chat/completions"), body)).answer(JobMetrics())
         ) as batches:
             (answer,) = [each async for batch in batches for each in batch]
         usage, said = answer["usage"], answer["choices"][0]["message"]

@@ -36,7 +36,7 @@ def ask(content: str, **fields: Any) -> dict[str, Any]:
 
 
 async def objects(real: RealWorker, body: Any) -> list[dict[str, Any]]:
-    async with aclosing(real.service.read(CHAT, body).answer(JobMetrics())) as batches:
+    async with aclosing((await real.service.read(CHAT, body)).answer(JobMetrics())) as batches:
         return [item async for batch in batches for item in batch]
 
 
@@ -110,7 +110,7 @@ def test_leaving_a_stream_frees_the_engine(real: RealWorker) -> None:
 
     async def leave() -> float:
         body = ask("Count to one hundred", stream=True)
-        async with aclosing(real.service.read(CHAT, body).answer(JobMetrics())) as batches:
+        async with aclosing((await real.service.read(CHAT, body)).answer(JobMetrics())) as batches:
             await anext(batches)
         return await until_idle(real.engine)
 
@@ -221,7 +221,7 @@ def test_the_first_token_comes_soon(real: RealWorker) -> None:
         started = time.monotonic()
         first = 0.0
         body = ask("Count to one hundred", stream=True)
-        async with aclosing(real.service.read(CHAT, body).answer(JobMetrics())) as batches:
+        async with aclosing((await real.service.read(CHAT, body)).answer(JobMetrics())) as batches:
             async for _ in batches:
                 first = first or time.monotonic() - started
         return first, time.monotonic() - started

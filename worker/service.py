@@ -49,14 +49,15 @@ class Exchange:
     """A request that was read and checked, and its answer.
 
     `answer` yields the batches, noting figures in its argument. It raises WorkerError while it is
-    iterated; closing it aborts what is generated. `failed` are the objects that end a stream that
-    has begun with such an error.
+    iterated; closing it aborts what is generated. `failed` are the objects that end a stream with
+    such an error, `keep_alive` those that keep a silent one open.
     """
 
     dialect: Dialect
     streams: bool
     answer: Callable[[JobMetrics], AsyncGenerator[Batch]]
     failed: Callable[[WorkerError], Sequence[Object]]
+    keep_alive: Callable[[], Sequence[Object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class _Generation:
 
 
 class Service:
-    """Answers requests of any API with one engine and one model. It is the look-ups' host."""
+    """Answers requests of any API with one engine and one model. It is the dialects' `Host`."""
 
     def __init__(self, engine: Engine, model: Model, settings: Settings) -> None:
         self.engine = engine
@@ -89,13 +90,17 @@ class Service:
         """In tokens."""
         return self.model.context_length
 
-    def read(self, route: RouteMatch, body: Json) -> Exchange:
-        """The request `body` to `route`. Raises WorkerError, BadRequest for what is wrong with
-        the request."""
-        call = Call(body, route.params)
+    def count(self, conversation: Conversation) -> int:
+        """How many tokens the prompt of a conversation has. Raises BadRequest."""
+        return len(self._render(conversation))
+
+    async def read(self, route: RouteMatch, body: Json, owner: str = "") -> Exchange:
+        """The request `body` to `route`, from the client that `owner` names. Raises WorkerError,
+        which is a BadRequest where the request is at fault."""
+        call = Call(body, route.params, owner)
         match route.action:
             case Generate(read):
-                return self._generating(route.dialect, read(call))
+                return self._generating(route.dialect, await read(call, self))
             case LookUp(find):
                 return _looking_up(route.dialect, lambda: find(call, self))
             case Refuse(error):
@@ -112,7 +117,7 @@ class Service:
             made = self._batches(generations, asked.choices, answer, metrics)
             return made if asked.streams else _folded(made, request.fold())
 
-        return Exchange(dialect, asked.streams, batches, answer.failed)
+        return Exchange(dialect, asked.streams, batches, answer.failed, answer.keep_alive)
 
     def _generations(self, asked: Asked, rid: str) -> list[_Generation]:
         """What is asked, `choices` turns for each prompt."""
@@ -122,7 +127,11 @@ class Service:
             room = self._room(ids, asked.prompt_field)
             for choice in range(asked.choices):
                 sampling = asked.sampling.within(room, choice, grammar)
-                turn = Turn(_reader(prompt), asked.options)
+                turn = Turn(
+                    _reader(prompt),
+                    asked.options,
+                    limited_by_context=room < asked.sampling.max_tokens,
+                )
                 made.append(_Generation(f"{rid}-{len(made)}", ids, sampling, turn))
         return made
 
@@ -132,19 +141,20 @@ class Service:
         """A prompt's ids, and the grammar that its completion must follow."""
         if not isinstance(prompt, Conversation):
             return prompt, None
-        settings = self._settings
         free = _unending(sampling)
-        headers = settings.header_grammar and free is None
+        headers = self._settings.header_grammar and free is None
         grammar = structural_tag(prompt.wanted, headers=headers)
         if grammar is not None and free is not None:
             raise BadRequest(f"{free} cannot be combined with constrained output.", param=free)
-        ids = render(
-            prompt,
-            effort=settings.reasoning_effort,
-            date=settings.system_date,
+        return self._render(prompt), grammar
+
+    def _render(self, conversation: Conversation) -> Sequence[int]:
+        return render(
+            conversation,
+            effort=self._settings.reasoning_effort,
+            date=self._settings.system_date,
             memory=self._memory,
         )
-        return ids, grammar
 
     def _room(self, prompt: Sequence[int], field: str) -> int:
         """How many tokens of the context a prompt leaves. Raises ContextLengthExceeded."""
@@ -179,7 +189,7 @@ class Service:
                         for item in self._take(generations[index], index, step, answer)
                     ]
                     if all(turn.ending is not None for turn in turns):
-                        yield [*batch, *answer.close(_usage(turns, choices))]
+                        yield [*batch, *await answer.close(_usage(turns, choices))]
                         return
                     if batch:
                         yield batch
@@ -229,7 +239,13 @@ def _looking_up(dialect: Dialect, find: Callable[[], Awaitable[Object]]) -> Exch
     async def batches(_metrics: JobMetrics) -> AsyncGenerator[Batch]:
         yield [await find()]
 
-    return Exchange(dialect, streams=False, answer=batches, failed=lambda e: [dialect.error(e)])
+    return Exchange(
+        dialect,
+        streams=False,
+        answer=batches,
+        failed=lambda error: [dialect.error(error)],
+        keep_alive=list[Object],
+    )
 
 
 async def _folded(batches: AsyncGenerator[Batch], fold: Fold) -> AsyncGenerator[Batch]:

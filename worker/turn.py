@@ -72,10 +72,15 @@ class TurnOptions:
 
 
 class Ending(NamedTuple):
-    """Why a turn is over; `stop_string` is the one that was found, if one was."""
+    """Why a turn is over.
+
+    `stop_string` is the one that was found, if one was. `context_full`: the limit that was reached
+    is the context's, not the request's `max_tokens`.
+    """
 
     reason: Literal["stop", "length", "calls"]
     stop_string: str | None = None
+    context_full: bool = False
 
 
 @dataclass(slots=True)
@@ -123,10 +128,18 @@ class Told(NamedTuple):
 class Turn:
     """`take` steps until `ending` is set; then nothing more comes of this turn.
 
-    `ids` are those taken so far.
+    `ids` are those taken so far. `limited_by_context`: the context leaves less room than the
+    request's `max_tokens`.
     """
 
-    def __init__(self, reader: CompletionReader, options: TurnOptions) -> None:
+    def __init__(
+        self,
+        reader: CompletionReader,
+        options: TurnOptions,
+        *,
+        limited_by_context: bool = False,
+    ) -> None:
+        self._limited_by_context = limited_by_context
         self.usage = Usage()
         self.ending: Ending | None = None
         self.ids: list[int] = []
@@ -205,7 +218,7 @@ class Turn:
 
     def _ending(self, step: Step) -> Ending:
         if step.finish_reason == "length":
-            return Ending("length")
+            return Ending("length", context_full=self._limited_by_context)
         return Ending("calls" if self._reader.calls else "stop")
 
 

@@ -35,7 +35,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 async def objects(of: Service, route: str, body: Any) -> list[dict[str, Any]]:
     await of.engine.start()
-    async with aclosing(of.read(route_for(route), body).answer(JobMetrics())) as batches:
+    async with aclosing((await of.read(route_for(route), body)).answer(JobMetrics())) as batches:
         return [item async for batch in batches for item in batch]
 
 
@@ -103,7 +103,7 @@ def test_leaving_a_stream_aborts_its_generation(choices: int) -> None:
     async def leave(of: Service) -> None:
         await of.engine.start()
         body = {**HELLO, "stream": True, "n": choices}
-        async with aclosing(of.read(route_for(CHAT), body).answer(JobMetrics())) as batches:
+        async with aclosing((await of.read(route_for(CHAT), body)).answer(JobMetrics())) as batches:
             await anext(batches)
 
     engine = ScriptedEngine(ANSWER)
@@ -180,7 +180,7 @@ def test_a_dead_engine_is_an_error_of_the_worker() -> None:
     async def ask(of: Service) -> None:
         await of.engine.start()
         await of.engine.close()
-        await anext(of.read(route_for(CHAT), HELLO).answer(JobMetrics()))
+        await anext((await of.read(route_for(CHAT), HELLO)).answer(JobMetrics()))
 
     with pytest.raises(WorkerError) as caught:
         run(ask(service()))
@@ -190,9 +190,9 @@ def test_a_dead_engine_is_an_error_of_the_worker() -> None:
 def test_checking_finds_what_answering_would_refuse() -> None:
     """Without an engine."""
     with pytest.raises(BadRequest):
-        service().read(route_for(CHAT), {"messages": "no"})
-    service().read(route_for(CHAT), HELLO)
-    service().read(route_for("/v1/models"), None)
+        run(service().read(route_for(CHAT), {"messages": "no"}))
+    run(service().read(route_for(CHAT), HELLO))
+    run(service().read(route_for("/v1/models"), None))
 
 
 def test_metrics_have_the_figures_of_the_answer() -> None:
@@ -201,7 +201,7 @@ def test_metrics_have_the_figures_of_the_answer() -> None:
     async def ask(of: Service) -> dict[str, Any]:
         metrics = JobMetrics()
         await of.engine.start()
-        async with aclosing(of.read(route_for(CHAT), HELLO).answer(metrics)) as batches:
+        async with aclosing((await of.read(route_for(CHAT), HELLO)).answer(metrics)) as batches:
             async for _ in batches:
                 pass
         return metrics.to_object()

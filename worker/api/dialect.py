@@ -21,10 +21,15 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came in. `params` are those of its path and its query."""
+    """A request as it came in.
+
+    `params` are those of its path and its query. `owner` tells whose it is, where there are several
+    API keys: what is stored for one is not shown to another.
+    """
 
     body: Json = None
     params: Mapping[str, str] = field(default_factory=dict[str, str])
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,13 @@ class Answer(Protocol):
         """The objects for what a turn says after a step, its ending included."""
         ...
 
-    def close(self, usage: Usage) -> Sequence[Object]:
-        """The objects after the last turn's."""
+    async def close(self, usage: Usage) -> Sequence[Object]:
+        """The objects after the last turn's. What is to be stored is stored before they go out."""
+        ...
+
+    def keep_alive(self) -> Sequence[Object]:
+        """The objects that keep a silent stream open, where the API has such. A comment does it for
+        the others."""
         ...
 
     def failed(self, error: WorkerError) -> Sequence[Object]:
@@ -94,7 +104,7 @@ class Request(Protocol):
 
 
 class Host(Protocol):
-    """What a look-up may ask of the worker.
+    """What a dialect may ask of the worker.
 
     `created`: when it started, in seconds since the epoch; `context_length` in tokens.
     """
@@ -108,11 +118,16 @@ class Host(Protocol):
     @property
     def context_length(self) -> int: ...
 
+    def count(self, conversation: Conversation) -> int:
+        """How many tokens the prompt of a conversation has. Raises BadRequest."""
+        ...
+
 
 class Generate(NamedTuple):
-    """The model answers. `read` raises BadRequest."""
+    """The model answers. `read` raises BadRequest, also for what a request refers to and the worker
+    does not have."""
 
-    read: Callable[[Call], Request]
+    read: Callable[[Call, Host], Awaitable[Request]]
 
 
 class LookUp(NamedTuple):

@@ -184,7 +184,7 @@ async def parts(
         job = read(job_input)
         as_events, streams = job.as_events, job.streams
         dialect, label = job.route.dialect, job.route.label
-        exchange = exchange_of(service, job, problem)
+        exchange = await exchange_of(service, job, problem)
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
                 for objects in _deliveries(dialect, batch, as_events=as_events):
@@ -201,12 +201,14 @@ async def parts(
         raise JobFailed(body) from error
 
 
-def exchange_of(service: Service, job: JobInput, problem: WorkerError | None = None) -> Exchange:
+async def exchange_of(
+    service: Service, job: JobInput, problem: WorkerError | None = None
+) -> Exchange:
     """What a job asks, read and checked. Raises BadRequest, or `problem`."""
     if problem is not None:
         raise problem
     json_depth.check(job.body, "The job's input")
-    return service.read(job.route, job.body)
+    return await service.read(job.route, job.body)
 
 
 def _deliveries(dialect: Dialect, batch: Batch, *, as_events: bool) -> Sequence[Sequence[Object]]:

@@ -35,7 +35,7 @@ def run(service: Service, settings: Settings, test_input: str | None) -> bool:
         job = _load(test_input)
         job_id = str(job.get("id", job_id))
         asked = read(job.get("input"))
-        exchange_of(service, asked)
+        asyncio.run(exchange_of(service, asked))
     except WorkerError as error:
         _print(_failed(job_id, JobFailed(DEFAULT.error(error)), metrics))
         return False

@@ -33,9 +33,11 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """A piece of an assistant's reasoning."""
+    """A piece of an assistant's reasoning; `ids` are its exact tokens, all of them ordinary text,
+    where they are known."""
 
     text: str
+    ids: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ GREEDY = {"temperature": 0, "max_tokens": 120}
 
 def answer(real: RealWorker, route: str, **fields: Any) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
-        exchange = real.service.read(route_for(route), {**GREEDY, **fields})
+        exchange = await real.service.read(route_for(route), {**GREEDY, **fields})
         async with aclosing(exchange.answer(JobMetrics())) as batches:
             ((whole,),) = [batch async for batch in batches]
             return whole

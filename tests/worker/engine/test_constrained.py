@@ -119,7 +119,7 @@ async def ask(real: RealWorker, seed: int, **fields: Any) -> Choice:
     asked_alone = real.settings.model_copy(update={"header_grammar": False})
     noisy = Service(engine, real.model, asked_alone)
     async with aclosing(
-        noisy.read(route_for("/v1/chat/completions"), body).answer(JobMetrics())
+        (await noisy.read(route_for("/v1/chat/completions"), body)).answer(JobMetrics())
     ) as batches:
         ((item,),) = [batch async for batch in batches]
     return ChatCompletion.model_validate(item).choices[0]
@@ -235,4 +235,4 @@ def test_a_schema_that_cannot_be_held_is_refused_before_the_engine(real: RealWor
         "tools": [{"type": "function", "function": function}],
     }
     with pytest.raises(BadRequest, match="'not'"):
-        real.service.read(route_for("/v1/chat/completions"), body)
+        real.run(real.service.read(route_for("/v1/chat/completions"), body))

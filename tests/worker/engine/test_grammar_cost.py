@@ -273,7 +273,7 @@ async def ask(service: Service, **fields: Any) -> tuple[ChatCompletion, JobMetri
     body = {"messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS, **fields}
     metrics = JobMetrics()
     async with aclosing(
-        service.read(route_for("/v1/chat/completions"), body).answer(metrics)
+        (await service.read(route_for("/v1/chat/completions"), body)).answer(metrics)
     ) as batches:
         ((item,),) = [batch async for batch in batches]
     return ChatCompletion.model_validate(item), metrics

@@ -185,7 +185,7 @@ def test_an_engine_that_would_rather_end_writes_valid_json(
     async def ask(seed: int) -> str:
         engine = NoisyEngine(real.engine, seed, [END, *CLOSERS])
         body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2000, **fields}
-        exchange = Service(engine, real.model, real.settings).read(CHAT, body)
+        exchange = await Service(engine, real.model, real.settings).read(CHAT, body)
         ((item,),) = [batch async for batch in exchange.answer(JobMetrics())]
         assert item["choices"][0]["finish_reason"] == "stop"
         return item["choices"][0]["message"]["content"]

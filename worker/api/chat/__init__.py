@@ -11,7 +11,7 @@ from typing import Any
 from worker.api import chunks, openai
 from worker.api.chat.answer import MessageFold, delta_of
 from worker.api.chat.request import ChatRequest
-from worker.api.dialect import Call, Dialect, Json
+from worker.api.dialect import Call, Dialect, Host, Json
 from worker.api.fields import read
 from worker.harmony import Parser, grammar, render
 
@@ -24,7 +24,7 @@ DIALECT = Dialect(
 )
 
 
-def read_request(call: Call) -> ChatRequest:
+async def read_request(call: Call, _host: Host) -> ChatRequest:
     """Raises BadRequest."""
     return read(ChatRequest, call.body)
 

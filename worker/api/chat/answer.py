@@ -51,9 +51,13 @@ class ChatAnswer:
             chunks.append(self._chunk(turn, {}, reason=_FINISH_REASONS[ending.reason]))
         return chunks
 
-    def close(self, usage: Usage) -> list[Object]:
+    async def close(self, usage: Usage) -> list[Object]:
         """The chunk of the usage, if the request asks for it (or is answered whole)."""
         return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
+
+    def keep_alive(self) -> list[Object]:
+        """OpenAI has no chunk for it."""
+        return []
 
     def failed(self, error: WorkerError) -> list[Object]:
         """The error's body."""

@@ -5,7 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/completions.
 
 from worker.api import chunks, openai
 from worker.api.completions.request import CompletionRequest
-from worker.api.dialect import Call, Dialect
+from worker.api.dialect import Call, Dialect, Host
 from worker.api.fields import read
 
 DIALECT = Dialect(
@@ -17,6 +17,6 @@ DIALECT = Dialect(
 )
 
 
-def read_request(call: Call) -> CompletionRequest:
+async def read_request(call: Call, _host: Host) -> CompletionRequest:
     """Raises BadRequest."""
     return read(CompletionRequest, call.body)

@@ -52,9 +52,13 @@ class CompletionAnswer:
             chunk["usage"] = None
         return [chunk]
 
-    def close(self, usage: Usage) -> list[Object]:
+    async def close(self, usage: Usage) -> list[Object]:
         """The chunk of the usage, if the request asks for it (or is answered whole)."""
         return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
+
+    def keep_alive(self) -> list[Object]:
+        """OpenAI has no chunk for it."""
+        return []
 
     def failed(self, error: WorkerError) -> list[Object]:
         """The error's body."""

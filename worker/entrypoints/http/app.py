@@ -68,7 +68,7 @@ class HttpApi:
         self._check_ready()  # a body can take long to come
         metrics = JobMetrics()
         in_flight = InFlight.of(request.scope)
-        in_flight.exchange = self._service.read(in_flight.route, body)
+        in_flight.exchange = await self._service.read(in_flight.route, body, in_flight.owner)
         return Sending(in_flight.exchange, metrics, self._running(metrics))
 
     @contextmanager

@@ -52,6 +52,8 @@ class InFlight:
         self.route = route_for(self.path, query=query, method=scope["method"])
         self.exchange: Exchange | None = None
         """Set when the request has been read."""
+        self.owner = ""
+        """Which of several keys the request came with; set when the key has been checked."""
         self.id = _request_id(self.headers)
         self.status: int | None = None
         self.started = time.monotonic()
@@ -146,6 +148,7 @@ class Guard:
 
     async def _answer(self, call: InFlight, scope: Scope, receive: Receive) -> None:
         key = self._keys.check(call.headers.get("authorization"))
+        call.owner = str(key)
         with self._keys.running(key):
             await self._router(scope, receive, call.send)
 

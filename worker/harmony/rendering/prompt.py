@@ -118,8 +118,9 @@ class _History:
         ids: list[int] = []
         for message in turn:
             match message:
-                case Thought(text) if keeps_reasoning:
-                    ids += _plain("assistant", "analysis", text)
+                case Thought(text, exact) if keeps_reasoning:
+                    body = encode(text) if exact is None else exact
+                    ids += _message("assistant", "analysis", body)
                 case Said(text, phase):
                     ids += _plain("assistant", phase, text)
                 case Called():
@@ -223,10 +224,14 @@ def _shown(name: str) -> str:
 
 
 def _plain(author: str, channel: str | None, text: str) -> list[int]:
+    return _message(author, channel, encode(text))
+
+
+def _message(author: str, channel: str | None, body: Sequence[int]) -> list[int]:
     header = [START, *encode(author)]
     if channel:
         header += [CHANNEL, *_word(channel)]
-    return [*header, MESSAGE, *encode(text), END]
+    return [*header, MESSAGE, *body, END]
 
 
 @lru_cache(maxsize=64)

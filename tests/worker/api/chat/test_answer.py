@@ -1,5 +1,6 @@
 """Answers: chunks of a stream, and the completion that they add up to, read by OpenAI's types."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def chunks(body: dict[str, Any], made: list[Step]) -> list[dict[str, Any]]:
         out += answer.take(0, turn.take(step))
         if turn.ending is not None:
             break
-    return [*out, *answer.close(turn.usage)]
+    return [*out, *asyncio.run(answer.close(turn.usage))]
 
 
 def completion(body: dict[str, Any], made: list[Step]) -> ChatCompletion:
@@ -227,7 +228,7 @@ def test_chunks_that_are_ready_together_can_go_together() -> None:
         for index, turn in enumerate(turns)
         for chunk in answer.take(index, turn.take(step))
     ]
-    usage = answer.close(total([turn.usage for turn in turns], 3))
+    usage = asyncio.run(answer.close(total([turn.usage for turn in turns], 3)))
     joined = [*together(apart[:6]), *together(apart[6:]), *usage]
     assert len(joined) < len(apart) / 2
     begun = [choice["delta"] for chunk in joined for choice in chunk["choices"]][:3]

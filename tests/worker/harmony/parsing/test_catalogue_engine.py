@@ -40,7 +40,7 @@ async def answers(real: RealWorker, case: Case, *, stream: bool) -> list[dict[st
         "stream": stream,
     }
     async with aclosing(
-        service.read(route_for("/v1/chat/completions"), body).answer(JobMetrics())
+        (await service.read(route_for("/v1/chat/completions"), body)).answer(JobMetrics())
     ) as batches:
         return [item async for batch in batches for item in batch]
 

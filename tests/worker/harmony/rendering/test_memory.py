@@ -203,7 +203,7 @@ async def loop(of: Service, turns: int, tools: list[Any]) -> list[dict[str, Any]
     for turn in range(turns):
         body = {"messages": messages, "tools": tools, "temperature": 0}
         async with aclosing(
-            of.read(route_for("/v1/chat/completions"), body).answer(JobMetrics())
+            (await of.read(route_for("/v1/chat/completions"), body)).answer(JobMetrics())
         ) as batches:
             ((completion,),) = [batch async for batch in batches]
         usages.append(completion["usage"])
