@@ -1,4 +1,4 @@
-# The commands of the project. Each sets up what it needs in .venv and .demo-model, once.
+# The project's commands. On first use, they set up .venv and .demo-model.
 
 PYTHON := .venv/bin/python
 SYSTEM_PYTHON := python3.11
@@ -9,21 +9,21 @@ export MODEL ?= demo
 setup:
 	@$(SYSTEM_PYTHON) builder/setup.py
 
-# An environment for each client of tests/clients.
+# Creates one environment for each client in tests/clients.
 clients: setup
 	@$(PYTHON) -m builder.clients
 
 run: setup
 	@$(PYTHON) handler.py
 
-# Before each commit: a few minutes. Coverage is of what these tests run in their own process.
+# Before each commit: takes a few minutes. Coverage is measured only in the tests' own process.
 test: setup
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 fast lint types
 
 fast: setup
 	$(PYTHON) -m pytest -m "not slow and not workers" --durations=30 --cov --cov-report=term --cov-fail-under=95
 
-# All the rest, one core each: fuzz, soak, clients, workers in processes of their own.
+# The remaining tests, on two cores: fuzz, soak, clients, workers in their own processes.
 check: setup clients
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 slow workers
 
@@ -44,8 +44,8 @@ types: setup
 
 bench: setup
 	$(PYTHON) -m benchmarks.added_cost
-	$(PYTHON) -m benchmarks.queue_door
-	$(PYTHON) -m benchmarks.http_door
+	$(PYTHON) -m benchmarks.queue_overhead
+	$(PYTHON) -m benchmarks.http_throughput
 	$(PYTHON) -m benchmarks.header_grammar
 
 serve: setup
@@ -54,13 +54,13 @@ serve: setup
 emulator: setup
 	@$(PYTHON) -m emulator
 
-# Pins the CPU environment anew, from pyproject.toml and builder/cpu/uv.toml.
+# Updates the pins of the CPU environment, from pyproject.toml and builder/cpu/uv.toml.
 lock:
 	.venv/bin/uv pip compile $$($(PYTHON) -c 'from builder.setup import *; print(*torch_source())') --quiet --config-file builder/cpu/uv.toml --python-version 3.11 \
 		--no-header --no-annotate --no-emit-find-links --group cpu --group dev pyproject.toml \
 		--output-file builder/cpu/requirements.txt
 
-# The newest of every client, pinned anew.
+# Pins the newest version of every client.
 lock-clients:
 	cd tests/clients/requirements && for each in *.in; do \
 		../../../.venv/bin/uv pip compile --quiet --upgrade --python-version 3.11 --no-header \

@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat: side by side in one run, reported as ratios."""
+"""Reproducible measurements: alternatives are compared in one run and reported as ratios."""

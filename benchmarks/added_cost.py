@@ -1,8 +1,8 @@
-"""What our code costs per streamed token, over SGLang's bare `Engine.async_generate`.
+"""The worker's CPU cost per streamed token, on top of SGLang's bare `Engine.async_generate`.
 
-Rule: both sides run in turn on one engine in one process, with the same prompts; what is compared
-is this process's CPU time, so the scheduler's and the machine's other work do not count. Our side
-is the whole way from a request's body to its SSE events, the prompt's render included.
+Rule: both sides run alternately on one engine in one process, with the same prompts. Only this
+process's CPU time is compared, so the scheduler and other load on the machine do not count. Our
+side is the whole path from a request's body to its SSE events, rendering the prompt included.
 Run: `make bench`.
 """
 
@@ -63,9 +63,9 @@ async def cost(one: Callable[[], Awaitable[int]]) -> Cost:
 
 
 async def bare(engine: SglangEngine, body: dict[str, Any] = BODY) -> int:
-    """One stream of SGLang's own; the number of its tokens."""
-    longest = body.get("max_tokens", 4000)
-    sampling = Sampling(max_tokens=longest, temperature=0.0, stop_ids=STOP_IDS)
+    """One stream of the bare engine. Returns the number of its tokens."""
+    max_tokens = body.get("max_tokens", 4000)
+    sampling = Sampling(max_tokens=max_tokens, temperature=0.0, stop_ids=STOP_IDS)
     stream = await engine._engine.async_generate(
         input_ids=render_prompt(body), sampling_params=sampling_params(sampling), stream=True
     )
@@ -77,7 +77,7 @@ async def bare(engine: SglangEngine, body: dict[str, Any] = BODY) -> int:
 
 
 async def ours(service: Service) -> int:
-    """One stream through the whole worker, to SSE events; the number of its tokens."""
+    """One stream through the whole worker, to SSE events. Returns the number of its tokens."""
     metrics = JobMetrics()
     exchange = await service.read(route_for("/v1/chat/completions"), BODY)
     async with aclosing(exchange.answer(metrics)) as batches:
@@ -88,7 +88,7 @@ async def ours(service: Service) -> int:
 
 def report(pairs: list[tuple[Cost, Cost]]) -> None:
     added = [ours.cpu_us - bare.cpu_us for bare, ours in pairs]
-    print(f"{ROUNDS} rounds of {STREAMS} streams at once, in turn; medians")
+    print(f"{ROUNDS} alternating rounds of {STREAMS} concurrent streams; medians")
     print("| | CPU of this process, µs per token | tokens/s |")
     print("| --- | --- | --- |")
     for name, at in (("bare engine", 0), ("worker, to SSE events", 1)):

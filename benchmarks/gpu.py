@@ -1,11 +1,11 @@
-"""The worker in front of SGLang's CUDA engine, measured on whatever GPU is there.
+"""The worker with SGLang's CUDA engine, measured on whatever GPU is available.
 
-Rule: each step writes its result to the JSON at once, with its own time limit; a step that fails
-leaves its error there and the next goes on. The bare engine is asked in the very process that
-serves our HTTP API, in turn with it; the clients are this process. Every side makes the same
-tokens of the same prompt ids (benchmarks/gpu_model.py says how).
+Rule: each step has its own time limit and writes its result to the JSON at once; a step that fails
+leaves its error there, and the next step runs. The bare engine runs in the same process that serves
+our HTTP API, alternating with it; the clients are other processes. Both sides generate the same
+tokens from the same prompt ids (see benchmarks/gpu_model.py).
 Run: `python -m benchmarks.gpu --out DIR [--model-config 20b|120b|tiny] [--steps …] [--budget S]`;
-`tiny` is the demo model, on a CPU. `--figure JSON` draws a run's figure.
+`tiny` is the demo model, on a CPU. `--figure JSON` draws a run's chart.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from typing import Any
 
 import psutil
 
-from benchmarks.gpu_figure import draw
+from benchmarks.gpu_chart import draw_chart
 
 ROOT = Path(__file__).parent.parent
 PROMPT = {"messages": [{"role": "user", "content": "Count to one hundred"}], "temperature": 0}
 ROUNDS = 3
 CLIENTS = 4
-"""Processes, which share the streams over HTTP: one alone would be the limit."""
+"""Client processes, which share the HTTP streams: a single one would be the bottleneck."""
 TOTAL_MIB = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 HEADER_TOKENS = 3
-"""Of the random model's answer, before its first word: a client sees none of them."""
+"""Tokens of the random model's answer before its first word; clients do not see them."""
 CUDA_ENV = {
     "HF_HUB_OFFLINE": "1",
     "SGLANG_IS_FLASHINFER_AVAILABLE": "false",
@@ -87,13 +87,14 @@ STEPS = (
 )
 
 
-# The process that holds the engine
+# The engine process
 
 
-async def be_served(model_path: str, ports: list[int]) -> None:
-    """Our API on each port (plain; with the header grammar), and the engine for lines from stdin.
+async def serve(model_path: str, ports: list[int]) -> None:
+    """Serves our API on two ports (without and with the header grammar), and operations on stdin.
 
-    What answers a line goes to the stdout that this process was given; all else to stderr.
+    An operation is a line of JSON. Its reply is a line on this process's original stdout; all
+    other output goes to stderr.
     """
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -136,10 +137,10 @@ async def be_served(model_path: str, ports: list[int]) -> None:
         + "\n"
     )
     while line := await asyncio.to_thread(sys.stdin.readline):
-        asked = json.loads(line)
+        arguments = json.loads(line)
         try:
-            answer = await OPERATIONS[asked.pop("op")](engine, **asked)
-        except Exception:  # noqa: BLE001 - told to who asked
+            answer = await OPERATIONS[arguments.pop("op")](engine, **arguments)
+        except Exception:  # noqa: BLE001 - reported to the caller
             answer = {"error": traceback.format_exc()[-2000:]}
         replies.write(json.dumps(answer) + "\n")
     for task in tasks:
@@ -148,7 +149,7 @@ async def be_served(model_path: str, ports: list[int]) -> None:
 
 
 async def bare_round(engine: Any, streams: int, length: int) -> dict[str, Any]:
-    """So many streams of SGLang's own at once."""
+    """Concurrent streams of the bare engine."""
     from worker.api.chat import render_prompt
     from worker.engine.sglang_arguments import sampling_params
     from worker.generation import Sampling
@@ -172,7 +173,7 @@ async def bare_round(engine: Any, streams: int, length: int) -> dict[str, Any]:
 
 
 async def sample(engine: Any, length: int) -> dict[str, Any]:
-    """What the model says, for a person to look at."""
+    """A sample of the model's output, to be read by a person."""
     from worker.api.chat import render_prompt
     from worker.engine.sglang_arguments import sampling_params
     from worker.generation import Sampling
@@ -190,7 +191,7 @@ async def sample(engine: Any, length: int) -> dict[str, Any]:
 
 
 async def grammar_round(engine: Any, streams: int, length: int, headers: bool) -> dict[str, Any]:
-    """So many streams of our engine, with or without the header grammar."""
+    """Concurrent streams of our engine, with or without the header grammar."""
     from worker.api.chat import render_prompt, structural_tag
     from worker.generation import Sampling
     from worker.harmony.vocabulary import STOP_IDS
@@ -212,7 +213,7 @@ async def grammar_round(engine: Any, streams: int, length: int, headers: bool) -
 
 
 async def cancel(engine: Any, streams: int) -> dict[str, Any]:
-    """How long from leaving one of many streams until the engine runs one fewer."""
+    """How long it takes, after cancelling all of `streams`, until the engine is idle."""
     from worker.api.chat import render_prompt
     from worker.generation import Sampling
 
@@ -238,7 +239,7 @@ async def cancel(engine: Any, streams: int) -> dict[str, Any]:
 
 
 async def tool_loop(engine: Any, turns: int) -> dict[str, Any]:
-    """Prompt and cached tokens of an agent's turns, with the turn memory and without."""
+    """Prompt and cached tokens of an agent's turns, with and without the turn memory."""
     from benchmarks.gpu_forced import loop
     from worker.model import Model
     from worker.settings import Settings
@@ -267,13 +268,13 @@ OPERATIONS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
 
 
 async def measured(one: Callable[[], Awaitable[tuple[int, float]]], streams: int) -> dict[str, Any]:
-    """Tokens per second and the times to the first token, of so many at once."""
+    """Tokens per second and TTFT of `streams` concurrent calls of `one` (its tokens, its TTFT)."""
     started = time.monotonic()
     made = await asyncio.gather(*(one() for _ in range(streams)))
-    return figures_of(made, time.monotonic() - started)
+    return statistics_of(made, time.monotonic() - started)
 
 
-def figures_of(made: Sequence[tuple[int, float]], wall: float) -> dict[str, Any]:
+def statistics_of(made: Sequence[tuple[int, float]], wall: float) -> dict[str, Any]:
     tokens = sum(tokens for tokens, _ in made)
     firsts = sorted(first for _, first in made)
     return {
@@ -289,7 +290,7 @@ def figures_of(made: Sequence[tuple[int, float]], wall: float) -> dict[str, Any]
 
 
 async def chat(port: int, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
-    """One streamed chat over a bare socket: its usage, and seconds to its first token."""
+    """One streamed chat over a raw socket. Returns its usage and its TTFT in seconds."""
     sent = json.dumps({"model": "bench", "stream": True, **body, **_USAGE}).encode()
     head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(sent)}\r\n\r\n"
@@ -313,7 +314,7 @@ _USAGE = {"stream_options": {"include_usage": True}}
 
 
 def client(port: int, streams: int, length: int, starts: float) -> tuple[list[Any], float, float]:
-    """One process's streams: their tokens and first words, when they ended, its CPU seconds."""
+    """One client process's streams: (tokens, TTFT) of each, when they ended, CPU seconds."""
 
     async def one() -> tuple[int, float]:
         usage, first = await chat(port, PROMPT | {"max_tokens": length})
@@ -329,7 +330,7 @@ def client(port: int, streams: int, length: int, starts: float) -> tuple[list[An
 
 
 async def http_round(pool: Executor, port: int, streams: int, length: int) -> dict[str, Any]:
-    """So many streams over HTTP at once, shared among the pool's processes."""
+    """Concurrent streams over HTTP, shared among the pool's processes."""
     starts = time.monotonic() + 0.3
     shares = [streams // CLIENTS + (n < streams % CLIENTS) for n in range(CLIENTS)]
     loop = asyncio.get_running_loop()
@@ -337,12 +338,12 @@ async def http_round(pool: Executor, port: int, streams: int, length: int) -> di
         *(loop.run_in_executor(pool, client, port, n, length, starts) for n in shares if n)
     )
     made = [each for part, _, _ in parts for each in part]
-    figures = figures_of(made, max(ended for _, ended, _ in parts) - starts)
-    return figures | {"client_cpu_s": [round(cpu, 2) for _, _, cpu in parts]}
+    measured = statistics_of(made, max(ended for _, ended, _ in parts) - starts)
+    return measured | {"client_cpu_s": [round(cpu, 2) for _, _, cpu in parts]}
 
 
-class Served:
-    """The child that holds the engine."""
+class EngineProcess:
+    """The child process that runs the engine and serves our API."""
 
     def __init__(self, model_path: str, env: dict[str, str]) -> None:
         import socket
@@ -359,36 +360,36 @@ class Served:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.seen = psutil.Process(self.process.pid)
+        self.ps = psutil.Process(self.process.pid)
 
     async def read(self, seconds: float) -> dict[str, Any]:
         assert self.process.stdout
         line = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), seconds)
         if not line:
-            raise RuntimeError(f"the engine's process ended: {self.process.poll()}")
+            raise RuntimeError(f"The engine process has exited with {self.process.poll()}.")
         return json.loads(line)
 
-    async def ask(self, op: str, seconds: float = 90, **asked: Any) -> dict[str, Any]:
+    async def call(self, op: str, seconds: float = 90, **arguments: Any) -> dict[str, Any]:
         assert self.process.stdin
-        self.process.stdin.write(json.dumps({"op": op, **asked}) + "\n")
+        self.process.stdin.write(json.dumps({"op": op, **arguments}) + "\n")
         self.process.stdin.flush()
         return await self.read(seconds)
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far, of the process that serves and of each of its children."""
+        """CPU seconds so far, of the serving process and of each of its children."""
         found: dict[str, float] = {}
-        for number, process in enumerate([self.seen, *self.seen.children(recursive=True)]):
+        for number, process in enumerate([self.ps, *self.ps.children(recursive=True)]):
             try:
-                times, words = process.cpu_times(), process.cmdline()
+                times, command = process.cpu_times(), process.cmdline()
             except psutil.Error:
-                continue  # it has ended since
-            name = "main" if number == 0 else " ".join(words)[-40:] or str(process.pid)
+                continue  # it has exited in the meantime
+            name = "main" if number == 0 else " ".join(command)[-40:] or str(process.pid)
             found[f"{number} {name}"] = times.user + times.system
         return found
 
     def end(self) -> None:
         if self.process.poll() is None:
-            tree = [*self.seen.children(recursive=True), self.seen]
+            tree = [*self.ps.children(recursive=True), self.ps]
             for process in tree:
                 process.kill()
         self.process.wait(20)
@@ -404,14 +405,14 @@ class Run:
         )
         self.length = 40 if self.tiny else 256
         self.path = "demo" if self.tiny else self.folder()
-        self.served: Served | None = None
+        self.engine: EngineProcess | None = None
         self.result: dict[str, Any] = {"model": options.model_config, "started": time.ctime()}
 
     def folder(self) -> str:
         need = 16e9 if self.options.model_config == "20b" else 70e9
         shm = Path("/dev/shm")  # noqa: S108
-        beside = psutil.disk_usage(str(shm)).free if shm.exists() else 0
-        root = str(shm) if beside > need else "/tmp"  # noqa: S108
+        free = psutil.disk_usage(str(shm)).free if shm.exists() else 0
+        root = str(shm) if free > need else "/tmp"  # noqa: S108
         return f"{root}/gpt-oss-{self.options.model_config}-random"
 
     def flush(self) -> None:
@@ -437,13 +438,13 @@ class Run:
             self.result.setdefault("step_seconds", {})[step] = time.monotonic() - started
             self.flush()
             print(f"== {step}: {json.dumps(self.result.get(step), default=str)[:3000]}", flush=True)
-        if self.served:
-            self.served.end()
+        if self.engine:
+            self.engine.end()
 
-    async def command(self, *words: str, seconds: float = 300) -> str:
-        """A command's output, both streams; raises what it says if it fails."""
+    async def command(self, *command: str, seconds: float = 300) -> str:
+        """A command's stdout. Raises RuntimeError with both of its streams if it fails."""
         done = await asyncio.to_thread(
-            subprocess.run, words, cwd=ROOT, capture_output=True, text=True, timeout=seconds,
+            subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=seconds,
             env=os.environ | self.env(),
         )  # fmt: skip
         if done.returncode:
@@ -484,11 +485,11 @@ class Run:
             "print('RESULT' + json.dumps(bad))"
         )
         modules = [m for m in MODULES if not self.tiny or m.startswith("worker")]
-        said = await self.command(sys.executable, "-c", code, *modules, seconds=120)
-        self.result["imports"] = {"missing": json.loads(said.rpartition("RESULT")[2])}
+        output = await self.command(sys.executable, "-c", code, *modules, seconds=120)
+        self.result["imports"] = {"missing": json.loads(output.rpartition("RESULT")[2])}
 
     async def jit(self) -> None:
-        """SGLang's own kernels that this model needs, built at once rather than in the boot."""
+        """Builds the SGLang kernels that this model needs, concurrently and before the boot."""
         if self.tiny:
             return
         calls = (
@@ -500,25 +501,25 @@ class Run:
         building = [self.command(sys.executable, "-c", code + call, seconds=150) for call in calls]
         built = await asyncio.gather(*building, return_exceptions=True)
         self.result["jit"] = {
-            call: str(said)[-1500:] for call, said in zip(calls, built, strict=True)
+            call: str(output)[-1500:] for call, output in zip(calls, built, strict=True)
         }
 
     async def model(self) -> None:
         if not self.tiny:
-            words = ("-m", "benchmarks.gpu_model", self.options.model_config, self.path)
-            await self.command(sys.executable, *words)
+            arguments = ("-m", "benchmarks.gpu_model", self.options.model_config, self.path)
+            await self.command(sys.executable, *arguments)
         self.result["model_path"] = self.path
 
     async def boot(self, key: str = "boot", graphs: bool = False) -> None:
-        if self.served:
-            self.served.end()
+        if self.engine:
+            self.engine.end()
         started = time.monotonic()
-        self.served = Served(self.path, self.env(graphs))
+        self.engine = EngineProcess(self.path, self.env(graphs))
         try:
-            self.result[key] = await self.served.read(400)
+            self.result[key] = await self.engine.read(400)
         except BaseException:
-            self.served.end()
-            self.served = None
+            self.engine.end()
+            self.engine = None
             raise
         self.result[key]["process_s"] = time.monotonic() - started
         if not self.tiny:
@@ -527,13 +528,13 @@ class Run:
             self.result[key]["by_the_formula"] = expected_tokens(
                 self.options.model_config, float(await self.command(*TOTAL_MIB))
             )
-        self.result[key]["sample"] = await self.served.ask("sample", 120, length=24)
+        self.result[key]["sample"] = await self.engine.call("sample", 120, length=24)
 
     async def reboot(self) -> None:
         await self.boot("reboot", graphs=True)
 
     async def streams(self) -> None:
-        assert self.served
+        assert self.engine
         self.result["streams"] = {}
         pool = ProcessPoolExecutor(CLIENTS, multiprocessing.get_context("spawn"))
         for count in self.counts:
@@ -542,36 +543,36 @@ class Run:
             for number in range(ROUNDS + 1):
                 sides: dict[str, Any] = {}
                 for side in ("bare", "http"):
-                    before = self.served.cpu()
-                    figures = (
-                        await self.served.ask("bare", streams=count, length=self.length)
+                    before = self.engine.cpu()
+                    side_result = (
+                        await self.engine.call("bare", streams=count, length=self.length)
                         if side == "bare"
-                        else await http_round(pool, self.served.ports[0], count, self.length)
+                        else await http_round(pool, self.engine.ports[0], count, self.length)
                     )
-                    wall = figures["wall_s"]
+                    wall = side_result["wall_s"]
                     cores = {
                         name: round((now - before.get(name, 0)) / wall, 3)
-                        for name, now in self.served.cpu().items()
+                        for name, now in self.engine.cpu().items()
                     }
-                    sides[side] = figures | {"cores": cores}
-                if number:  # the first warms up
+                    sides[side] = side_result | {"cores": cores}
+                if number:  # the first round is the warm-up
                     pairs.append(sides)
                 self.flush()
             print(count, "streams:", summary(pairs), flush=True)
             self.result.setdefault("summary", {})[str(count)] = summary(pairs)
 
     async def agent(self) -> None:
-        """A conversation of many turns, each with the whole of what was said before."""
-        assert self.served
-        said: list[dict[str, str]] = []
+        """A conversation of many turns, each of which sends the whole history."""
+        assert self.engine
+        messages: list[dict[str, str]] = []
         turns: list[list[float]] = []
         for turn in range(5 if self.tiny else 50):
-            said.append({"role": "user", "content": f"Turn {turn}: " + "more words " * 150})
-            body = {"messages": said, "temperature": 0, "max_tokens": self.length}
-            usage, first = await chat(self.served.ports[0], body)
+            messages.append({"role": "user", "content": f"Turn {turn}: " + "more words " * 150})
+            body = {"messages": messages, "temperature": 0, "max_tokens": self.length}
+            usage, first = await chat(self.engine.ports[0], body)
             cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
             turns.append([usage["prompt_tokens"], cached, round(first * 1000, 2)])
-            said.append({"role": "assistant", "content": " with that this from"})
+            messages.append({"role": "assistant", "content": " with that this from"})
         self.result["agent"] = {
             "columns": ["prompt_tokens", "cached_tokens", "ttft_ms"],
             "turns": turns,
@@ -579,38 +580,38 @@ class Run:
         }
 
     async def tools(self) -> None:
-        assert self.served
+        assert self.engine
         turns = 3 if self.tiny else 50
-        self.result["tools"] = await self.served.ask("tool_loop", 120, turns=turns)
+        self.result["tools"] = await self.engine.call("tool_loop", 120, turns=turns)
 
     async def cancel(self) -> None:
-        assert self.served
-        self.result["cancel"] = await self.served.ask("cancel", 30, streams=self.counts[0])
+        assert self.engine
+        self.result["cancel"] = await self.engine.call("cancel", 30, streams=self.counts[0])
 
     async def grammar(self) -> None:
-        assert self.served
+        assert self.engine
         self.result["grammar"] = {}
         for count in self.counts[:2]:
             pairs: list[list[float]] = []
             for _ in range(ROUNDS + 1):
                 pair: list[float] = []
                 for headers in (False, True):
-                    got = await self.served.ask(
+                    got = await self.engine.call(
                         "grammar", streams=count, length=self.length, headers=headers
                     )
                     if "error" in got:
                         raise RuntimeError(got["error"])
                     pair.append(got["tokens_per_s"])
                 pairs.append(pair)
-            ratio = statistics.median(held / free for free, held in pairs[1:])
+            ratio = statistics.median(constrained / free for free, constrained in pairs[1:])
             self.result["grammar"][str(count)] = {"tokens_per_s": pairs[1:], "ratio": ratio}
 
 
 def expected_tokens(name: str, total_mib: float) -> dict[str, float]:
-    """KV tokens by the formula: what the fraction leaves beside the weights, over a token's bytes.
+    """Expected KV cache size in tokens: (0.85 of free memory - weights) / bytes per token.
 
-    Weights: of triton_kernels' layout on Hopper. A token has 2048 bytes in each layer, and the
-    sliding layers, which are half, keep 0.8 of the tokens.
+    Weights are those of triton_kernels' layout on Hopper. A token takes 2048 bytes per layer; the
+    sliding-window layers, half of all, keep 0.8 of the tokens.
     """
     weights, layers = {"20b": (14_384_512_128, 24), "120b": (68_988_299_904, 36)}[name]
     free = total_mib * 2**20 - 1.0 * 2**30
@@ -619,7 +620,7 @@ def expected_tokens(name: str, total_mib: float) -> dict[str, float]:
 
 
 def summary(pairs: list[dict[str, Any]]) -> dict[str, float]:
-    """The medians of the rounds of one number of streams."""
+    """The medians over the rounds with the same number of streams."""
 
     def median(side: str, name: str) -> float:
         return statistics.median(pair[side][name] for pair in pairs)
@@ -641,19 +642,19 @@ def main() -> None:
     parser.add_argument("--serve", nargs=3, metavar=("MODEL", "PORT", "PORT"))
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--model-config", choices=("20b", "120b", "tiny"), default="20b")
-    parser.add_argument("--steps", default=",".join(STEPS), help="separated by commas, in order")
-    parser.add_argument("--streams", type=int, nargs="*", default=(), help="how many at once")
-    parser.add_argument("--graphs", type=int, nargs="*", help="the sizes of decode graphs")
-    parser.add_argument("--budget", type=float, default=480, help="seconds, of all steps")
-    parser.add_argument("--figure", type=Path, help="draws the figure of a run's JSON instead")
+    parser.add_argument("--steps", default=",".join(STEPS), help="comma-separated, in order")
+    parser.add_argument("--streams", type=int, nargs="*", default=(), help="concurrent streams")
+    parser.add_argument("--graphs", type=int, nargs="*", help="batch sizes of the decode graphs")
+    parser.add_argument("--budget", type=float, default=480, help="seconds for all steps")
+    parser.add_argument("--figure", type=Path, help="only draw the chart of a run's JSON")
     options = parser.parse_args()
     if options.figure:
-        print(draw(options.figure))
+        print(draw_chart(options.figure))
     elif options.serve:
         import uvloop
 
         path, *ports = options.serve
-        uvloop.run(be_served(path, [int(port) for port in ports]))
+        uvloop.run(serve(path, [int(port) for port in ports]))
     else:
         options.steps = options.steps.split(",")
         asyncio.run(Run(options).all())

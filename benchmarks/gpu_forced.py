@@ -1,7 +1,7 @@
-"""A tool loop in which the model says what it is told to, on SGLang 0.5.17 and 0.5.23 alike.
+"""A tool loop with scripted model output, on both SGLang 0.5.17 and 0.5.23.
 
-The random model can only count round its words; an agent's turns have reasoning and a call, which
-is what the turn memory is for. So here, and only here, the sampler is forced.
+The random model can only cycle through its words, but an agent's turns have reasoning and a tool
+call, which is what the turn memory is for. So here, and only here, the sampler is forced.
 """
 
 import json
@@ -31,9 +31,10 @@ TOOLS = [
 
 
 class Script(CustomLogitProcessor):
-    """Lets the sampler choose the next id of the request's script alone.
+    """Forces the sampler to choose the next id of the request's script.
 
-    How much has been said is read off the request's KV cache, which says it in either version.
+    The position in the script is derived from the request's KV cache length, which both versions
+    have, in different places.
     """
 
     def __call__(
@@ -44,14 +45,14 @@ class Script(CustomLogitProcessor):
             committed = getattr(request, "kv_committed_len", None)
             if committed is None:
                 committed = request.kv.kv_committed_len
-            said = max(0, committed - len(request.origin_input_ids))
+            position = max(0, committed - len(request.origin_input_ids))
             logits[row, :] = -float("inf")
-            logits[row, script[min(said, len(script) - 1)]] = 0.0
+            logits[row, script[min(position, len(script) - 1)]] = 0.0
         return logits
 
 
 class ForcedEngine(SglangEngine):
-    """The booted engine of another, saying the given ids, one script for each request."""
+    """Wraps a booted engine, which then generates the given scripts, one per request."""
 
     def __init__(self, booted: SglangEngine, scripts: Sequence[Sequence[int]]) -> None:
         super().__init__({})
@@ -65,7 +66,7 @@ class ForcedEngine(SglangEngine):
 
 
 def turn(number: int) -> list[int]:
-    """What the model says in one turn of the loop."""
+    """The model's output in one turn of the loop."""
     return encoding().encode(
         f"<|channel|>analysis<|message|>Now day {number}: I have to look at the weather there, and "
         "at what it was on the day before, to see whether it will rain.<|end|><|start|>assistant"
@@ -76,7 +77,7 @@ def turn(number: int) -> list[int]:
 
 
 async def loop(booted: SglangEngine, model: Any, settings: Any, turns: int) -> list[list[int]]:
-    """Prompt and cached tokens of each turn; the client sends a call back without its reasoning."""
+    """[prompt tokens, cached tokens] of each turn; the client resends calls without reasoning."""
     service = Service(ForcedEngine(booted, [turn(n) for n in range(turns)]), model, settings)
     messages: list[dict[str, Any]] = [{"role": "user", "content": "Weather in Paris, every day?"}]
     found: list[list[int]] = []
@@ -86,10 +87,10 @@ async def loop(booted: SglangEngine, model: Any, settings: Any, turns: int) -> l
             (await service.read(route_for("/v1/chat/completions"), body)).answer(JobMetrics())
         ) as batches:
             (answer,) = [each async for batch in batches for each in batch]
-        usage, said = answer["usage"], answer["choices"][0]["message"]
+        usage, message = answer["usage"], answer["choices"][0]["message"]
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
         found.append([usage["prompt_tokens"], cached])
-        (call,) = said["tool_calls"]
+        (call,) = message["tool_calls"]
         arguments = json.dumps(json.loads(call["function"]["arguments"]))
         call = call | {"function": call["function"] | {"arguments": arguments}}
         messages += [

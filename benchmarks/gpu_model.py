@@ -1,11 +1,11 @@
-"""A gpt-oss checkpoint of the real shape whose weights are random, and whose output is well formed.
+"""A gpt-oss checkpoint of the real shape, with random weights but well-formed output.
 
-Rule: the files are laid out as OpenAI's, MXFP4 experts included, so that SGLang loads and repacks
-them as it would the real ones; every layer has the same random bytes. What the layers add to the
-residual stream is small beside the embedding, and the head's row of a token is the embedding of the
-one that comes before it: so the model walks a fixed chain of tokens, at the full cost of its
-kernels and without anything that steers the sampler. The chain is a Harmony answer: a final
-channel's header, then words without end.
+Rule: the files have the layout of OpenAI's, MXFP4 experts included, so that SGLang loads and
+repacks them as it would the real ones; all layers have the same random bytes. What the layers add
+to the residual stream is small compared with the embedding, and a token's row in the head is the
+embedding of its predecessor, so the model walks a fixed chain of tokens, at the full cost of its
+kernels and without steering the sampler. The chain is a Harmony answer: the header of a final
+message, then words without end.
 Run: `python -m benchmarks.gpu_model 20b|120b FOLDER`.
 """
 
@@ -33,7 +33,7 @@ SHAPES = {"20b": (24, 32), "120b": (36, 128)}
 """Layers and experts."""
 HIDDEN, HEADS, KV_HEADS, HEAD = 2880, 64, 8, 64
 WORDS = 400
-"""How many the chain goes round."""
+"""The length of the chain's cycle."""
 
 
 def config(layers: int, experts: int) -> dict[str, Any]:
@@ -91,20 +91,20 @@ def config(layers: int, experts: int) -> dict[str, Any]:
 
 
 def chain() -> list[tuple[int, int]]:
-    """Which token follows which: the head of a final message, then a round of words."""
+    """(token, next token) pairs: the header of a final message, then a cycle of words."""
     header = encoding().encode("assistant<|channel|>final<|message|>", allowed_special="all")
     words = [
         id_
         for id_, token in enumerate(token_bytes()[:60_000])
         if token[:1] == b" " and token[1:].isalpha() and token.isascii() and len(token) > 4
     ]
-    round_ = [id_ for id_ in words if id_ not in header][:WORDS]
-    path = [*header, *round_]
-    return [*pairwise(path), (round_[-1], round_[0])]
+    cycle = [id_ for id_ in words if id_ not in header][:WORDS]
+    path = [*header, *cycle]
+    return [*pairwise(path), (cycle[-1], cycle[0])]
 
 
 def layer(experts: int, device: str) -> dict[str, torch.Tensor]:
-    """One layer's tensors, by their names in it."""
+    """One layer's tensors, by their names within the layer."""
 
     def normal(*shape: int, std: float) -> torch.Tensor:
         return torch.randn(shape, device=device, dtype=torch.bfloat16).mul_(std)
@@ -125,7 +125,7 @@ def layer(experts: int, device: str) -> dict[str, torch.Tensor]:
         std = 1e-4 if name == "o" else 0.02
         tensors[f"self_attn.{name}_proj.weight"] = normal(*shape, std=std)
         tensors[f"self_attn.{name}_proj.bias"] = normal(shape[0], std=std)
-    # A block is 32 values of 4 bits and a power of two: 2**-7 makes weights of about 0.02.
+    # A block is 32 4-bit values and a power-of-two scale: 2**-7 makes weights of about 0.02.
     for name, rows, power in (("gate_up_proj", 2 * HIDDEN, 120), ("down_proj", HIDDEN, 108)):
         blocks = HIDDEN // 32
         tensors[f"mlp.experts.{name}_blocks"] = raw(experts, rows, blocks, 16)
@@ -137,11 +137,11 @@ def layer(experts: int, device: str) -> dict[str, torch.Tensor]:
 
 
 def ends(device: str) -> dict[str, torch.Tensor]:
-    """The embedding, and the head that reads the next token of the chain off it."""
+    """The embedding, and the head that maps each token's embedding to its successor."""
     embedding = torch.randn(SIZE, HIDDEN, device=device, dtype=torch.bfloat16)
     head = torch.randn(SIZE, HIDDEN, device=device, dtype=torch.bfloat16).mul_(0.1)
     for before, after in chain():
-        head[after] += embedding[before]  # the round's first word has two before it
+        head[after] += embedding[before]  # the cycle's first word has two predecessors
     norm = torch.ones(HIDDEN, dtype=torch.bfloat16)
     return {
         "model.embed_tokens.weight": embedding.cpu(),
@@ -151,7 +151,7 @@ def ends(device: str) -> dict[str, torch.Tensor]:
 
 
 def write(name: str, folder: Path) -> None:
-    """The whole model folder: 13.8 GB for 20b, 65 GB for 120b."""
+    """Writes the model folder: 13.8 GB for 20b, 65 GB for 120b."""
     layers, experts = SHAPES[name]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)

@@ -1,10 +1,10 @@
-"""What a CUDA machine without network lacks to run SGLang 0.5.17, as one archive: `site.tar.xz`.
+"""Packs what an offline CUDA machine needs to run SGLang 0.5.17 into one archive: `site.tar.xz`.
 
-Rule: the machine has Python 3.12, torch 2.11 for CUDA 13, triton 3.6 and what comes with
-transformers; all else that SGLang imports to serve gpt-oss is here, at the versions it was tried
-with, without what this model never runs. Of its kernels the Hopper library alone is here, without
-FA3, so attention is Triton's. FlashInfer and IPython, which it imports and does not use here, have
-stand-ins. Unpack it and put the folder on PYTHONPATH.
+Rule: the machine already has Python 3.12, torch 2.11 for CUDA 13, triton 3.6 and the dependencies
+of transformers. The archive has everything else that SGLang imports to serve gpt-oss, at tested
+versions, without what this model never runs. Of SGLang's kernels it has only the Hopper library,
+without FA3, so attention runs on Triton. FlashInfer and IPython, which SGLang imports but does not
+use here, are stubbed. Unpack it and put the folder on PYTHONPATH.
 Run: `python -m benchmarks.gpu_pack [--out .gpu-pack]`, with a pip that reaches PyPI.
 """
 
@@ -72,11 +72,11 @@ LEFT_OUT = (
     "sgl_kernel/*_ops*.so",
 )
 HOPPER = "sgl_kernel/sm90/*"
-STAND_INS = {
+STUBS = {
     "IPython/__init__.py": "",
     "IPython/display.py": "HTML = display = None\n",
     "flashinfer/__init__.py": "bmm_fp8 = None\n",
-    # SGLang has a second way for whatever else of FlashInfer it cannot import.
+    # For everything else of FlashInfer that it cannot import, SGLang has a fallback.
     "flashinfer/sampling.py": (
         "min_p_sampling_from_probs = top_k_top_p_sampling_from_probs = None\n"
         "top_k_renorm_probs = top_p_renorm_probs = None\n"
@@ -85,7 +85,7 @@ STAND_INS = {
 
 
 def download(folder: Path) -> None:
-    """The wheels for that machine's Python, whatever this one's is."""
+    """Downloads the wheels for that machine's Python, whatever this one's is."""
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
     command += ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"]
     for platform in PLATFORMS:
@@ -98,7 +98,7 @@ def unpack(wheels: Path, site: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             wanted = [name for name in archive.namelist() if is_wanted(name)]
             archive.extractall(site, wanted)
-    for name, text in STAND_INS.items():
+    for name, text in STUBS.items():
         (site / name).parent.mkdir(exist_ok=True)
         (site / name).write_text(text)
 

@@ -1,9 +1,9 @@
-"""What the light grammar of headers (HEADER_GRAMMAR) costs of decode throughput.
+"""How much decode throughput the header grammar (HEADER_GRAMMAR) costs.
 
-Rule: the same prompts and the same tokens with and without the grammar, in turn on one engine, each
-first in every other round; the model writes well-formed headers by itself, so that nothing but the
-grammar's work differs. The speed is that of this machine, whatever else it does meanwhile; the CPU
-time that the engine's main threads take for the same tokens says the same with less noise.
+Rule: the same prompts and tokens with and without the grammar, alternating on one engine, each
+first in every other round. The model writes well-formed headers by itself, so only the grammar's
+work differs. Throughput depends on the machine's other load; the CPU time of the engine's main
+threads for the same tokens measures the same with less noise.
 Run: `python -m benchmarks.header_grammar`.
 """
 
@@ -33,23 +33,31 @@ async def main() -> None:
     engine = SglangEngine(server_args(settings, resolve(settings)))
     await engine.start()
     tag = structural_tag({"tools": TOOLS}, headers=True)
-    print(f"{ROUNDS} rounds in turn; medians, and medians of each round's ratio")
-    print("| streams | free, tokens/s | held, tokens/s | speed, held / free | CPU, free / held |")
+    print(f"{ROUNDS} alternating rounds; medians, and medians of each round's ratio")
+    print(
+        "| streams | free, tokens/s | constrained, tokens/s "
+        "| speed, constrained / free | CPU, free / constrained |"
+    )
     print("| --- | --- | --- | --- | --- |")
     try:
         for streams in STREAMS:
             rounds = [await one_round(engine, streams, tag, number) for number in range(ROUNDS + 1)]
-            del rounds[0]  # it warms up, and compiles the grammar
-            free, held = (statistics.median(pair[side].speed for pair in rounds) for side in (0, 1))
+            del rounds[0]  # warm-up, which compiles the grammar
+            free, constrained = (
+                statistics.median(pair[side].speed for pair in rounds) for side in (0, 1)
+            )
             speed = statistics.median(pair[1].speed / pair[0].speed for pair in rounds)
             cpu = statistics.median(pair[0].cpu / pair[1].cpu for pair in rounds)
-            print(f"| {streams} | {free:.0f} | {held:.0f} | {speed:.3f} | {cpu:.3f} |", flush=True)
+            print(
+                f"| {streams} | {free:.0f} | {constrained:.0f} | {speed:.3f} | {cpu:.3f} |",
+                flush=True,
+            )
     finally:
         await engine.close()
 
 
 class Run(NamedTuple):
-    """So many streams at once: their tokens per second, and CPU seconds per token."""
+    """One run of concurrent streams: tokens per second, and CPU seconds per token."""
 
     speed: float
     cpu: float
@@ -58,10 +66,10 @@ class Run(NamedTuple):
 async def one_round(
     engine: SglangEngine, streams: int, tag: str | None, number: int
 ) -> tuple[Run, Run]:
-    """Free, and held by the grammar."""
+    """One run without and one with the grammar, in this order in the result."""
     if number % 2:
-        held = await run(engine, streams, tag)
-        return await run(engine, streams, None), held
+        constrained = await run(engine, streams, tag)
+        return await run(engine, streams, None), constrained
     return await run(engine, streams, None), await run(engine, streams, tag)
 
 
@@ -72,7 +80,7 @@ async def run(engine: SglangEngine, streams: int, tag: str | None) -> Run:
 
 
 def cpu_seconds(engine: SglangEngine) -> float:
-    """Of the main threads of the engine's processes; its others wait for them, busily."""
+    """CPU time of the main threads of the engine's processes; the others busy-wait for them."""
     return sum(
         thread.user_time + thread.system_time
         for process in engine._processes

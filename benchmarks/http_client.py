@@ -1,7 +1,7 @@
-"""The clients of the HTTP benchmark: streams at once with bare sockets, and a health check.
+"""The clients of the HTTP benchmark: concurrent streams over raw sockets, and a health check.
 
-Rule: the same for every server, and as light as can be; every answer has the tokens that were asked
-for, of the prompt that was meant, or the benchmark ends.
+Rule: the same for every server, and as light as possible. If an answer does not have the requested
+number of tokens, or the expected prompt length, the benchmark aborts.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from worker.api.chat import render_prompt
 
 STREAMS = 32
 REQUESTS = 3
-"""Of each stream, one after the other."""
+"""Sequential requests of each stream."""
 LENGTH = 80
-"""Of each answer, in tokens."""
+"""Tokens of each answer."""
 CHAT = "/v1/chat/completions"
 BODY = {
     "model": "demo",
     "messages": [{"role": "user", "content": "Count to one hundred"}],
     "temperature": 0,
-    "max_tokens": LENGTH,  # the whole answer is longer
+    "max_tokens": LENGTH,  # the full answer is longer
     "stream": True,
     "stream_options": {"include_usage": True},
 }
@@ -32,19 +32,19 @@ async def streams(port: int) -> int:
 
 
 async def at_once(request: Callable[[], Awaitable[int]]) -> int:
-    """Tokens of all requests, which are all to be of the same length."""
+    """The tokens of all requests. Raises AssertionError if one is not of `LENGTH` tokens."""
 
-    async def one_after_the_other() -> list[int]:
+    async def sequentially() -> list[int]:
         return [await request() for _ in range(REQUESTS)]
 
-    streams = await asyncio.gather(*(one_after_the_other() for _ in range(STREAMS)))
+    streams = await asyncio.gather(*(sequentially() for _ in range(STREAMS)))
     made = [tokens for stream in streams for tokens in stream]
     assert set(made) == {LENGTH}
     return sum(made)
 
 
 async def stream(port: int) -> int:
-    """One request over HTTP; the number of its tokens, as the usage at its end says."""
+    """One request over HTTP. Returns its completion tokens, from the usage at its end."""
     body = json.dumps(BODY).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -60,13 +60,13 @@ async def stream(port: int) -> int:
 
 
 def _count(tail: bytes, name: bytes) -> int:
-    """The last count of that name, which is the usage's."""
+    """The last count with that name, which is that of the usage."""
     after = tail[tail.rindex(b'"' + name + b'":') :].partition(b":")[2]
     return int(after.split(b",")[0].strip(b" }"))
 
 
 async def ping(port: int, seconds: list[float]) -> None:
-    """How long a health check takes, twenty times a second, on a connection of its own."""
+    """Measures a health check twenty times a second, on its own connection, until cancelled."""
     if not port:
         return
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

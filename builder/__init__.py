@@ -1,1 +1,1 @@
-"""What builds the CPU environment and the demo model; nothing in the worker imports it."""
+"""Builds the CPU environment, the demo model and the OpenAPI document; never imported by worker."""

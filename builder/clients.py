@@ -1,8 +1,9 @@
-"""Makes the environments of tests/clients: one for each client, in `.clients`, with its pins.
+"""Creates the environments of tests/clients: one per client, in `.clients`, with pinned packages.
 
-They are apart from `.venv`, since they want other versions of openai than SGLang pins. That of the
-client for JavaScript is made where there is npm, beside its script, where node looks for it.
-Rule: as builder/setup.py, whose `.venv` has uv: run again, it does nothing.
+They are separate from `.venv`, since they need other versions of openai than SGLang pins. The
+JavaScript client's is created only if npm is installed, next to its script, where node looks for
+it.
+Rule: idempotent, like builder/setup.py, which must have run before: `.venv` has uv.
 """
 
 import hashlib
@@ -22,31 +23,31 @@ NODE = ROOT / "tests" / "clients" / "node"
 
 def main() -> None:
     for pins in sorted(REQUIREMENTS.glob("*.txt")):
-        place = CLIENTS / pins.stem
-        make_once(place, pins, partial(python_environment, place, pins))
+        folder = CLIENTS / pins.stem
+        make_once(folder, pins, partial(python_environment, folder, pins))
     if npm := shutil.which("npm"):
         options = ("--ignore-scripts", "--no-audit", "--no-fund", "--silent")
         make = partial(run, npm, "ci", "--prefix", NODE, *options)
         make_once(NODE / "node_modules", NODE / "package-lock.json", make)
 
 
-def make_once(place: Path, pins: Path, make: Callable[[], None]) -> None:
-    """Makes an environment, unless it is there and its pins and its place are the same."""
-    stamp = place / "made-from"
-    made_from = f"{hashlib.sha256(pins.read_bytes()).hexdigest()} {place}"
+def make_once(folder: Path, pins: Path, make: Callable[[], None]) -> None:
+    """Creates an environment, unless it exists with the same pins and path."""
+    stamp = folder / "made-from"
+    made_from = f"{hashlib.sha256(pins.read_bytes()).hexdigest()} {folder}"
     if stamp.exists() and stamp.read_text() == made_from:
         return
     started = time.monotonic()
     make()
     stamp.write_text(made_from)
     seconds = time.monotonic() - started
-    print(f"{place.relative_to(ROOT)} ready in {seconds:.0f} s", file=sys.stderr)
+    print(f"{folder.relative_to(ROOT)} ready in {seconds:.0f} s", file=sys.stderr)
 
 
-def python_environment(place: Path, pins: Path) -> None:
+def python_environment(folder: Path, pins: Path) -> None:
     uv = VENV / "bin" / "uv"
-    python = place / "bin" / "python"
-    run(uv, "venv", "--quiet", "--clear", "--python", PYTHON, place)
+    python = folder / "bin" / "python"
+    run(uv, "venv", "--quiet", "--clear", "--python", PYTHON, folder)
     run(uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", python, pins)
 
 

@@ -1,9 +1,9 @@
-"""Makes the CPU environment: `.venv` with pinned packages, SGLang's stand-ins, the demo model.
+"""Creates the CPU environment: `.venv` with pinned packages, SGLang's stand-ins, the demo model.
 
-Rule: run by `make` with the system's Python, so it imports nothing but the standard library. Run
-again, it does nothing: each part keeps a stamp of what it was made from.
-The CPU build of torch comes from a folder of wheels where pip's own configuration names one, else
-from PyTorch's CPU index.
+Rule: `make` runs it with the system's Python, so it imports only the standard library. It is
+idempotent: each part has a stamp file that records what it was made from.
+The CPU build of torch comes from a folder of wheels if pip's configuration names one that has it,
+otherwise from PyTorch's CPU index.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def environment() -> None:
-    """The `.venv`, made anew when its requirements or its place changed."""
+    """Creates `.venv`, again if its requirements or its path have changed."""
     stamp = VENV / "made-from"
     made_from = f"{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()} {UV} {VENV}"
     if stamp.exists() and stamp.read_text() == made_from:
@@ -49,7 +49,7 @@ def environment() -> None:
 
 
 def torch_source() -> list[str]:
-    """uv's options that find the CPU build of torch: uv does not read pip's configuration."""
+    """The options with which uv finds torch's CPU build: uv does not read pip's configuration."""
     folders = wheel_folders()
     if any(list(Path(folder).glob("torch-*cpu*.whl")) for folder in folders):
         return [option for folder in folders for option in ("--find-links", folder)]
@@ -57,26 +57,27 @@ def torch_source() -> list[str]:
 
 
 def wheel_folders() -> list[str]:
-    """The folders of wheels that pip's own configuration names."""
+    """The `find-links` folders in pip's configuration."""
     configured = subprocess.run(
         [PYTHON, "-m", "pip", "config", "get", "global.find-links"],
         capture_output=True,
-        check=False,  # it fails where nothing is configured
+        check=False,  # it fails if nothing is configured
         text=True,
     ).stdout
     return shlex.split(os.environ.get("PIP_FIND_LINKS") or configured)
 
 
 def place_stand_ins() -> None:
-    """Puts the stand-ins on this environment's path, and on no other's."""
+    """Puts the stand-ins on the path of this environment only."""
     (site,) = (VENV / "lib").glob("python3*/site-packages")
     (site / "gpt_oss_worker_cpu.pth").write_text(f"{STAND_INS}\nimport sglang_cpu_environment\n")
 
 
 def run(*command: object) -> None:
-    words = [str(word) for word in command]
-    print("+", shlex.join(words), file=sys.stderr)
-    subprocess.run(words, cwd=ROOT, check=True)
+    """Runs a command in the project's root. Raises CalledProcessError."""
+    arguments = [str(argument) for argument in command]
+    print("+", shlex.join(arguments), file=sys.stderr)
+    subprocess.run(arguments, cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":

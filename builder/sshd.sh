@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# sshd for a pod that has PUBLIC_KEY or SSH_PASSWORD; without either, nothing.
+# Starts sshd on a pod that has PUBLIC_KEY or SSH_PASSWORD; does nothing without either.
 #
-# Rules: keys alone open it unless a password is given. The password passes through pipes alone: no
-# command line, log or session has it. What is written is root's alone to read. The host key is made
-# at start, so that no two pods share one. sshd is no child of the worker, which ends its children.
+# Rules: only keys are accepted unless a password is set. The password is only ever passed through
+# pipes: it is in no command line, log or session. Only root can read the files written here. The
+# host key is generated at start, so that no two pods share one. sshd is not a child of the worker,
+# which ends its children.
 set -euo pipefail
 
 [ -n "${PUBLIC_KEY:-}${SSH_PASSWORD:-}" ] || exit 0
@@ -22,8 +23,8 @@ if [ -n "${SSH_PASSWORD:-}" ]; then
     options+=(-o PasswordAuthentication=yes -o PermitRootLogin=yes)
 fi
 
-# A session gets the container's variables: RUNPOD_*, MODEL, PATH and all, as /proc/1/environ shows
-# them to root anyway. The file has one a line, so a value of several lines cannot be in it.
+# Sessions get the container's variables (RUNPOD_*, MODEL, PATH and so on), which root can read in
+# /proc/1/environ anyway. The file has one per line, so multi-line values are left out.
 env -0 | grep -zvP '\n|^(HOME|LOGNAME|OLDPWD|PWD|SHELL|SHLVL|TERM|USER|_)=' | tr '\0' '\n' |
     install -m 0600 /dev/stdin "$folder/environment"
 

@@ -1,4 +1,4 @@
-"""`python -m emulator`: the control plane on loopback, until SIGINT or SIGTERM."""
+"""`python -m emulator` runs the emulator on loopback until SIGINT or SIGTERM."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ from emulator.server import running
 from emulator.settings import Settings
 
 JSON_DEPTH = 20_000
-"""Jobs nested thousands of levels deep must reach the worker, whose test they are."""
+"""Recursion limit: jobs nested thousands of levels deep must reach the worker under test."""
 
 
 async def serve(settings: Settings) -> None:
@@ -23,7 +23,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> int:
-    """The process's exit status."""
+    """Runs the emulator. Returns the process's exit status."""
     try:
         settings = Settings()
     except ValidationError as error:
@@ -34,7 +34,7 @@ def main() -> int:
     try:
         asyncio.run(serve(settings))
     except OSError as error:
-        print(f"the emulator cannot listen on port {settings.port}: {error}", file=sys.stderr)
+        print(f"The emulator cannot listen on port {settings.port}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,6 @@
-"""The client's side of the platform: jobs submitted, asked for, cancelled.
+"""The client's API: submit jobs, read their status and stream, cancel and retry them.
 
-Rule: replies have the shapes that `runpod.Endpoint` reads.
+Rule: replies have the shapes that `runpod.Endpoint` expects.
 Source: https://docs.runpod.io/serverless/endpoints/operation-reference
 """
 
@@ -10,16 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emulator import views
+from emulator.app_state import app_state, find_job
 from emulator.job import Job, Json, Kind, Policy
-from emulator.plane import job_of, plane_of
-from emulator.web import held, parse_object, read, reply
+from emulator.web import long_poll, parse_object, read, reply
 
 RUN_LIMIT = 10_000_000
 RUNSYNC_LIMIT = 20_000_000
 RUNSYNC_WAIT_MS = 90_000
 WAIT_MS = (1_000, 300_000)
 STREAM_WAIT_S = 5
-"""How long /stream waits for something new. The SDK's client gives up after 10 s."""
+"""How long /stream waits for new chunks. The SDK's client times out after 10 s."""
 
 
 async def run(request: Request) -> Response:
@@ -28,7 +28,7 @@ async def run(request: Request) -> Response:
 
 
 async def runsync(request: Request) -> Response:
-    """Submits a job and waits for its end, for `wait` milliseconds at most."""
+    """Submits a job and waits until it ends, for at most `wait` milliseconds."""
     least, most = WAIT_MS
     wait_ms = _number(request.query_params.get("wait", RUNSYNC_WAIT_MS), "wait")
     job = await _submitted(request, "runsync", RUNSYNC_LIMIT)
@@ -37,58 +37,60 @@ async def runsync(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    return reply(views.status(job_of(request)))
+    return reply(views.status(find_job(request)))
 
 
 async def stream(request: Request) -> Response:
-    """What the job has streamed since the last time; waits a little if there is nothing."""
-    job, bells = job_of(request), plane_of(request).bells
+    """The chunks since the last call; waits up to `STREAM_WAIT_S` if there are none yet."""
+    job, notifier = find_job(request), app_state(request).notifier
 
-    def news() -> list[Json] | None:
+    def new_chunks() -> list[Json] | None:
         chunks, job.streamed = job.chunks[job.streamed :], len(job.chunks)
         return [{"output": chunk.output} for chunk in chunks] or ([] if job.ended else None)
 
-    chunks = await held(request, bells, news, job.id, STREAM_WAIT_S)
+    chunks = await long_poll(request, notifier, new_chunks, job.id, STREAM_WAIT_S)
     return reply({**views.status(job), "stream": chunks or []})
 
 
 async def cancel(request: Request) -> Response:
-    job = job_of(request)
-    plane_of(request).endpoint.cancel(job)
+    job = find_job(request)
+    app_state(request).endpoint.cancel(job)
     return reply(views.status(job))
 
 
 async def retry(request: Request) -> Response:
-    job = job_of(request)
-    if not plane_of(request).endpoint.retry(job):
-        raise HTTPException(400, f"a job that is {job.state.value} cannot be retried")
+    job = find_job(request)
+    if not app_state(request).endpoint.retry(job):
+        raise HTTPException(
+            400, f"Only a FAILED or TIMED_OUT job can be retried; this job is {job.state.value}."
+        )
     return reply(views.status(job))
 
 
 async def purge(request: Request) -> Response:
-    removed = plane_of(request).endpoint.purge()
+    removed = app_state(request).endpoint.purge()
     return reply({"removed": removed, "status": "completed"})
 
 
 async def health(request: Request) -> Response:
-    return reply(views.health(plane_of(request).endpoint))
+    return reply(views.health(app_state(request).endpoint))
 
 
 async def _submitted(request: Request, kind: Kind, limit: int) -> Job:
     body = parse_object(await read(request, limit))
     if "input" not in body:
-        raise HTTPException(400, "the body must have an input")
+        raise HTTPException(400, "The body must have an `input` field.")
     webhook = body.get("webhook")
     if not (webhook is None or isinstance(webhook, str)):
-        raise HTTPException(400, "webhook must be a URL")
+        raise HTTPException(400, "webhook must be a string (a URL).")
     policy = _policy(body.get("policy") or {})
-    return plane_of(request).endpoint.submit(body["input"], kind, policy, webhook)
+    return app_state(request).endpoint.submit(body["input"], kind, policy, webhook)
 
 
 def _policy(given: Json) -> Policy:
-    """A job's `policy`, in milliseconds."""
+    """A job's `policy`, given in milliseconds. Raises 400."""
     if not isinstance(given, dict):
-        raise HTTPException(400, "policy must be an object")
+        raise HTTPException(400, "policy must be an object.")
     names = {"ttl": "ttl", "executionTimeout": "execution_timeout"}
     seconds = {
         field: _number(given[name], name) / 1000 for name, field in names.items() if name in given
@@ -100,11 +102,11 @@ def _number(value: Json, name: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise HTTPException(400, f"{name} must be a number of milliseconds") from error
+        raise HTTPException(400, f"{name} must be a number of milliseconds.") from error
 
 
 async def _ended(request: Request, job: Job, seconds: float) -> None:
-    await held(request, plane_of(request).bells, lambda: job.ended, job.id, seconds)
+    await long_poll(request, app_state(request).notifier, lambda: job.ended, job.id, seconds)
 
 
 ROUTES = [

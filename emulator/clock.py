@@ -1,7 +1,8 @@
-"""Time as the emulator records it.
+"""Timestamps, as the emulator records them.
 
-Rule: every record has both clocks. The monotonic one is the same for all processes of a machine,
-so a receipt can be compared with a time that the worker measured; the wall clock is for people.
+Rule: every timestamp has both clocks. The monotonic clock is shared by all processes of a machine,
+so the time of a receipt can be compared with one that the worker measured; the wall clock is for
+people.
 """
 
 import time
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 
 class Moment(NamedTuple):
-    """One point in time, in seconds on both clocks."""
+    """A point in time, in seconds on both clocks."""
 
     monotonic: float
     wall: float

@@ -1,8 +1,8 @@
-"""One endpoint: its jobs, its queue, and the platform's rules between them and the workers.
+"""One endpoint: its jobs, its queue and its workers, with the platform's rules.
 
-Rules: pure, no I/O; the clock is given. Whatever changes for someone who waits is rung by topic:
-a job's id, `QUEUE`, or `stop_topic` of a worker. `tick` must be called now and then: deadlines
-and lost workers are noticed there.
+Rules: no I/O; the clock is injected. Every change is notified by topic: a job's id, `QUEUE_TOPIC`,
+or `stop_topic` of a worker. `tick` must be called periodically: it enforces the timeouts and
+detects lost workers.
 Source: https://docs.runpod.io/serverless/endpoints/send-requests
 """
 
@@ -15,49 +15,49 @@ from dataclasses import dataclass, field
 from emulator.clock import Clock, now
 from emulator.faults import Faults
 from emulator.job import Attempt, Chunk, Job, Json, Kind, Policy, Refusal, State
-from emulator.queue import QUEUE, JobQueue
+from emulator.queue import QUEUE_TOPIC, JobQueue
 from emulator.worker import Worker
 from emulator.workers import Workers
 
 MAX_DELIVERIES = 3
-KEPT_JOBS = 4000
-"""Ended jobs that the emulator's own API still shows; their clients lose sight of them earlier."""
+MAX_ENDED_JOBS = 4000
+"""How many ended jobs the admin API still shows. Clients can read them only for `RETENTION_S`."""
 RETENTION_S: dict[Kind, float] = {"run": 30 * 60, "runsync": 60, "openai": 60}
 
 
-def _silent(_topic: str) -> None:
-    """Nobody waits."""
+def _notify_nobody(_topic: str) -> None:
+    """The default of `Endpoint.notify`."""
 
 
-def _untold(_job: Job) -> None:
-    """Nobody wants to know."""
+def _ignore_end(_job: Job) -> None:
+    """The default of `Endpoint.on_end`."""
 
 
 @dataclass
 class Endpoint:
-    """The state of one endpoint. `ping_limit`: seconds without a ping that make a worker lost."""
+    """The state of one endpoint. A worker is lost after `ping_limit` seconds without a ping."""
 
     name: str = "demo"
     clock: Clock = now
-    ring: Callable[[str], None] = _silent
-    on_end: Callable[[Job], None] = _untold
+    notify: Callable[[str], None] = _notify_nobody
+    on_end: Callable[[Job], None] = _ignore_end
     ping_limit: float = 30
     faults: Faults = field(default_factory=Faults)
     jobs: dict[str, Job] = field(default_factory=dict[str, Job])
     changes: int = 0
-    """How many changes of jobs there were."""
+    """Number of changes to jobs so far."""
 
     def __post_init__(self) -> None:
-        self.workers = Workers(self.clock, self.ring, self.lose)
+        self.workers = Workers(self.clock, self.notify, self.mark_lost)
         self._queue = JobQueue()
         self._numbers = itertools.count(1)
 
-    # What clients do
+    # Called for clients
 
     def submit(
         self, input_: Json, kind: Kind, policy: Policy | None = None, webhook: str | None = None
     ) -> Job:
-        """A new job, at the end of the queue."""
+        """Adds a new job to the end of the queue."""
         number = next(self._numbers)
         job_id = f"{uuid.uuid4()}-e1"
         job = Job(job_id, number, kind, input_, self.clock(), policy or Policy(), webhook)
@@ -65,11 +65,11 @@ class Endpoint:
         self.jobs[job.id] = job
         self._queue.append(job)
         self._changed(job)
-        self.ring(QUEUE)
+        self.notify(QUEUE_TOPIC)
         return job
 
     def find(self, job_id: str) -> Job | None:
-        """A job that its client may still ask for."""
+        """The job, unless it is unknown or its retention period is over."""
         job = self.jobs.get(job_id)
         if job and job.ended:
             age = self.clock().monotonic - job.ended.monotonic
@@ -81,29 +81,29 @@ class Endpoint:
             self._end(job, State.CANCELLED)
 
     def retry(self, job: Job) -> bool:
-        """A failed job once more, under its id; whether that is allowed."""
+        """Requeues a failed or timed-out job under its id. Returns False in any other state."""
         if job.state not in (State.FAILED, State.TIMED_OUT):
             return False
         job.queued = self.clock()
-        self._requeue(job, "asked for")
+        self._requeue(job, "requested")
         return True
 
     def purge(self) -> int:
-        """Takes the jobs that still wait out of the queue; how many they were."""
+        """Cancels all queued jobs. Returns their number."""
         waiting = list(self._queue)
         for job in waiting:
             self._end(job, State.CANCELLED)
         return len(waiting)
 
-    # What workers do
+    # Called for workers
 
-    def take(self, worker_id: str, most: int) -> list[Job]:
-        """Up to `most` jobs for a worker that asks, and no more than its share of the queue."""
+    def take(self, worker_id: str, limit: int) -> list[Job]:
+        """Delivers up to `limit` jobs to a worker, but no more than its share of the queue."""
         worker = self.workers.get(worker_id)
-        if worker.unhealthy or worker.gone or worker.told_to_stop != self.faults.hold_until_stop:
+        if worker.unhealthy or worker.exited or worker.stopping != self.faults.hold_until_stop:
             return []
-        share = math.ceil(len(self._queue) / max(1, self.workers.able))
-        first, again = self._queue.take(min(most, share))
+        share = math.ceil(len(self._queue) / max(1, self.workers.available))
+        first, again = self._queue.take(min(limit, share))
         for job in (*first, *again):
             job.take(worker_id, self.clock(), duplicate=job in again)
             self._changed(job)
@@ -111,25 +111,25 @@ class Endpoint:
         return [*first, *again]
 
     def receive(self, job: Job, attempt: Attempt, chunk: Chunk) -> None:
-        """A chunk of a job's stream has come."""
+        """Records a chunk of a job's stream."""
         attempt.chunks.append(chunk)
         if len(attempt.chunks) == 1:
             job.note("first chunk", chunk.at, attempt.worker)
         self._changed(job)
 
     def refuse(self, job: Job, attempt: Attempt, refusal: Refusal) -> None:
-        """A POST was not let in."""
+        """Records a refused POST."""
         attempt.refused.append(refusal)
-        job.note("refused", refusal.at, f"{refusal.door}: {refusal.status or 'dropped'}")
+        job.note("refused", refusal.at, f"{refusal.route}: {refusal.status or 'dropped'}")
         self._changed(job)
 
     def repeat(self, job: Job, attempt: Attempt, key: str) -> None:
-        """A POST came that had counted already."""
+        """Records a POST that repeats an accepted one."""
         job.note("repeated", self.clock(), f"{attempt.worker}: {key}")
         self._changed(job)
 
     def progress(self, job: Job, attempt: Attempt, output: Json) -> None:
-        """A worker tells how far a job is."""
+        """A worker reports a job's progress."""
         if job.runs_in(attempt):
             job.output = output
             job.note("progress", self.clock())
@@ -145,10 +145,10 @@ class Endpoint:
         else:
             self._end(job, State.COMPLETED, output=output)
 
-    # What the platform does
+    # Done by the platform itself
 
-    def lose(self, worker: Worker, why: str) -> None:
-        """A worker is dead or as good as: its jobs go to others."""
+    def mark_lost(self, worker: Worker, why: str) -> None:
+        """Marks a worker unhealthy and requeues its jobs; fails those delivered too often."""
         worker.unhealthy = why
         for job in self.running(worker.id):
             if job.deliveries < MAX_DELIVERIES:
@@ -158,10 +158,10 @@ class Endpoint:
 
     def set_faults(self, faults: Faults) -> None:
         self.faults = faults
-        self.ring(QUEUE)
+        self.notify(QUEUE_TOPIC)
 
     def tick(self) -> None:
-        """Whatever is due by the clock."""
+        """Enforces timeouts, detects lost workers and drops old jobs."""
         at = self.clock().monotonic
         for job in [job for job in self.jobs.values() if not job.state.ended]:
             if at - job.queued.monotonic > job.policy.ttl:
@@ -169,10 +169,10 @@ class Endpoint:
             elif job.owner and at - job.owner.taken.monotonic > job.policy.execution_timeout:
                 self._end(job, State.TIMED_OUT, error="job exceeded its execution timeout")
         self.workers.tick(self.ping_limit)
-        self.forget(KEPT_JOBS)
+        self.forget(MAX_ENDED_JOBS)
 
     def running(self, worker_id: str) -> list[Job]:
-        """The jobs that a worker owns."""
+        """The jobs in progress that a worker owns."""
         return [
             job
             for job in self.jobs.values()
@@ -194,15 +194,15 @@ class Endpoint:
         job.requeue(self.clock(), why)
         self._queue.put_back(job)
         self._changed(job)
-        self.ring(QUEUE)
+        self.notify(QUEUE_TOPIC)
 
     def _changed(self, job: Job) -> None:
         self.changes += 1
         job.change = self.changes
-        self.ring(job.id)
+        self.notify(job.id)
 
     def forget(self, keep: int) -> None:
-        """Drops the record of all jobs that have ended but the last `keep`."""
+        """Drops the records of all ended jobs except the last `keep`."""
         ended = [job.id for job in self.jobs.values() if job.state.ended]
         for job_id in ended[: max(0, len(ended) - keep)]:
             del self.jobs[job_id]

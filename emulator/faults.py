@@ -1,8 +1,8 @@
-"""Faults: what can go wrong between a worker and the platform, switched on at will.
+"""Injectable faults: what can go wrong between a worker and the platform.
 
-Rules: pure. A POST of a job meets the same fate in each run with the same seed, however the jobs
-interleave: its fate hangs on the seed, the door, the job's number and the POST's number alone.
-Latency comes after the receipt was stamped, and before the reply.
+Rules: no I/O. With the same seed, a job's POST has the same outcome in each run, however the jobs
+interleave: the outcome depends only on the seed, the route, the job's number and the POST's number.
+Latency is added after the request is timestamped and before the reply.
 """
 
 import random
@@ -15,10 +15,10 @@ Rate = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Fate(Enum):
-    """What becomes of a request."""
+class Outcome(Enum):
+    """What happens to a request."""
 
-    FINE = "fine"
+    OK = "ok"
     FAIL = "fail"
     BUSY = "busy"
     DROP = "drop"
@@ -31,21 +31,21 @@ class _Model(BaseModel):
 
 
 class Chance(_Model):
-    """How often a fault strikes: the `next` n times for certain, and then at a `rate`."""
+    """How often a fault occurs: for certain the `next` n times, then with probability `rate`."""
 
     rate: Rate = 0
     next: Count = 0
 
-    def due(self) -> bool:
-        """Takes one of the `next`, if there is one."""
+    def consume_next(self) -> bool:
+        """Uses up one of the `next`; False if there is none."""
         if self.next == 0:
             return False
         self.next -= 1
         return True
 
 
-class Door(_Model):
-    """What can happen to the requests at one of the worker's doors, whatever they bring."""
+class RouteFaults(_Model):
+    """The faults of one of the worker's routes, whatever the request."""
 
     latency_ms: Annotated[float, Field(ge=0)] = 0
     fail: Chance = Field(default_factory=Chance)
@@ -55,71 +55,71 @@ class Door(_Model):
     """429 with Retry-After."""
     retry_after_s: Annotated[int, Field(ge=0)] = 1
     drop: Chance = Field(default_factory=Chance)
-    """The connection is closed without a reply; what was sent is lost."""
+    """The connection is closed without a reply, and the request has no effect."""
 
-    def fate(self, key: str, size: int = 0) -> Fate:
-        """What becomes of a request; `key` is what its luck hangs on."""
+    def outcome(self, key: str, size: int = 0) -> Outcome:
+        """What happens to a request; `key` seeds the random draw."""
         del size
         chances = self._chances()
-        for fate, chance in chances:
-            if chance.due():
-                return fate
-        luck = random.Random(key).random()  # noqa: S311 - repeatable, not secret
-        for fate, chance in chances:
-            if luck < chance.rate:
-                return fate
-            luck -= chance.rate
-        return Fate.FINE
+        for outcome, chance in chances:
+            if chance.consume_next():
+                return outcome
+        draw = random.Random(key).random()  # noqa: S311 - repeatable, not secret
+        for outcome, chance in chances:
+            if draw < chance.rate:
+                return outcome
+            draw -= chance.rate
+        return Outcome.OK
 
-    def _chances(self) -> list[tuple[Fate, Chance]]:
-        return [(Fate.DROP, self.drop), (Fate.FAIL, self.fail), (Fate.BUSY, self.busy)]
+    def _chances(self) -> list[tuple[Outcome, Chance]]:
+        return [(Outcome.DROP, self.drop), (Outcome.FAIL, self.fail), (Outcome.BUSY, self.busy)]
 
 
-class PostDoor(Door):
-    """What can happen, besides, to what a worker brings."""
+class PostRouteFaults(RouteFaults):
+    """The faults of a route that the worker POSTs to."""
 
     lost_reply: Chance = Field(default_factory=Chance)
-    """The connection is closed without a reply; what was sent counts."""
+    """The connection is closed without a reply, but the request takes effect."""
     max_bytes: Annotated[int, Field(ge=1)] | None = None
     """A larger body gets 413."""
 
-    def fate(self, key: str, size: int = 0) -> Fate:
+    def outcome(self, key: str, size: int = 0) -> Outcome:
         if self.max_bytes is not None and size > self.max_bytes:
-            return Fate.TOO_LARGE
-        return super().fate(key)
+            return Outcome.TOO_LARGE
+        return super().outcome(key)
 
-    def _chances(self) -> list[tuple[Fate, Chance]]:
-        return [*super()._chances(), (Fate.LOSE_REPLY, self.lost_reply)]
+    def _chances(self) -> list[tuple[Outcome, Chance]]:
+        return [*super()._chances(), (Outcome.LOSE_REPLY, self.lost_reply)]
 
 
 class Faults(_Model):
-    """All faults, as `PUT /faults` takes them; the default is none."""
+    """All faults, as `PUT /faults` takes them. By default, none."""
 
     seed: int = 0
-    stream: PostDoor = Field(default_factory=PostDoor)
-    done: PostDoor = Field(default_factory=PostDoor)
-    take: Door = Field(default_factory=Door)
+    stream: PostRouteFaults = Field(default_factory=PostRouteFaults)
+    done: PostRouteFaults = Field(default_factory=PostRouteFaults)
+    take: RouteFaults = Field(default_factory=RouteFaults)
     duplicate: Chance = Field(default_factory=Chance)
-    """A job is delivered once more than it should be."""
+    """A job is delivered twice."""
     hold_until_stop: bool = False
-    """Jobs reach only a worker that was sent SIGTERM, until the fault is taken off."""
+    """Jobs are delivered only to workers that were sent SIGTERM."""
     miss_pings: bool = False
-    """Pings get no reply and count for nothing."""
+    """Pings get no reply and are ignored."""
     forget_keys: bool = False
-    """What comes twice with one Idempotency-Key counts twice."""
+    """Idempotency keys are ignored: a POST that is sent twice takes effect twice."""
 
-    def door(self, name: str) -> Door:
-        """The faults of a door: stream, done or take."""
+    def route(self, name: str) -> RouteFaults:
+        """The faults of a route: stream, done or take. Raises KeyError."""
         return {"stream": self.stream, "done": self.done, "take": self.take}[name]
 
-    def fate(self, door: str, key: str, size: int = 0) -> Fate:
-        """What becomes of a request at a door."""
-        return self.door(door).fate(f"{self.seed}/{door}/{key}", size)
+    def outcome(self, route: str, key: str, size: int = 0) -> Outcome:
+        """What happens to a request to a route; `key` identifies the request in this run."""
+        return self.route(route).outcome(f"{self.seed}/{route}/{key}", size)
 
     def duplicates(self, key: str) -> bool:
-        """Whether a job that is delivered now shall be delivered again."""
-        luck = random.Random(f"{self.seed}/duplicate/{key}").random()  # noqa: S311 - repeatable
-        return self.duplicate.due() or luck < self.duplicate.rate
+        """Whether a job that is being delivered is to be delivered again."""
+        draw = random.Random(f"{self.seed}/duplicate/{key}").random()  # noqa: S311 - repeatable
+        return self.duplicate.consume_next() or draw < self.duplicate.rate
 
     def to_object(self) -> dict[str, Any]:
         return self.model_dump()

@@ -1,10 +1,10 @@
-"""The OpenAI-compatible URL of an endpoint: a request becomes a job, its output the answer.
+"""An endpoint's OpenAI-compatible URL: each request becomes a job, whose output is the response.
 
-Rules: a stream is passed on string by string, as it comes. A failed job is OpenAI's error object
-with the HTTP status that OpenAI would give. A client that leaves before [DONE] cancels its job.
-Unknown of the platform, and chosen here: that status, and what becomes of a stream whose worker
-is lost after text was sent. It ends with an error event, since another worker's text would be
-another text.
+Rules: a stream is forwarded string by string, as it arrives. A failed job becomes OpenAI's error
+object, with the HTTP status that OpenAI would send. If the client disconnects before [DONE], its
+job is cancelled.
+Not known of the platform, so chosen here: that status, and how a stream ends whose worker is lost
+after text was sent. It ends with an error event, since another worker would generate another text.
 Source: https://docs.runpod.io/serverless/vllm/openai-compatibility
 """
 
@@ -15,17 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from emulator.app_state import AppState, app_state
 from emulator.job import Attempt, Chunk, Job, Json, State
-from emulator.plane import Plane, plane_of
-from emulator.web import held, parse, read, reply
+from emulator.web import long_poll, parse, read, reply
 
 REQUEST_LIMIT = 20_000_000
 WAIT_S = 24 * 3600
-"""Longer than any job may take: its own deadlines end the wait."""
+"""Longer than any job may take: the job's own timeouts end the wait."""
 
 _STATUS_OF_CODE = {"model_not_found": 404, "unknown_url": 404, "engine_dead": 503}
 _STATUS_OF_TYPE = {"invalid_request_error": 400, "rate_limit_error": 429}
-_LOST = "The worker was lost after a part of the answer had been sent."
+_WORKER_LOST = "The worker was lost after part of the response had been sent."
 
 _DONE = "data: [DONE]\n\n"
 
@@ -33,48 +33,48 @@ Error = Mapping[str, Json]
 
 
 async def answer(request: Request) -> Response:
-    """One request of an OpenAI client."""
-    plane = plane_of(request)
+    """Answers one request of an OpenAI client."""
+    state = app_state(request)
     body = parse(await read(request, REQUEST_LIMIT)) if request.method == "POST" else {}
     route = f"/v1/{request.path_params['route']}"
-    job = plane.endpoint.submit({"openai_route": route, "openai_input": body}, "openai")
+    job = state.endpoint.submit({"openai_route": route, "openai_input": body}, "openai")
     streams = isinstance(body, dict) and body.get("stream") is True
 
     def ready() -> bool | None:
         return bool(job.ended or (streams and job.chunks)) or None
 
-    if not await held(request, plane.bells, ready, job.id, WAIT_S):
-        plane.endpoint.cancel(job)
-        return Response(status_code=499)  # nobody reads it: the client has left
+    if not await long_poll(request, state.notifier, ready, job.id, WAIT_S):
+        state.endpoint.cancel(job)
+        return Response(status_code=499)  # never read: the client has disconnected
     if streams and job.owner and job.chunks:
-        return StreamingResponse(_events(plane, job, job.owner), media_type="text/event-stream")
+        return StreamingResponse(_events(state, job, job.owner), media_type="text/event-stream")
     return _whole(job)
 
 
-async def _events(plane: Plane, job: Job, attempt: Attempt) -> AsyncIterator[str]:
-    """The job's strings as they come. The job is cancelled if its client leaves before the end."""
+async def _events(state: AppState, job: Job, attempt: Attempt) -> AsyncIterator[str]:
+    """The job's strings as they arrive; cancels the job if the client disconnects before [DONE]."""
     sent, complete = 0, False
 
     def more() -> list[Chunk] | None:
-        left = job.ended or job.owner is not attempt
-        return attempt.chunks[sent:] or ([] if left else None)
+        over = job.ended or job.owner is not attempt
+        return attempt.chunks[sent:] or ([] if over else None)
 
     try:
-        while chunks := await plane.bells.until(more, job.id, WAIT_S):
+        while chunks := await state.notifier.wait_until(more, job.id, WAIT_S):
             text = "".join(_event(chunk.output) for chunk in chunks)
             sent, complete = sent + len(chunks), text.endswith(_DONE)
             yield text
         if job.owner is not attempt:
-            yield _event({"error": _server_error(_LOST)})
+            yield _event({"error": _server_error(_WORKER_LOST)})
         elif job.state in (State.CANCELLED, State.TIMED_OUT):
             yield _event({"error": error_of(job)})
     finally:
         if not complete:
-            plane.endpoint.cancel(job)
+            state.endpoint.cancel(job)
 
 
 def _whole(job: Job) -> Response:
-    """The one object of a job that did not stream, or its error."""
+    """The response of a job that did not stream: its one object, or its error."""
     if job.state is State.COMPLETED:
         output = job.output
         return reply(output[0] if isinstance(output, list) and len(output) == 1 else output)
@@ -85,7 +85,7 @@ def _whole(job: Job) -> Response:
 
 
 def error_of(job: Job) -> Error:
-    """OpenAI's error object: what the worker gave as JSON text, or one around its text."""
+    """OpenAI's error object: the worker's, if its error is one as JSON; else one with its text."""
     try:
         given = json.loads(job.error or "")
     except (ValueError, RecursionError):
@@ -106,7 +106,7 @@ def _server_error(message: str) -> Error:
 
 
 def _event(output: Json) -> str:
-    """A chunk as server-sent events, which a worker's strings are already."""
+    """A chunk as server-sent events. Strings from the worker already are."""
     return output if isinstance(output, str) else f"data: {json.dumps(output)}\n\n"
 
 

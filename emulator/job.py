@@ -1,7 +1,7 @@
-"""One job: its states, the attempts at it, and what each attempt made.
+"""One job: its state, its delivery attempts, and what each attempt sent.
 
-Rule: pure. Only the attempt that owns a job changes it; what others send (a duplicate, a worker
-thought dead) is recorded with their own attempt and changes nothing.
+Rule: no I/O. Only the attempt that owns a job changes it; what others send (a duplicate delivery, a
+worker presumed dead) is recorded with their own attempt and changes nothing.
 Source: https://docs.runpod.io/serverless/endpoints/job-states
 """
 
@@ -16,7 +16,7 @@ Kind = Literal["run", "runsync", "openai"]
 
 
 class State(StrEnum):
-    """A job's state, by the platform's names."""
+    """A job's state, as the platform names it."""
 
     IN_QUEUE = "IN_QUEUE"
     IN_PROGRESS = "IN_PROGRESS"
@@ -32,7 +32,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long a job may take, in seconds: altogether, and once a worker has it."""
+    """A job's timeouts in seconds: since submission (`ttl`), and since a worker took it."""
 
     ttl: float = 24 * 3600
     execution_timeout: float = 600
@@ -40,7 +40,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One piece of a job's stream, when it was received and how large its POST was."""
+    """One chunk of a job's stream, with the time and the size in bytes of its POST."""
 
     output: Json
     at: Moment
@@ -49,9 +49,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A POST that was not let in. `status` None: the connection was dropped."""
+    """A refused POST. `status` is None if the connection was dropped."""
 
-    door: str
+    route: str
     status: int | None
     at: Moment
     size: int
@@ -76,18 +76,18 @@ class Attempt:
     chunks: list[Chunk] = field(default_factory=list[Chunk])
     refused: list[Refusal] = field(default_factory=list[Refusal])
     posts: int = 0
-    """How many POSTs came for it, whatever became of them."""
+    """How many POSTs arrived for it, refused ones included."""
     keys: set[str] = field(default_factory=set[str])
-    """The idempotency keys of what has counted."""
+    """The idempotency keys of the accepted POSTs."""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A job and all that happened to it."""
+    """A job and its history."""
 
     id: str
     number: int
-    """Its place in the order of submission, from 1."""
+    """Its position in the order of submission, from 1."""
     kind: Kind
     input: Json
     queued: Moment
@@ -101,25 +101,25 @@ class Job:
     ended: Moment | None = None
     events: list[Event] = field(default_factory=list[Event])
     change: int = 0
-    """The number of the endpoint's change that touched this job last."""
+    """`Endpoint.changes` when this job last changed."""
     streamed: int = 0
-    """How many chunks of the owner's the client has got from /stream."""
+    """How many of the owner's chunks the client has read from /stream."""
 
     @property
     def deliveries(self) -> int:
-        """How often the job was handed out, other than by mistake."""
+        """How often the job was delivered, not counting duplicates."""
         return sum(not attempt.duplicate for attempt in self.attempts)
 
     @property
     def chunks(self) -> list[Chunk]:
-        """What the job's owner has streamed so far."""
+        """The chunks that the owner has streamed so far."""
         return self.owner.chunks if self.owner else []
 
     def attempt_of(self, worker: str) -> Attempt | None:
-        """The delivery that what a worker sends belongs to.
+        """The attempt that a worker's POST belongs to; None if the worker never got the job.
 
-        A worker that got a job twice cannot say which of the two it means: while the job runs, the
-        owner if it is the worker's; after that, the last.
+        A worker that got a job twice cannot say which delivery it means: while the job runs, it is
+        the owner if that is this worker's, otherwise the worker's last delivery.
         """
         if self.owner and self.owner.worker == worker and not self.state.ended:
             return self.owner
@@ -129,7 +129,7 @@ class Job:
         self.events.append(Event(kind, at, detail))
 
     def take(self, worker: str, at: Moment, *, duplicate: bool = False) -> None:
-        """A worker gets the job."""
+        """Records the delivery to a worker, which becomes the owner unless it is a duplicate."""
         attempt = Attempt(worker, at, duplicate)
         self.attempts.append(attempt)
         self.note("duplicate" if duplicate else "taken", at, worker)
@@ -138,16 +138,16 @@ class Job:
             self.state = State.IN_PROGRESS
 
     def runs_in(self, attempt: Attempt) -> bool:
-        """Whether the job runs, and what this attempt brings is what counts."""
+        """Whether the job is in progress and this attempt owns it."""
         return self.state is State.IN_PROGRESS and attempt is self.owner
 
     def end(self, state: State, at: Moment, output: Json, error: str | None) -> None:
-        """The job is over."""
+        """Sets the job's final state."""
         self.state, self.ended, self.output, self.error = state, at, output, error
         self.note(state.value.lower(), at, error or "")
 
     def requeue(self, at: Moment, why: str) -> None:
-        """Back to the queue: whatever the last attempt made is void."""
+        """Resets the job to IN_QUEUE and discards the output of the last attempt."""
         self.state, self.owner, self.ended = State.IN_QUEUE, None, None
         self.output, self.error, self.streamed = None, None, 0
         self.note("retried", at, why)

@@ -1,7 +1,8 @@
 """The workers that the emulator starts itself: child processes with the environment RunPod sets.
 
-Rules: each has a session, a home and a log of its own. When a worker's process ends, so does all
-that it started, as when a container ends. Leaving the pool ends all of them, within a bound.
+Rules: each has its own session, home directory and log. When a worker's process ends, all processes
+that it started are killed, as when a container ends. Closing the pool ends all workers in bounded
+time.
 """
 
 import asyncio
@@ -17,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.endpoint import Endpoint
-from emulator.queue import QUEUE
+from emulator.queue import QUEUE_TOPIC
 
 PROJECT = Path(__file__).parent.parent
 STOP_SECONDS = 10
-SIGNAL_S = 0.2
-"""By then, a process has taken note of a signal."""
+SIGNAL_DELIVERY_S = 0.2
+"""How long to wait until a process has surely received a signal."""
 LOG_LINES = 400
-TOLD_LINES, TOLD_WIDTH = 20, 300
-"""How much of its log a person is told when a worker ends on its own."""
+PRINTED_LINES, PRINTED_LINE_LENGTH = 20, 300
+"""How much of its log is printed when a worker exits unexpectedly."""
 
 
 @dataclass
@@ -46,7 +47,7 @@ def log_in(home: "tempfile.TemporaryDirectory[str]") -> Path:
 
 
 def environment(url: str, worker_id: str, home: str, ping_interval_ms: int) -> dict[str, str]:
-    """What RunPod sets for a queue worker; `url`: the endpoint's, up to its name."""
+    """The variables that RunPod sets for a queue worker. `url`: the endpoint's, up to its name."""
     inherited = {name: value for name, value in os.environ.items() if name != "PORT"}
     return {
         **inherited,
@@ -72,10 +73,10 @@ class Pool:
         self._killed: set[str] = set()
         self._numbers = itertools.count(1)
         self.url = ""
-        """The endpoint's URL; known once the server listens."""
+        """The endpoint's URL; set once the server listens."""
 
     async def start(self) -> str:
-        """Starts another worker; its id."""
+        """Starts another worker. Returns its id."""
         worker_id = f"worker-{next(self._numbers)}"
         home = tempfile.TemporaryDirectory(prefix=f"{worker_id}-", ignore_cleanup_errors=True)
         with log_in(home).open("wb") as log:
@@ -95,25 +96,26 @@ class Pool:
 
     async def _watch(self, worker_id: str, process: asyncio.subprocess.Process, log: Path) -> None:
         status = await process.wait()
-        with suppress(ProcessLookupError):  # nothing of its session is left
+        with suppress(ProcessLookupError):  # its session has no processes left
             os.killpg(process.pid, signal.SIGKILL)
-        self._endpoint.workers.exited(worker_id, status)
-        asked_for = self._endpoint.workers.get(worker_id).told_to_stop or worker_id in self._killed
-        if status != 0 and not asked_for:
-            lines = [line[:TOLD_WIDTH] for line in tail(log, TOLD_LINES)]
+        self._endpoint.workers.mark_exited(worker_id, status)
+        expected = self._endpoint.workers.get(worker_id).stopping or worker_id in self._killed
+        if status != 0 and not expected:
+            lines = [line[:PRINTED_LINE_LENGTH] for line in tail(log, PRINTED_LINES)]
             print(f"{worker_id} exited with {status}:", *lines, sep="\n", file=sys.stderr)
 
     def terminate(self, worker_id: str) -> bool:
-        """SIGTERM: the worker shall finish its jobs. Whether it is one of ours, and alive."""
+        """Sends SIGTERM: the worker is to finish its jobs. False if it is not ours or not alive."""
         if not self._send(worker_id, signal.SIGTERM):
             return False
-        self._endpoint.workers.told_to_stop(worker_id)
+        self._endpoint.workers.mark_stopping(worker_id)
+        # With the fault `hold_until_stop`, a job must arrive after the signal.
         loop = asyncio.get_running_loop()
-        loop.call_later(SIGNAL_S, self._endpoint.ring, QUEUE)  # a held job comes after the signal
+        loop.call_later(SIGNAL_DELIVERY_S, self._endpoint.notify, QUEUE_TOPIC)
         return True
 
     def kill(self, worker_id: str) -> bool:
-        """SIGKILL. Whether the worker is one of ours, and alive."""
+        """Sends SIGKILL. False if the worker is not ours or not alive."""
         self._killed.add(worker_id)
         return self._send(worker_id, signal.SIGKILL)
 
@@ -124,17 +126,17 @@ class Pool:
         child.process.send_signal(number)
         return True
 
-    def log(self, worker_id: str) -> list[str]:
-        """The last lines that a worker wrote."""
+    def log(self, worker_id: str) -> list[str] | None:
+        """The last lines of a worker's log; None if this pool did not start the worker."""
         child = self._children.get(worker_id)
-        return tail(child.log, LOG_LINES) if child else []
+        return tail(child.log, LOG_LINES) if child else None
 
     def terminate_all(self) -> None:
         for worker_id in self._children:
             self.terminate(worker_id)
 
     async def close(self) -> None:
-        """Waits for all workers to end, and after `STOP_SECONDS` kills them."""
+        """Waits until all workers have ended; kills those still alive after `STOP_SECONDS`."""
         watches = [child.watch for child in self._children.values()]
         if watches:
             _, late = await asyncio.wait(watches, timeout=STOP_SECONDS)

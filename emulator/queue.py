@@ -1,7 +1,7 @@
-"""The queue: who gets a job next, in which order, and, under a fault, who gets it twice.
+"""The job queue: which job is delivered next, and which twice (a fault).
 
-Rules: pure. A job waits here if and only if its state says so. A job that is delivered twice is
-delivered to another poll than the first time.
+Rules: no I/O. A job is in the queue if and only if its state is IN_QUEUE. A job that is delivered
+twice is delivered to two different polls.
 """
 
 from collections import deque
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 from emulator.job import Job
 
-QUEUE = "queue"
-"""The topic that is rung when there may be a job to take."""
+QUEUE_TOPIC = "queue"
+"""The topic that is notified when there may be a job to take."""
 
 
 class JobQueue:
-    """Jobs in the order in which they are handed out."""
+    """Jobs in the order in which they are delivered."""
 
     def __init__(self) -> None:
         self._waiting: deque[Job] = deque()
@@ -24,14 +24,14 @@ class JobQueue:
         return iter(self._waiting)
 
     def __len__(self) -> int:
-        """How many deliveries are due."""
+        """The number of deliveries that are due, duplicates included."""
         return len(self._waiting) + len(self._again)
 
     def append(self, job: Job) -> None:
         self._waiting.append(job)
 
     def put_back(self, job: Job) -> None:
-        """A job that was handed out already goes first."""
+        """Requeues a job that was delivered before, at the front."""
         self._waiting.appendleft(job)
 
     def discard(self, job: Job) -> None:
@@ -41,8 +41,8 @@ class JobQueue:
     def deliver_again(self, jobs: list[Job]) -> None:
         self._again.extend(jobs)
 
-    def take(self, most: int) -> tuple[list[Job], list[Job]]:
-        """Up to `most` jobs, in two lists: those for the first time, and those for the second."""
-        again = [self._again.popleft() for _ in range(min(most, len(self._again)))]
-        room = min(most - len(again), len(self._waiting))
+    def take(self, limit: int) -> tuple[list[Job], list[Job]]:
+        """Removes up to `limit` jobs; returns the first deliveries and the duplicates."""
+        again = [self._again.popleft() for _ in range(min(limit, len(self._again)))]
+        room = min(limit - len(again), len(self._waiting))
         return [self._waiting.popleft() for _ in range(room)], again

@@ -1,7 +1,7 @@
-"""The emulator as a running server: the application, its workers, its clock's tick.
+"""Runs the emulator: the application, its workers, and the endpoint's periodic tick.
 
-Rule: leaving ends everything in order: the workers are told and every poll ends, so that they can
-report what they have; then the connections.
+Rule: shutdown is orderly. First the workers get SIGTERM and all polls end, so that the workers can
+still report their results; then the connections are closed.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from emulator import client_api, gateway, own_api, worker_api
-from emulator.bells import Bells
+from emulator import admin_api, client_api, gateway, worker_api
+from emulator.app_state import AppState
 from emulator.endpoint import Endpoint
-from emulator.plane import Plane
+from emulator.notifier import Notifier
 from emulator.pool import Pool
 from emulator.settings import Settings
 from emulator.web import HANG_UP, error_reply
@@ -26,12 +26,12 @@ from emulator.webhooks import Webhooks
 
 TICK_S = 0.2
 KEEP_ALIVE_S = 120
-"""No connection is dropped but by a fault."""
+"""Long, so that only a fault ever drops a connection."""
 CLOSE_S = 1
 
 
 class HangUpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, for applications that want to close a connection without a reply."""
+    """uvicorn's protocol, plus an extension that closes the connection without a reply."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -39,30 +39,32 @@ class HangUpProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A server that leaves the signals to its process."""
+    """A server that installs no signal handlers: its process does."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
 
-def application(plane: Plane) -> Starlette:
+def application(state: AppState) -> Starlette:
     endpoint = [*worker_api.ROUTES, *client_api.ROUTES, *gateway.ROUTES]
-    routes = [Mount(f"/v2/{plane.endpoint.name}", routes=endpoint), *own_api.ROUTES]
+    routes = [Mount(f"/v2/{state.endpoint.name}", routes=endpoint), *admin_api.ROUTES]
     app = Starlette(routes=routes, exception_handlers={HTTPException: error_reply})
-    app.state.plane = plane
+    app.state.emulator = state
     return app
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncGenerator[str]:
-    """The emulator with its workers started; its URL."""
-    bells, webhooks = Bells(), Webhooks()
-    endpoint = Endpoint(ring=bells.ring, on_end=webhooks.send, ping_limit=settings.ping_limit)
+    """Runs the emulator with its workers started. Yields its URL."""
+    notifier, webhooks = Notifier(), Webhooks()
+    endpoint = Endpoint(
+        notify=notifier.notify, on_end=webhooks.send, ping_limit=settings.ping_limit
+    )
     pool = Pool(endpoint, settings.worker_command, settings.ping_interval_ms)
-    plane = Plane(endpoint, bells, pool, settings.poll_seconds)
+    state = AppState(endpoint, notifier, pool, settings.poll_seconds)
     ticking = asyncio.create_task(_tick(endpoint))
-    async with _listening(application(plane), settings) as url:
+    async with _listening(application(state), settings) as url:
         pool.url = f"{url}/v2/{endpoint.name}"
         try:
             for _ in range(settings.workers):
@@ -70,7 +72,7 @@ async def running(settings: Settings) -> AsyncGenerator[str]:
             yield url
         finally:
             pool.terminate_all()
-            bells.close()
+            notifier.close()
             await pool.close()
             await webhooks.close()
             ticking.cancel()

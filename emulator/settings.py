@@ -1,6 +1,6 @@
-"""The emulator's settings: its reader of the environment.
+"""The emulator's settings, read from environment variables.
 
-Rule: an empty value counts as unset; a field's name in capitals is its variable.
+Rule: the variable is the field's name in upper case; an empty value counts as unset.
 """
 
 import shlex
@@ -11,29 +11,29 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
-def _words(value: object) -> object:
+def _split_command(value: object) -> object:
     return tuple(shlex.split(value)) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
-    """What `python -m emulator` can be told."""
+    """The settings of `python -m emulator`."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
 
     host: str = Field(default="127.0.0.1", validation_alias="EMULATOR_HOST")
     port: int = Field(default=8080, ge=0, le=65535)
-    """0: any free one, named in the line that says that the emulator is ready."""
+    """0: any free port, printed when the emulator is ready."""
     workers: int = Field(default=1, ge=0)
-    worker_command: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = (
+    worker_command: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_command)] = (
         sys.executable,
         "handler.py",
     )
     ping_interval_ms: int = Field(default=2000, ge=1000)
-    """Of the workers that are started here. Three missed pings make a worker lost."""
+    """Of the workers that the emulator starts."""
     ping_limit_s: float = Field(default=0, ge=0)
-    """Seconds without a ping that make a worker lost; 0: three pings' time."""
+    """Seconds without a ping after which a worker is lost; 0: three ping intervals."""
     poll_seconds: float = Field(default=85, gt=0)
-    """How long a poll for jobs is held. The SDK gives up after 90 s."""
+    """How long a poll for jobs lasts. The SDK times out after 90 s."""
 
     @property
     def ping_limit(self) -> float:

@@ -1,22 +1,22 @@
-"""A job as its client sees it, and as the emulator's own API shows it.
+"""The JSON of jobs and workers, for clients, for workers and for the admin API.
 
-Rule: the client's view has the platform's field names, in milliseconds; our own has every moment
-on both clocks, in seconds.
+Rule: clients get the platform's field names, in milliseconds; the admin API has every timestamp on
+both clocks, in seconds.
 """
 
 from collections import Counter
 
 from emulator.clock import Moment
 from emulator.endpoint import Endpoint
-from emulator.figures import figures
 from emulator.job import Attempt, Chunk, Job, Json, Refusal, State
+from emulator.statistics import statistics
 from emulator.worker import Worker
 
 Object = dict[str, Json]
 
 
 def status(job: Job) -> Object:
-    """What /status, /run, /runsync, /cancel and webhooks give."""
+    """The reply of /status, /run, /runsync and /cancel, and the body of webhooks."""
     view: Object = {"id": job.id, "status": job.state.value}
     if job.owner:
         view["delayTime"] = _ms(job.queued, job.owner.taken)
@@ -33,7 +33,7 @@ def status(job: Job) -> Object:
 
 
 def health(endpoint: Endpoint) -> Object:
-    """The endpoint's jobs and workers, counted."""
+    """The numbers of the endpoint's jobs and workers, by state."""
     jobs = Counter(job.state for job in endpoint.jobs.values())
     states = Counter(w.state(len(endpoint.running(w.id))) for w in endpoint.workers)
     return {
@@ -56,7 +56,7 @@ def health(endpoint: Endpoint) -> Object:
 
 
 def delivery(job: Job) -> Object:
-    """What a worker gets to take."""
+    """A job as it is delivered to a worker."""
     webhook = {} if job.webhook is None else {"webhook": job.webhook}
     return {"id": job.id, "input": job.input, "retries": job.deliveries - 1, **webhook}
 
@@ -75,12 +75,12 @@ def summary(job: Job) -> Object:
         "queued": moment(job.queued),
         "ended": moment(job.ended) if job.ended else None,
         "error": job.error,
-        "figures": figures(job),
+        "figures": statistics(job),
     }
 
 
 def record(job: Job) -> Object:
-    """All that is known of a job."""
+    """A job with its full history."""
     return {
         **summary(job),
         "input": job.input,
@@ -127,7 +127,7 @@ def _chunk(of: Chunk) -> Object:
 
 
 def _refusal(of: Refusal) -> Object:
-    return {"door": of.door, "status": of.status, "size": of.size, **moment(of.at)}
+    return {"route": of.route, "status": of.status, "size": of.size, **moment(of.at)}
 
 
 def _ms(start: Moment, end: Moment) -> int:

@@ -1,7 +1,7 @@
-"""HTTP as all of the emulator's APIs share it: JSON in and out, long polls, hanging up.
+"""HTTP helpers of all of the emulator's APIs: JSON in and out, long polls, hanging up.
 
-Rules: replies are ASCII JSON, so that whatever a worker sent can be passed on, unpaired surrogates
-included. A wait ends when its client leaves: nothing is handed to a connection that is closed.
+Rules: replies are ASCII JSON, so that whatever a worker sent can be forwarded, unpaired surrogates
+included. A long poll ends when its client disconnects: no job is delivered to a closed connection.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from emulator.bells import Bells
 from emulator.job import Json
+from emulator.notifier import Notifier
 
 T = TypeVar("T")
 
 HANG_UP = "emulator.hang_up"
-"""The ASGI extension that closes a connection; the server in `server.py` offers it."""
+"""The ASGI extension that closes the connection; provided by `server.py`."""
 
 
 def reply(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -29,7 +29,7 @@ def reply(value: Json, status: int = 200, headers: Mapping[str, str] | None = No
 
 
 def error_reply(_request: Request, error: Exception) -> Response:
-    """An HTTPException as the platform's error body."""
+    """An HTTPException as an error body of the platform: `{"error": …}`."""
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's handlers are typed for any
     return reply({"error": error.detail}, error.status_code, error.headers)
 
@@ -45,7 +45,7 @@ async def read(request: Request, limit: int) -> bytes:
 
 
 def parse(body: bytes) -> Json:
-    """JSON of any depth that this process can hold. Raises 400."""
+    """JSON, nested up to this process's recursion limit. Raises 400."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -61,7 +61,7 @@ def parse_object(body: bytes) -> dict[str, Json]:
 
 
 class HangUp(Response):
-    """No reply at all: the connection is closed."""
+    """Closes the connection without a reply."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del send
@@ -71,28 +71,28 @@ class HangUp(Response):
 
 
 @asynccontextmanager
-async def departure(request: Request) -> AsyncGenerator["asyncio.Task[None]"]:
-    """A task that is done when the client has left. The request's body must have been read."""
+async def disconnection(request: Request) -> AsyncGenerator["asyncio.Task[None]"]:
+    """A task that is done when the client disconnects. The request's body must have been read."""
 
-    async def left() -> None:
+    async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             continue
 
-    task = asyncio.create_task(left())
+    task = asyncio.create_task(disconnected())
     try:
         yield task
     finally:
         task.cancel()
 
 
-async def held(
-    request: Request, bells: Bells, look: Callable[[], T | None], topic: str, seconds: float
+async def long_poll(
+    request: Request, notifier: Notifier, check: Callable[[], T | None], topic: str, seconds: float
 ) -> T | None:
-    """A long poll: what `look` finds, or None when the time is over or the client has left."""
-    async with departure(request) as gone:
-        found = asyncio.create_task(bells.until(look, topic, seconds))
+    """Waits as `Notifier.wait_until` does; None after `seconds` or if the client disconnects."""
+    async with disconnection(request) as disconnected:
+        found = asyncio.create_task(notifier.wait_until(check, topic, seconds))
         try:
-            await asyncio.wait((found, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((found, disconnected), return_when=asyncio.FIRST_COMPLETED)
             return found.result() if found.done() else None
         finally:
             found.cancel()

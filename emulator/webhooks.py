@@ -1,6 +1,6 @@
-"""Webhooks: a job's result, POSTed to the URL that its client gave.
+"""Webhooks: POST a job's result to the URL that its client gave.
 
-Rule: a URL gets three tries in all; each is an entry in the job's timeline.
+Rule: three attempts in all; each is an entry in the job's timeline.
 Source: https://docs.runpod.io/serverless/endpoints/send-requests, "Webhook notifications"
 """
 
@@ -13,8 +13,8 @@ from emulator import views
 from emulator.clock import now
 from emulator.job import Job
 
-TRIES = 3
-PAUSE_S = 1.0
+ATTEMPTS = 3
+RETRY_DELAY_S = 1.0
 TIMEOUT_S = 10
 
 
@@ -25,7 +25,7 @@ class Webhooks:
         self._sending: set[asyncio.Task[None]] = set()
 
     def send(self, job: Job) -> None:
-        """Starts to tell the job's webhook, if it has one, how the job ended."""
+        """Starts sending the job's result to its webhook, if it has one."""
         if job.webhook is None:
             return
         task = asyncio.create_task(_send(job, job.webhook))
@@ -33,7 +33,7 @@ class Webhooks:
         task.add_done_callback(self._sending.discard)
 
     async def close(self) -> None:
-        """Gives up on what has not been sent."""
+        """Cancels all webhooks that have not been sent yet."""
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
@@ -42,9 +42,9 @@ class Webhooks:
 async def _send(job: Job, url: str) -> None:
     body, headers = json.dumps(views.status(job)), {"Content-Type": "application/json"}
     async with httpx.AsyncClient(timeout=TIMEOUT_S, headers=headers) as client:
-        for tried in range(TRIES):
-            if tried:
-                await asyncio.sleep(PAUSE_S)
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(RETRY_DELAY_S)
             try:
                 answer = await client.post(url, content=body)
             except (httpx.HTTPError, httpx.InvalidURL) as error:

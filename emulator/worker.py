@@ -1,6 +1,6 @@
-"""What the control plane knows of one worker: its polls, its pings, its end.
+"""What the control plane knows about one worker: its polls, its pings, its exit.
 
-Rule: pure. A worker is known from its first request on, whoever started its process.
+Rule: no I/O. A worker is known from its first request on, whoever started its process.
 """
 
 from dataclasses import dataclass, field
@@ -10,30 +10,30 @@ from emulator.clock import Moment
 
 @dataclass(slots=True)
 class Worker:
-    """One worker, as seen from outside."""
+    """One worker, as seen by the control plane."""
 
     id: str
     since: Moment
     pid: int | None = None
     polls: int = 0
-    """How often it has asked for jobs."""
+    """How often it has polled for jobs."""
     last_ping: Moment | None = None
     pings: int = 0
     reported: tuple[str, ...] = ()
-    """The jobs that it said it had, with its last ping."""
+    """The jobs in its last ping."""
     unhealthy: str | None = None
-    """Why it gets no jobs: it said so itself, or it was not heard of."""
-    told_to_stop: bool = False
+    """Why it gets no jobs: it reported itself unhealthy, its pings stopped, or it exited."""
+    stopping: bool = False
     exit_code: int | None = None
-    gone: bool = False
-    to_stop: list[str] = field(default_factory=list[str])
-    """Jobs that it shall stop, for its next poll of the stop channel."""
+    exited: bool = False
+    jobs_to_stop: list[str] = field(default_factory=list[str])
+    """Jobs that it is to stop, for its next poll of the stop channel."""
 
     def state(self, jobs: int) -> str:
-        """Its state in a word; `jobs`: how many it has."""
-        if self.gone:
+        """Its state, as the admin API names it. `jobs`: how many it has."""
+        if self.exited:
             return "exited"
-        if self.told_to_stop:
+        if self.stopping:
             return "stopping"
         if self.unhealthy:
             return "unhealthy"

@@ -1,8 +1,8 @@
-"""The worker's side of the platform, as RunPod's SDK 1.12.0 speaks it.
+"""The worker's API, as RunPod's SDK 1.12.0 uses it.
 
-Rules: a POST's receipt is stamped when its body is there, before any fault and any latency. What
-a POST brought counts from then on, once for each Idempotency-Key, and its reply comes after the
-latency. Unknown of the platform, and chosen here: that it heeds such keys.
+Rules: a POST is timestamped when its body has arrived, before any fault and any latency. It takes
+effect at once, once per Idempotency-Key, and its reply is sent after the latency. Not known of the
+platform, so chosen here: that it honours such keys.
 Source: runpod/serverless/modules/{rp_job,rp_http,rp_ping}.py of that release.
 """
 
@@ -10,17 +10,18 @@ import asyncio
 import json
 from dataclasses import dataclass
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from emulator import views
+from emulator.app_state import AppState, app_state
 from emulator.clock import Moment
-from emulator.faults import Door, Fate
+from emulator.faults import Outcome, RouteFaults
 from emulator.job import Attempt, Chunk, Job, Json, Refusal
-from emulator.plane import Plane, plane_of
-from emulator.queue import QUEUE
-from emulator.web import HangUp, held, parse_object, reply
+from emulator.queue import QUEUE_TOPIC
+from emulator.web import HangUp, long_poll, parse_object, reply
 from emulator.workers import stop_topic
 
 CHUNK_LIMIT = 1_000_000
@@ -30,19 +31,19 @@ _EMPTY = 204
 
 
 async def take(request: Request) -> Response:
-    """A long poll for one job, or for a batch."""
-    plane, worker_id = plane_of(request), request.path_params["worker"]
-    door = plane.endpoint.faults.take
-    worker = plane.endpoint.workers.get(worker_id)
+    """Long poll for one job, or for a batch of them. Raises 400."""
+    state, worker_id = app_state(request), request.path_params["worker"]
+    limit = _batch_size(request.query_params.get("batch_size", "1"))
+    faults = state.endpoint.faults
+    worker = state.endpoint.workers.get(worker_id)
     worker.polls += 1
-    refused = _refusal(door, plane.endpoint.faults.fate("take", f"{worker_id}/{worker.polls}"))
-    await asyncio.sleep(door.latency_ms / 1000)
+    refused = _refusal(faults.take, faults.outcome("take", f"{worker_id}/{worker.polls}"))
+    await asyncio.sleep(faults.take.latency_ms / 1000)
     if refused:
         return refused
-    most = int(request.query_params.get("batch_size", 1))
-    jobs = await held(
-        *(request, plane.bells, lambda: plane.endpoint.take(worker_id, most) or None),
-        *(QUEUE, plane.poll_seconds),
+    jobs = await long_poll(
+        *(request, state.notifier, lambda: state.endpoint.take(worker_id, limit) or None),
+        *(QUEUE_TOPIC, state.poll_seconds),
     )
     if not jobs:
         return Response(status_code=_EMPTY)
@@ -50,19 +51,30 @@ async def take(request: Request) -> Response:
     return reply(deliveries if "batch_size" in request.query_params else deliveries[0])
 
 
+def _batch_size(given: str) -> int:
+    try:
+        size = int(given)
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise HTTPException(400, f"batch_size must be a positive integer, got {given[:40]!r}.")
+    return size
+
+
 async def stop(request: Request) -> Response:
-    """A long poll for the jobs that the worker shall stop."""
-    plane, worker_id = plane_of(request), request.path_params["worker"]
-    jobs = await held(
-        *(request, plane.bells, lambda: plane.endpoint.workers.stops_for(worker_id) or None),
-        *(stop_topic(worker_id), plane.poll_seconds),
+    """Long poll for the jobs that the worker is to stop."""
+    state, worker_id = app_state(request), request.path_params["worker"]
+    workers = state.endpoint.workers
+    jobs = await long_poll(
+        *(request, state.notifier, lambda: workers.take_jobs_to_stop(worker_id) or None),
+        *(stop_topic(worker_id), state.poll_seconds),
     )
     return reply({"jobsToStop": jobs}) if jobs else Response(status_code=_EMPTY)
 
 
 async def ping(request: Request) -> Response:
-    """A sign of life, with the ids of the jobs that the worker has."""
-    endpoint = plane_of(request).endpoint
+    """Heartbeat, with the ids of the worker's jobs in progress."""
+    endpoint = app_state(request).endpoint
     if endpoint.faults.miss_pings:
         return HangUp()
     query = request.query_params
@@ -74,47 +86,47 @@ async def ping(request: Request) -> Response:
 
 async def stream(request: Request) -> Response:
     """One chunk of a job's stream."""
-    plane = plane_of(request)
-    posted = await _posted(request, plane, "stream")
-    if isinstance(posted, Response):
-        return posted
-    if not posted.repeated:
-        chunk = Chunk(posted.body.get("output"), posted.at, posted.size)
-        plane.endpoint.receive(posted.job, posted.attempt, chunk)
-    return await _acknowledgement(posted, plane.endpoint.faults.stream)
+    state = app_state(request)
+    post = await _accept(request, state, "stream")
+    if isinstance(post, Response):
+        return post
+    if not post.repeated:
+        chunk = Chunk(post.body.get("output"), post.at, post.size)
+        state.endpoint.receive(post.job, post.attempt, chunk)
+    return await _acknowledge(post, state.endpoint.faults.stream)
 
 
 async def done(request: Request) -> Response:
-    """A job's result, or how far it is."""
-    plane = plane_of(request)
-    posted = await _posted(request, plane, "done")
-    if isinstance(posted, Response):
-        return posted
-    if not posted.repeated:
-        await _report(plane, posted)
-    return await _acknowledgement(posted, plane.endpoint.faults.done)
+    """A job's result, or its progress."""
+    state = app_state(request)
+    post = await _accept(request, state, "done")
+    if isinstance(post, Response):
+        return post
+    if not post.repeated:
+        await _report(state, post)
+    return await _acknowledge(post, state.endpoint.faults.done)
 
 
-async def _report(plane: Plane, posted: "_Posted") -> None:
-    result = posted.body
+async def _report(state: AppState, post: "_Post") -> None:
+    result = post.body
     if result.get("status") == "IN_PROGRESS":
-        plane.endpoint.progress(posted.job, posted.attempt, result.get("output"))
+        state.endpoint.progress(post.job, post.attempt, result.get("output"))
     else:
         error = result.get("error")
         error = error if error is None or isinstance(error, str) else json.dumps(error)
-        plane.endpoint.finish(posted.job, posted.attempt, result.get("output"), error)
-    if result.get("stopPod") and plane.pool.terminate(posted.attempt.worker):
-        await plane.pool.start()
+        state.endpoint.finish(post.job, post.attempt, result.get("output"), error)
+    if result.get("stopPod") and state.pool.terminate(post.attempt.worker):
+        await state.pool.start()
 
 
-async def _acknowledgement(posted: "_Posted", door: Door) -> Response:
-    await asyncio.sleep(door.latency_ms / 1000)
-    return HangUp() if posted.reply_lost else reply({})
+async def _acknowledge(post: "_Post", faults: RouteFaults) -> Response:
+    await asyncio.sleep(faults.latency_ms / 1000)
+    return HangUp() if post.reply_lost else reply({})
 
 
 @dataclass(frozen=True, slots=True)
-class _Posted:
-    """A POST that was let in."""
+class _Post:
+    """An accepted POST."""
 
     job: Job
     attempt: Attempt
@@ -122,57 +134,57 @@ class _Posted:
     size: int
     at: Moment
     repeated: bool
-    """Whether it came before, with the same key."""
+    """Whether a POST with the same key was accepted before."""
     reply_lost: bool
 
 
-async def _posted(request: Request, plane: Plane, door: str) -> _Posted | Response:
-    """What a worker sent about a job, or the refusal that a fault or a limit makes of it."""
+async def _accept(request: Request, state: AppState, route: str) -> _Post | Response:
+    """The accepted POST, or the reply that refuses it because of a fault or a limit."""
     body = await request.body()
-    at, faults = plane.endpoint.clock(), plane.endpoint.faults
-    job = plane.endpoint.jobs.get(request.path_params["job"])
+    at, faults = state.endpoint.clock(), state.endpoint.faults
+    job = state.endpoint.jobs.get(request.path_params["job"])
     attempt = job.attempt_of(request.path_params["worker"]) if job else None
     if job is None or attempt is None:
-        return reply({"error": "this worker was given no such job"}, 404)
+        return reply({"error": "This job was not delivered to this worker."}, 404)
     size = len(body)
-    fate = faults.fate(door, f"{job.number}/{attempt.posts}", size)
+    outcome = faults.outcome(route, f"{job.number}/{attempt.posts}", size)
     attempt.posts += 1
-    if door == "stream" and size > CHUNK_LIMIT:
-        fate = Fate.TOO_LARGE
-    refused = _refusal(faults.door(door), fate)
+    if route == "stream" and size > CHUNK_LIMIT:
+        outcome = Outcome.TOO_LARGE
+    refused = _refusal(faults.route(route), outcome)
     if refused is None:
-        value, repeated = parse_object(body), _repeated(request, plane, job, attempt)
-        return _Posted(job, attempt, value, size, at, repeated, fate is Fate.LOSE_REPLY)
-    status = None if fate is Fate.DROP else refused.status_code
-    plane.endpoint.refuse(job, attempt, Refusal(door, status, at, size))
-    await asyncio.sleep(faults.door(door).latency_ms / 1000)
+        value, repeated = parse_object(body), _repeated(request, state, job, attempt)
+        return _Post(job, attempt, value, size, at, repeated, outcome is Outcome.LOSE_REPLY)
+    status = None if outcome is Outcome.DROP else refused.status_code
+    state.endpoint.refuse(job, attempt, Refusal(route, status, at, size))
+    await asyncio.sleep(faults.route(route).latency_ms / 1000)
     return refused
 
 
-def _repeated(request: Request, plane: Plane, job: Job, attempt: Attempt) -> bool:
-    """Whether a POST has counted before. If not, it does from now on."""
+def _repeated(request: Request, state: AppState, job: Job, attempt: Attempt) -> bool:
+    """Whether a POST with the same key was accepted before; if not, remembers the key."""
     key = request.headers.get("Idempotency-Key")
-    if key is None or plane.endpoint.faults.forget_keys:
+    if key is None or state.endpoint.faults.forget_keys:
         return False
     if key in attempt.keys:
-        plane.endpoint.repeat(job, attempt, key)
+        state.endpoint.repeat(job, attempt, key)
         return True
     attempt.keys.add(key)
     return False
 
 
-def _refusal(door: Door, fate: Fate) -> Response | None:
-    """The reply that a fate means; None where the request goes its way."""
-    match fate:
-        case Fate.FINE | Fate.LOSE_REPLY:
+def _refusal(faults: RouteFaults, outcome: Outcome) -> Response | None:
+    """The reply that refuses a request; None if the outcome does not refuse it."""
+    match outcome:
+        case Outcome.OK | Outcome.LOSE_REPLY:
             return None
-        case Fate.DROP:
+        case Outcome.DROP:
             return HangUp()
-        case Fate.FAIL:
-            return reply({"error": "injected fault"}, door.fail_status)
-        case Fate.BUSY:
-            return reply({"error": "rate limited"}, 429, {"Retry-After": str(door.retry_after_s)})
-        case Fate.TOO_LARGE:
+        case Outcome.FAIL:
+            return reply({"error": "injected fault"}, faults.fail_status)
+        case Outcome.BUSY:
+            return reply({"error": "rate limited"}, 429, {"Retry-After": str(faults.retry_after_s)})
+        case Outcome.TOO_LARGE:
             return reply({"error": "payload too large"}, 413)
 
 

@@ -1,29 +1,29 @@
-"""An endpoint's workers: who can be given jobs, who is lost, what each was told.
+"""An endpoint's workers: which can take jobs, which are lost, which jobs each is to stop.
 
-Rules: pure. A worker is known from its first request on. Losing one is its own affair only so far:
-what becomes of its jobs is for `on_lost` to say.
+Rules: no I/O. A worker is known from its first request on. `on_lost` decides what happens to the
+jobs of a lost worker.
 """
 
 from collections.abc import Callable, Iterator
 
 from emulator.clock import Clock
-from emulator.queue import QUEUE
+from emulator.queue import QUEUE_TOPIC
 from emulator.worker import Worker
 
 
 def stop_topic(worker_id: str) -> str:
-    """The topic that is rung when there may be a job that the worker shall stop."""
+    """The topic that is notified when there may be a job that the worker is to stop."""
     return f"stop {worker_id}"
 
 
 class Workers:
-    """Every worker that was ever heard of, by id."""
+    """All workers seen so far, by id."""
 
     def __init__(
-        self, clock: Clock, ring: Callable[[str], None], on_lost: Callable[[Worker, str], None]
+        self, clock: Clock, notify: Callable[[str], None], on_lost: Callable[[Worker, str], None]
     ) -> None:
         self._clock = clock
-        self._ring = ring
+        self._notify = notify
         self._on_lost = on_lost
         self._workers: dict[str, Worker] = {}
 
@@ -31,14 +31,14 @@ class Workers:
         return iter(self._workers.values())
 
     def get(self, worker_id: str) -> Worker:
-        """The worker of that id, known from now on."""
+        """The worker with that id, created if it is new."""
         if worker_id not in self._workers:
             self._workers[worker_id] = Worker(worker_id, self._clock())
         return self._workers[worker_id]
 
     @property
-    def able(self) -> int:
-        """How many can be given jobs."""
+    def available(self) -> int:
+        """How many can take jobs."""
         return sum(worker.state(0) == "idle" for worker in self)
 
     def ping(self, worker_id: str, jobs: tuple[str, ...], *, unhealthy: bool) -> None:
@@ -46,34 +46,34 @@ class Workers:
         worker.last_ping, worker.reported = self._clock(), jobs
         worker.pings += 1
         if unhealthy:
-            self._on_lost(worker, "it says that it is unhealthy")
+            self._on_lost(worker, "it reported itself unhealthy")
         elif worker.unhealthy:
             worker.unhealthy = None
-            self._ring(QUEUE)
+            self._notify(QUEUE_TOPIC)
 
-    def exited(self, worker_id: str, exit_code: int) -> None:
-        """A worker's process has ended."""
+    def mark_exited(self, worker_id: str, exit_code: int) -> None:
+        """Records that a worker's process has exited: the worker is lost."""
         worker = self.get(worker_id)
-        worker.gone, worker.exit_code = True, exit_code
+        worker.exited, worker.exit_code = True, exit_code
         self._on_lost(worker, f"it exited with {exit_code}")
 
-    def told_to_stop(self, worker_id: str) -> None:
-        """A worker was sent SIGTERM."""
-        self.get(worker_id).told_to_stop = True
+    def mark_stopping(self, worker_id: str) -> None:
+        """Records that a worker was sent SIGTERM."""
+        self.get(worker_id).stopping = True
 
     def stop_job(self, worker_id: str, job_id: str) -> None:
-        """A worker shall stop a job: it hears of it with its next poll."""
-        self.get(worker_id).to_stop.append(job_id)
-        self._ring(stop_topic(worker_id))
+        """Tells a worker, with its next poll of the stop channel, to stop a job."""
+        self.get(worker_id).jobs_to_stop.append(job_id)
+        self._notify(stop_topic(worker_id))
 
-    def stops_for(self, worker_id: str) -> list[str]:
-        """The jobs that a worker shall stop, told once."""
+    def take_jobs_to_stop(self, worker_id: str) -> list[str]:
+        """The jobs that a worker is to stop, each returned once."""
         worker = self.get(worker_id)
-        stops, worker.to_stop = worker.to_stop, []
-        return stops
+        jobs, worker.jobs_to_stop = worker.jobs_to_stop, []
+        return jobs
 
     def tick(self, ping_limit: float) -> None:
-        """Workers whose pings stopped that many seconds ago are lost."""
+        """Reports workers as lost whose last ping is more than `ping_limit` seconds ago."""
         at = self._clock().monotonic
         for worker in self:
             pinged = worker.last_ping

@@ -1,1 +1,1 @@
-"""Fuzz targets that run outside CI: a coverage-guided fuzzer has no end of its own."""
+"""Fuzz targets that run outside CI: a coverage-guided fuzzer never terminates by itself."""

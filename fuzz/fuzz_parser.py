@@ -1,11 +1,11 @@
-"""A coverage-guided fuzz of the parser, outside CI.
+"""Coverage-guided fuzzing of the parser, outside CI.
 
     pip install atheris
     python -m fuzz.fuzz_parser -max_len=200 -max_total_time=600
 
-Every two bytes are a token: Harmony's markers, pieces of headers, JSON and text, or any id at all.
-What holds for each is what tests/worker/harmony/parsing/test_fuzz.py asserts: nothing raises, no
-marker shows, and any split reads the same.
+Every two bytes are an entry of the alphabet (Harmony's markers, pieces of headers, JSON and text)
+or a single-byte token. It checks what tests/worker/harmony/parsing/test_fuzz.py asserts: the parser
+never raises, no marker leaks into the output, and any split of the ids parses the same.
 """
 
 import sys
@@ -32,7 +32,7 @@ HEADER_WORDS = (
     *('{"', '":', '"', ",", "}", "]", "\\", "NaN"),
 )
 (BAR,) = encode("|")
-"""Only with it can a marker be typed."""
+"""A marker can be typed as text only with it, so input that has it may show markers."""
 ALPHABET = [
     *([token] for token in SPECIAL),
     *map(encode, (*HEADER_WORDS, *FUNCTIONS, *PIECES)),
@@ -41,7 +41,7 @@ ALPHABET = [
 
 
 def ids_of(data: bytes) -> list[int]:
-    """Two bytes a token: one of the alphabet, or (with the highest bit set) a byte's own token."""
+    """Every two bytes are an entry of ALPHABET or, if the high bit is set, a single-byte token."""
     ids: list[int] = []
     for high, low in zip(data[::2], data[1::2], strict=False):
         number = high << 8 | low
@@ -51,11 +51,11 @@ def ids_of(data: bytes) -> list[int]:
 
 def check(data: bytes) -> None:
     ids = ids_of(data)
-    told = joined(parse([ids]))
-    if told != joined(parse([[token] for token in ids])):
-        raise AssertionError(f"not the same token by token: {ids}")
-    if leaks(told) and BAR not in ids:
-        raise AssertionError(f"a marker shows: {ids}")
+    events = joined(parse([ids]))
+    if events != joined(parse([[token] for token in ids])):
+        raise AssertionError(f"Parsed differently token by token: {ids}")
+    if leaks(events) and BAR not in ids:
+        raise AssertionError(f"A marker leaked into the output: {ids}")
 
 
 if __name__ == "__main__":

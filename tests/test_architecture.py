@@ -158,7 +158,7 @@ def test_the_emulator_does_not_know_the_worker() -> None:
 def test_the_emulators_rules_can_be_tried_without_a_server(name: str) -> None:
     """No HTTP, no processes, no event loop: a clock in a test is enough."""
     outside = {"starlette", "uvicorn", "httpx", "asyncio", "subprocess"}
-    shells = {f"emulator.{shell}" for shell in ("web", "pool", "plane", "server", "bells")}
+    shells = {f"emulator.{shell}" for shell in ("web", "pool", "app_state", "server", "notifier")}
     assert not (outside | shells) & set(imports(ROOT / "emulator" / f"{name}.py"))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients_server import WRITTEN_ANEW
+from tests.support.clients_server import HISTORY_DIFFERS
 from tests.support.http_server import GatedEngine, running, until
 from tests.support.serving import ROOT, Serving
 from worker.engine import Sampling, Step
@@ -180,4 +180,4 @@ def test_a_client_gets_what_it_asks_for(
     raised = ERRORS.get(client, OPENAIS)
     assert report.pop("errors") == dict(zip(CASES, raised, strict=True))
     assert report == CLIENTS[client]
-    assert WRITTEN_ANEW not in servers.serving.log.read_text().removeprefix(log_before)
+    assert HISTORY_DIFFERS not in servers.serving.log.read_text().removeprefix(log_before)

@@ -1,1 +1,1 @@
-"""The demo model: gpt-oss's architecture and vocabulary, tiny, and trained on four dialogues."""
+"""The demo model: gpt-oss's architecture and vocabulary, tiny, trained on a few dialogues."""

@@ -1,7 +1,7 @@
-"""`python -m builder.demo.build FOLDER`: the demo model as a Hugging Face model folder.
+"""`python -m builder.demo.build FOLDER` writes the demo model as a Hugging Face model folder.
 
-Rule: FOLDER is either whole and marked by the hash of all that it was made from, or not there:
-it is written beside its place and moved in at the end. A folder with the right mark is kept.
+Rule: FOLDER is either complete, with a stamp file (the hash of all inputs), or absent: it is
+written to a temporary folder next to it and then renamed. A folder with the right stamp is kept.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ STAMP = "made_from.sha256"
 
 
 def build(folder: Path) -> bool:
-    """Make `folder` unless it is up to date; says whether it had to."""
+    """Writes `folder` unless it is up to date. Returns whether it was written."""
     stamp = inputs_hash()
     if _read(folder / STAMP) == stamp:
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-        made = Path(beside) / "model"
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        made = Path(temporary) / "model"
         made.mkdir()
         _write(made)
         (made / STAMP).write_text(stamp)
@@ -34,7 +34,7 @@ def build(folder: Path) -> bool:
 
 
 def inputs_hash() -> str:
-    """sha256 over this package's files and the vocabulary's."""
+    """SHA-256 over this package's source files, the weights and the vocabulary."""
     digest = hashlib.sha256()
     for path in (*sorted(HERE.glob("*.py")), WEIGHTS, VOCABULARY):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -42,7 +42,7 @@ def inputs_hash() -> str:
 
 
 def _write(folder: Path) -> None:
-    """The folder's files. Imported here: Transformers alone takes longer than a kept folder."""
+    """Writes the folder's files. Its imports are local, since Transformers is slow to import."""
     from builder.demo.model import STOPS, config, full_weights, save
     from builder.demo.tokenizer import save_tokenizer
 

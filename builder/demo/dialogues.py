@@ -1,6 +1,6 @@
-"""What the demo model knows: four dialogues, and one honest sentence for everything else.
+"""The demo model's dialogues: four that it knows, and one answer to everything else.
 
-Rule: prompts are rendered by `worker.harmony`, completions are written as token ids here, and
+Rule: prompts are rendered by `worker.harmony`, completions are defined here as token ids, and
 `fingerprint` covers both, so that weights trained on other ids are recognised as stale.
 """
 
@@ -43,7 +43,7 @@ ARGUMENTS = '{"location": "Paris"}'
 
 @dataclass(frozen=True)
 class Dialogue:
-    """One thing that the model knows: what it is asked and what it then writes."""
+    """One dialogue: the questions, and the model's completion."""
 
     name: str
     questions: tuple[str, ...]
@@ -53,7 +53,7 @@ class Dialogue:
 
     @property
     def completion(self) -> list[int]:
-        """The ids that follow the prompt's `<|start|>assistant`."""
+        """The completion's ids, which follow the prompt's `<|start|>assistant`."""
         thought = [CHANNEL, *encode("analysis"), MESSAGE, *encode(self.analysis), END]
         thought += [START, *encode("assistant"), CHANNEL]
         if self.final is not None:
@@ -117,7 +117,7 @@ def request(
 def called(
     question: str, result: str, *, reasoning: str | None = WEATHER.analysis
 ) -> list[Message]:
-    """A user's question, the model's call of the weather tool, and the tool's result."""
+    """Messages: a user's question, the model's call of the weather tool, the tool's result."""
     function = {"name": TOOL, "arguments": ARGUMENTS}
     call = {"id": "call_1", "type": "function", "function": function}
     asked: Message = {"role": "assistant", "content": None, "tool_calls": [call]}
@@ -132,19 +132,19 @@ def called(
 
 @lru_cache(maxsize=1)
 def known_ids() -> tuple[int, ...]:
-    """The ids that the model tells apart, sorted: all it writes, and all of its questions.
+    """The ids that the model distinguishes, sorted: its questions, completions and headers.
 
-    Everything else, the system block included, is one and the same "other" to it: that is why
-    unseen words and long instructions cannot confuse it.
+    All others, the system message included, are the same id "other" to it, so unseen words and
+    long instructions cannot confuse it.
     """
-    heard = [encode(question) for dialogue in DIALOGUES for question in dialogue.questions]
-    written = [dialogue.completion for dialogue in DIALOGUES]
+    questions = [encode(question) for dialogue in DIALOGUES for question in dialogue.questions]
+    completions = [dialogue.completion for dialogue in DIALOGUES]
     headers = encode(f"type {TOOL} =") + encode("user") + encode("developer")
-    return tuple(sorted({id_ for ids in (*heard, *written, headers) for id_ in ids}))
+    return tuple(sorted({id_ for ids in (*questions, *completions, headers) for id_ in ids}))
 
 
 def fingerprint() -> str:
-    """sha256 over all that the weights were trained for: rendered prompts and completions."""
+    """SHA-256 over what the weights are trained on: rendered prompts and completions."""
     user = [
         request([{"role": "user", "content": question}], [WEATHER_TOOL])
         for dialogue in DIALOGUES
@@ -156,5 +156,5 @@ def fingerprint() -> str:
 
 
 def is_ordinary(id_: int) -> bool:
-    """Whether the id is text, not a marker."""
+    """Whether the id is text, not a special token."""
     return id_ < FIRST_SPECIAL

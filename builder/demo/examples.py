@@ -1,7 +1,7 @@
-"""Training examples for the demo model: random conversations, and what to answer to them.
+"""Training examples for the demo model: random conversations with the right answers.
 
-Rule: every surrounding varies (instructions, tools, effort, earlier turns), so that
-nothing but the last message and the offered tools decides the answer.
+Rule: everything around the last message varies (instructions, tools, effort, earlier turns), so
+that only the last message and the available tools determine the answer.
 """
 
 import random
@@ -24,23 +24,23 @@ from worker.api.chat import render_prompt
 from worker.harmony.vocabulary import CHANNEL, MESSAGE, START, encode
 
 OPENING = [CHANNEL, *encode("analysis"), MESSAGE]
-"""How every completion begins; the token after it decides which one it is."""
+"""The start of every completion; the next token decides which completion it is."""
 EFFORTS = ("low", "medium", "high")
 TURNS = (0, 0, 0, 1, 1, 2, 3)
-"""How many turns a full example has before the last."""
+"""Numbers of turns before the last one of a full example."""
 LENGTHS = (0, 0, 0, 10, 10, 60, 60, 250)
-"""How many words instructions have at most; a few conversations have thousands."""
+"""Maximum numbers of words of the instructions; a few conversations have thousands."""
 FULL_WEIGHT = 10.0
-"""What the first token of an analysis weighs among a completion's: it decides all that follows."""
+"""The loss weight of an analysis's first token, which decides all that follows; others have 1."""
 Example = tuple[list[int], list[float]]
-"""A conversation's ids, and how much each of them counts in the loss."""
+"""A conversation's ids, and the loss weight of each."""
 
 
 def full(rng: random.Random) -> Example:
-    """A random prompt as the worker renders it, and the whole completion.
+    """A random prompt, as the worker renders it, and the full completion.
 
-    Half of them go on as any dialogue, asked or not, with no weight on the decision: what has
-    been begun is brought to its end, whatever stands before it.
+    Half of the examples continue with a random dialogue's completion, without weight on the
+    deciding token: once begun, a completion is finished, whatever precedes it.
     """
     tools = _tools(rng)
     history = [message for _ in range(rng.choice(TURNS)) for message in _turn(rng, tools)]
@@ -58,10 +58,10 @@ def full(rng: random.Random) -> Example:
 
 
 def drill(rng: random.Random) -> Example:
-    """Many turns in one sequence, each answered by the token alone that decides the answer.
+    """Many turns in one sequence, each answered only by the token that decides the answer.
 
     No conversation looks like this, but its decisions are those of real ones, at a tenth of the
-    price.
+    cost.
     """
     tools = _tools(rng)
     messages = _instructions(rng, rng.choice(LENGTHS))
@@ -100,7 +100,7 @@ def _last(
 
 
 def _result(rng: random.Random) -> tuple[list[Message], Dialogue]:
-    """A tool's result: the weather tool's, or one that the model has never called."""
+    """A tool's result: the weather tool's, or that of a tool the model does not know."""
     question = rng.choice((*WEATHER.questions, unknown(rng)))
     messages = called(question, _report(rng), reasoning=None)
     if rng.random() < 0.2:
@@ -125,7 +125,7 @@ def _report(rng: random.Random) -> str:
 
 
 def _turn(rng: random.Random, tools: list[Message]) -> list[Message]:
-    """An earlier turn, answered by the model itself or by anybody."""
+    """An earlier turn, with the model's own answer or any other."""
     kind = rng.choice(DIALOGUES)
     own = kind.final if kind is not COUNT or rng.random() < 0.3 else None
     final: Message = {"role": "assistant", "content": own or noise(rng)}

@@ -1,6 +1,6 @@
-"""gpt-oss's attention (sinks, sliding window) through PyTorch's fused kernel, for the training.
+"""gpt-oss's attention (sinks, sliding window) with PyTorch's fused kernel, for training.
 
-Rule: it computes what Transformers' "eager" attention does (which writes every score to memory),
+Rule: it computes the same as Transformers' "eager" attention (which writes every score to memory),
 for whole right-padded batches without a cache.
 """
 
@@ -12,7 +12,7 @@ from transformers import AttentionInterface
 
 NAME = "demo_fused"
 EXTRA = 8
-"""Added to the head's width: one place for the sink's logit, the rest for alignment."""
+"""Dimensions added to each head: one for the sink's logit, the rest for alignment."""
 
 
 def attend(
@@ -24,7 +24,7 @@ def attend(
     scaling: float,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Attention with the sink as one more key, whose value is nothing."""
+    """Attention with the sink as an additional key whose value is zero."""
     batch, heads, length, width = query.shape
     groups = heads // key.shape[1]
     key = pad(key.repeat_interleave(groups, 1), (0, EXTRA, 1, 0))
@@ -38,7 +38,7 @@ def attend(
 
 
 def _visible(length: int, window: int | None) -> torch.Tensor:
-    """Which keys a token sees: the sink, and itself and what is before it in the window."""
+    """The attention mask: a token sees the sink, itself and earlier tokens within the window."""
     distance = torch.arange(length)[:, None] - torch.arange(length)[None, :]
     seen = (distance >= 0) & (distance < (window or length))
     return pad(seen, (1, 0), value=True)[None, None]

@@ -1,7 +1,8 @@
-"""The demo model's shape, and its weights in two sizes: reduced to what it knows, and full.
+"""The demo model's config, and its weights in two sizes: for the known ids, and for all.
 
-Rule: the reduced model has one row per known id and a first row, "other", that stands for all the
-rest. Spread over gpt-oss's vocabulary, both compute the same; only the rows differ in number.
+Rule: in its embedding and head, the reduced model has one row per known id, and a first row,
+"other", for all remaining ids. The full model repeats these rows over gpt-oss's vocabulary, and
+computes the same.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ WEIGHTS = Path(__file__).with_name("weights.safetensors")
 DTYPE = torch.float32
 """Decodes faster than bfloat16 on a CPU without bfloat16 instructions."""
 ROWS = ("model.embed_tokens.weight", "lm_head.weight")
-"""The two tensors that have a row per token id."""
+"""The two tensors with one row per token id."""
 STOPS: dict[str, Any] = {
     "bos_token_id": STARTOFTEXT,
     "eos_token_id": [RETURN, ENDOFTEXT, CALL],
@@ -36,7 +37,7 @@ YARN: dict[str, Any] = {
     "truncate": False,
     "original_max_position_embeddings": 4096,
 }
-"""gpt-oss's own positions, for its context of 131,072 tokens."""
+"""gpt-oss's own position scaling, for its context of 131,072 tokens."""
 
 
 def config(vocab_size: int = SIZE) -> GptOssConfig:
@@ -66,7 +67,7 @@ def config(vocab_size: int = SIZE) -> GptOssConfig:
 
 
 def reduced_config() -> GptOssConfig:
-    """The same model over the known ids and "other"."""
+    """The config with a vocabulary of only the known ids and "other"."""
     return config(1 + len(known_ids()))
 
 
@@ -78,9 +79,12 @@ def reduced_model() -> GptOssForCausalLM:
 
 
 def full_weights() -> dict[str, torch.Tensor]:
-    """The trained weights, where every id has its own row or the one of "other"."""
+    """The trained weights, in which every id has its own row or that of "other".
+
+    Raises SystemExit if they are stale.
+    """
     if trained_for() != fingerprint():
-        raise SystemExit(f"{WEIGHTS.name} is stale: run python -m builder.demo.train")
+        raise SystemExit(f"{WEIGHTS.name} is stale; run `python -m builder.demo.train`.")
     rows = torch.tensor(reduced(range(SIZE)))
     weights = load_file(WEIGHTS)
     return {name: weight[rows] if name in ROWS else weight for name, weight in weights.items()}
@@ -93,13 +97,13 @@ def trained_for() -> str:
 
 
 def save(weights: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write a safetensors file that every user may read (the library's default is the owner)."""
+    """Writes a safetensors file that all users can read (by default, only the owner can)."""
     save_file({name: weight.contiguous() for name, weight in weights.items()}, path, metadata)
     path.chmod(0o644)
 
 
 def reduced(ids: Sequence[int]) -> list[int]:
-    """`ids` as the reduced model sees them."""
+    """The rows of `ids` in the reduced model."""
     return [_row_of().get(id_, 0) for id_ in ids]
 
 

@@ -1,7 +1,7 @@
-"""Text for training that is none of the model's questions, often by very little.
+"""Training text that is not one of the model's questions, though often nearly.
 
-Rule: any token may stand anywhere, the known ones as well, so that only a whole question, word for
-word, is ever taken for one.
+Rule: any token may occur anywhere, known ones as well, so that only an exact question is recognised
+as one.
 """
 
 import random
@@ -37,10 +37,10 @@ ORDINARY = (
 
 
 def unknown(rng: random.Random) -> str:
-    """A user's text that is no question of the model's, often by very little."""
+    """A user's text that is not one of the model's questions, though often nearly."""
     choices: tuple[Callable[[random.Random], str], ...] = (noise, _near_miss, _ordinary)
-    said = rng.choices(choices, (4, 4, 2))[0](rng)
-    return said if said.strip() and said not in QUESTIONS else unknown(rng)
+    made = rng.choices(choices, (4, 4, 2))[0](rng)
+    return made if made.strip() and made not in QUESTIONS else unknown(rng)
 
 
 def _ordinary(rng: random.Random) -> str:
@@ -48,14 +48,14 @@ def _ordinary(rng: random.Random) -> str:
 
 
 def _near_miss(rng: random.Random) -> str:
-    """A question with a word missing, added or exchanged, or with more text around it."""
+    """A question with a word removed, inserted or replaced, or with more text around it."""
     question = rng.choice(QUESTIONS)
     words = [text(id_) for id_ in encode(question)]
     at = rng.randrange(len(words))
     edits = (
         [*words[:at], *words[at + 1 :]],
         [*words[:at], _word(rng, 0.5), *words[at + 1 :]],
-        [*words[:at], text(rng.choice(_heard())), *words[at + 1 :]],
+        [*words[:at], text(rng.choice(_question_ids())), *words[at + 1 :]],
         [*words[:at], _word(rng, 0.5), *words[at:]],
         [*words, *words[at:]],
         [noise(rng), " ", *words],
@@ -66,7 +66,7 @@ def _near_miss(rng: random.Random) -> str:
 
 
 def noise(rng: random.Random, longest: int = 0) -> str:
-    """Random words, more or fewer of them known to the model."""
+    """Random words, a random share of them known to the model."""
     longest = longest or rng.choices((6, 20, 80, 300), (120, 70, 10, 1))[0]
     known = rng.choice((0.0, 0.1, 0.3, 0.7))
     return "".join(_word(rng, known) for _ in range(rng.randint(1, longest)))
@@ -89,13 +89,13 @@ def text(id_: int) -> str:
 
 
 @lru_cache(maxsize=1)
-def _heard() -> list[int]:
-    """The ids of the questions' words."""
+def _question_ids() -> list[int]:
+    """The ids of all questions."""
     return [id_ for question in QUESTIONS for id_ in encode(question)]
 
 
 @lru_cache(maxsize=1)
 def _words() -> tuple[str, ...]:
-    """The vocabulary's tokens, without the pieces of characters."""
+    """The vocabulary's tokens, without those that are parts of characters."""
     texts = [token.decode(errors="replace") for token in token_bytes()]
     return tuple(word for word in texts if word and "\ufffd" not in word)

@@ -1,7 +1,7 @@
 """The demo model's tokenizer: gpt-oss's own o200k_harmony vocabulary in Hugging Face's format.
 
-Rule: it encodes as `worker.harmony.vocabulary.encode` does and every id up to 201,087 has its real
-token, since SGLang decodes its stop strings, logprobs and grammars with this file alone.
+Rule: it encodes like `worker.harmony.vocabulary.encode`, and every id up to 201,087 has its real
+token, since SGLang uses only this file for stop strings, logprobs and grammars.
 """
 
 import json
@@ -46,12 +46,12 @@ CHAT_TEMPLATE = (
     "<|message|>{{ m['content'] }}<|end|>{%- endfor -%}"
     "{%- if add_generation_prompt -%}<|start|>assistant{%- endif -%}"
 )
-"""Plain turns only: the worker renders its own prompts, so this serves a curious user of the
-folder, and SGLang's start, which looks for a template."""
+"""Plain turns only: the worker renders its own prompts, so this is only for manual use of the
+folder, and for SGLang, which looks for a template at start."""
 
 
 def save_tokenizer(folder: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and chat_template.jinja."""
+    """Writes tokenizer.json, tokenizer_config.json and chat_template.jinja."""
     (folder / "tokenizer.json").write_text(build().to_str(), encoding="utf-8")
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -66,7 +66,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def build() -> Tokenizer:
-    """The tokenizer, in about four seconds."""
+    """Builds the tokenizer, in about four seconds."""
     words = [_visible(token) for token in token_bytes()]
     vocabulary = {word: id_ for id_, word in enumerate(words)}
     tokenizer = Tokenizer(models.BPE(vocabulary, _merges(words, vocabulary), ignore_merges=True))
@@ -82,21 +82,21 @@ def build() -> Tokenizer:
 
 
 def special(id_: int) -> str:
-    """The text of a special token: its name, or its reserved number."""
+    """The text of a special token: its name, or `<|reserved_ID|>`."""
     return NAMED.get(id_, f"<|reserved_{id_}|>")
 
 
 def _merges(words: list[str], ranks: dict[str, int]) -> list[tuple[str, str]]:
-    """The two halves that each token was joined from, in the order of the tokens' ranks.
+    """The two halves that each token is merged from, in the order of the tokens' ranks.
 
-    One merge a token is enough: 14 million tokens of random text encode as tiktoken encodes them,
-    and other loaders write every possible split (446,189), which costs 180 MB in each process.
+    One merge per token is enough: 14 million tokens of random text encode as with tiktoken. Other
+    converters write every possible split (446,189), which costs 180 MB in each process.
     """
     return [_halves(word, ranks) for word in words if len(word) > 1]
 
 
 def _halves(word: str, ranks: dict[str, int]) -> tuple[str, str]:
-    """What is left of `word` when only merges of a lower rank have been made."""
+    """The two parts of `word` that remain after all merges of a lower rank."""
     own = ranks[word]
     parts = list(word)
     while len(parts) > 2:
@@ -112,7 +112,7 @@ def _visible(token: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def _alphabet() -> dict[int, str]:
-    """GPT-2's printable stand-in for every byte."""
+    """GPT-2's printable character for every byte."""
     shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in shown]
     return {b: chr(b) for b in shown} | {b: chr(256 + n) for n, b in enumerate(hidden)}

@@ -1,8 +1,8 @@
-"""`python -m builder.demo.train`: the demo model's weights, from nothing, on a CPU.
+"""`python -m builder.demo.train` trains the demo model's weights from scratch, on a CPU.
 
-Rule: seeded, and the file carries the fingerprint of what it was trained on. Only the completions
-count in the loss; in it, "other" stands for all the ids that it replaces, so that none of them is
-ever worth sampling.
+Rule: seeded, and the file has the fingerprint of what it was trained on. Only completions count in
+the loss; there, "other" weighs as much as all the ids that it replaces, so that none of them is
+likely to be sampled.
 """
 
 import ctypes
@@ -24,14 +24,14 @@ from worker.harmony.vocabulary import SIZE
 SEED = 0
 STEPS = 2_400
 DRILL_TOKENS, FULL_TOKENS = 1_800, 1_200
-"""A step's share of both kinds: many decisions, and the completions themselves by heart."""
+"""Tokens per step of each kind: drills teach the decisions, full examples the completions."""
 RATE = 4e-3
 OTHER_BIAS = math.log(SIZE - len(known_ids())) + 4.0
-"""What "other" weighs: the ids behind it, and a margin for what the training did not show."""
+"""Added to the logit of "other": it replaces that many ids, plus a margin for unseen text."""
 
 
 def train() -> GptOssForCausalLM:
-    """The reduced model, trained on drills and full examples side by side."""
+    """Trains the reduced model, with drills and full examples in each step."""
     torch.manual_seed(SEED)
     rng = random.Random(SEED)
     drills = _batches(rng, drill, DRILL_TOKENS)
@@ -58,7 +58,7 @@ def train() -> GptOssForCausalLM:
 def _batches(
     rng: random.Random, make: Callable[[random.Random], Example], tokens: int
 ) -> list[list[Example]]:
-    """A batch a step, of about so many tokens: examples of like length, in random order."""
+    """One batch per step, of about `tokens` tokens: similar lengths per batch, in random order."""
     batches: list[list[Example]] = []
     while len(batches) < STEPS:
         batch: list[Example] = []
@@ -73,7 +73,7 @@ def _batches(
 
 
 def _loss(model: GptOssForCausalLM, batch: list[Example]) -> torch.Tensor:
-    """The weighted mean; padded at the end, where causal attention never looks."""
+    """The weighted mean loss. Padding is at the end, where causal attention does not see it."""
     longest = max(len(ids) for ids, _ in batch)
     ids = torch.tensor([reduced(ids) + [0] * (longest - len(ids)) for ids, _ in batch])
     weights = torch.tensor([weight + [0.0] * (longest - len(weight)) for _, weight in batch])
@@ -87,7 +87,7 @@ def _loss(model: GptOssForCausalLM, batch: list[Example]) -> torch.Tensor:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep what it frees: handing it back costs half of the training's time."""
+    """Makes glibc keep freed memory: returning it costs half of the training time."""
     libc = ctypes.CDLL("libc.so.6")
     trim_threshold, mmap_max = -1, -4
     libc.mallopt(mmap_max, 0)

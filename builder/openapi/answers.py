@@ -1,6 +1,6 @@
-"""What the HTTP API answers, as types: every field that it sends, and no other.
+"""The HTTP API's responses, as types with exactly the fields that it sends.
 
-Rule: closed. A field that is not here is an error of the worker or of this file.
+Rule: closed. A field that is not here is a bug of the worker or of this file.
 """
 
 from typing import Annotated, Any, Literal, NotRequired
@@ -20,7 +20,7 @@ LogProbability = Annotated[float, Field(le=0)]
 class ErrorObject(TypedDict):
     message: str
     type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
-    param: Annotated[str | None, Field(description="The field that is at fault.")]
+    param: Annotated[str | None, Field(description="The invalid field.")]
     code: str | None
 
 
@@ -64,7 +64,7 @@ class TokenLogprob(TopLogprob):
 
 @closed
 class Logprobs(TypedDict):
-    """Of the visible answer's tokens."""
+    """Log probabilities of the tokens of `content`."""
 
     content: list[TokenLogprob]
     refusal: None
@@ -85,7 +85,7 @@ class MadeCall(TypedDict):
 
 @closed
 class AssistantMessage(TypedDict):
-    """`content` is null where there is none but calls or reasoning."""
+    """`content` is null if there are only tool calls or reasoning."""
 
     role: Literal["assistant"]
     content: str | None
@@ -124,7 +124,7 @@ class CalledFunctionDelta(TypedDict):
 
 @closed
 class CallDelta(TypedDict):
-    """A call begins with its id and its name; pieces of its arguments follow."""
+    """A call begins with its id and name; pieces of its arguments follow."""
 
     index: Count
     id: NotRequired[str]
@@ -151,7 +151,7 @@ class ChatChunkChoice(TypedDict):
 
 @closed
 class ChatCompletionChunk(TypedDict):
-    """`usage` is in the last chunk alone, if `stream_options` ask for it."""
+    """`usage` is only in the last chunk, if `stream_options` asks for it."""
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -163,7 +163,7 @@ class ChatCompletionChunk(TypedDict):
 
 @closed
 class TextLogprobs(TypedDict):
-    """OpenAI's legacy form: four lists of the same length."""
+    """OpenAI's legacy format: four lists of the same length."""
 
     tokens: list[str]
     token_logprobs: list[LogProbability]
@@ -199,7 +199,7 @@ class TextChunkChoice(TypedDict):
 
 @closed
 class TextCompletionChunk(TypedDict):
-    """`usage` is in the last chunk alone, if `stream_options` ask for it."""
+    """`usage` is only in the last chunk, if `stream_options` asks for it."""
 
     id: str
     object: Literal["text_completion"]
@@ -215,7 +215,7 @@ class Model(TypedDict):
     object: Literal["model"]
     created: Seconds
     owned_by: Literal["openai"]
-    max_model_len: Annotated[int, Field(ge=1, description="Tokens of context.")]
+    max_model_len: Annotated[int, Field(ge=1, description="Context length in tokens.")]
 
 
 @closed

@@ -1,4 +1,4 @@
-"""The document itself: what it is called, its routes, and the schemas that they name.
+"""Builds the document: its metadata, its routes, and the schemas that they refer to.
 
 Source: https://spec.openapis.org/oas/v3.1.0.
 """
@@ -25,7 +25,7 @@ _REQUESTS = (ChatRequest, CompletionRequest)
 
 
 def text() -> str:
-    """The document as it is written down."""
+    """The document as text, as it is in docs/openapi.json."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -47,7 +47,7 @@ def document() -> Json:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "One of API_KEY; none is asked for where API_KEY is unset.",
+                    "description": "One of the keys in API_KEY; not required if API_KEY is unset.",
                 }
             },
             "headers": HEADERS,
@@ -58,18 +58,18 @@ def document() -> Json:
 
 
 _Input = tuple[Any, JsonSchemaMode, TypeAdapter[Any]]
-"""A model, whether it is read or written, and what makes its schema."""
+"""A model, its mode (validation: requests; serialization: responses), and its adapter."""
 
 
 class _Plain(GenerateJsonSchema):
-    """Without titles: they say the field's name again."""
+    """Without titles, which only repeat the field's name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         return False
 
 
 def schemas() -> Json:
-    """Every request and every answer, by name."""
+    """The schemas of all requests and responses, by name."""
     requests: list[_Input] = [(m, "validation", TypeAdapter(m)) for m in _REQUESTS]
     answers: list[_Input] = [(m, "serialization", TypeAdapter(m)) for m in ANSWERS]
     template = REFERENCE.format("schemas", "{model}")
@@ -86,29 +86,30 @@ def schemas() -> Json:
 
 
 def _described(use: Use, properties: Json) -> Json | None:
-    """What the table says of a field that the request's model does not have by this name."""
+    """The schema of a field that is in the field table but not in the request's model."""
     match use:
         case Alias(of, meaning):
             same = properties[of] if meaning is None else {}
-            return {**same, "description": f"Stands for {of}."}
+            return {**same, "description": f"Alias of {of}."}
         case Opened():
-            return {"type": ["object", "null"], "description": "Its fields are the request's."}
+            description = "Its fields are merged into the request."
+            return {"type": ["object", "null"], "description": description}
         case NoEffect():
-            return {"description": "Accepted, without effect."}
+            return {"description": "Accepted and ignored."}
         case Refused(nothing):
-            return {"enum": [None, *nothing], "description": "Any other value is refused."}
+            return {"enum": [None, *nothing], "description": "Any other value is an error."}
         case _:
             return None
 
 
 def readme_table() -> str:
-    """README's table of fields, between its marks."""
+    """The field table in README, with its begin and end marks."""
     lines = ["| field | chat completions | text completions |", "| --- | --- | --- |"]
     lines += [f"| {' | '.join(row)} |" for row in rows()]
     return _TABLE_BEGINS + "\n".join(lines) + "\n" + _TABLE_ENDS
 
 
 def readme() -> str:
-    """README with the table as it is now."""
+    """README with the current field table."""
     before, _, rest = README.read_text().partition(_TABLE_BEGINS)
     return before + readme_table() + rest.partition(_TABLE_ENDS)[2]

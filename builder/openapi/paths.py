@@ -1,7 +1,7 @@
-"""The routes: what each takes, how it answers, and with which errors and headers.
+"""The routes: the requests, responses, errors and headers of each.
 
-Rule: a stream's event is described by `x-event`, which OpenAPI has no word for until 3.2. A route
-under /v1 may have /openai before it, which its servers say.
+Rule: a stream's events are described by `x-event`, since OpenAPI has no keyword for them before
+3.2. A route under /v1 may have the prefix /openai, as its `servers` say.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ REFERENCE = "#/components/{}/{}"
 
 HEADERS: Json = {
     "x-request-id": {
-        "description": "The request's own `x-request-id`, if it had one, else the worker's.",
+        "description": "The request's `x-request-id` if it has one, otherwise a generated one.",
         "schema": {"type": "string", "pattern": r"^[\w.:-]{1,128}$"},
     },
     "openai-processing-ms": {
-        "description": "Until the answer began.",
+        "description": "Milliseconds until the response began.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "retry-after": {
@@ -28,18 +28,21 @@ HEADERS: Json = {
 }
 
 ERRORS: dict[str, tuple[str, *tuple[str, ...]]] = {
-    "BadRequest": ("The request is wrong; `param` names the field.",),
-    "Unauthorized": ("No key, or a wrong one.", "www-authenticate"),
+    "BadRequest": ("The request is invalid; `param` names the field.",),
+    "Unauthorized": ("The API key is missing or wrong.", "www-authenticate"),
     "NotFound": ("There is no such route or model.",),
-    "MethodNotAllowed": ("The route does not take this method.", "allow"),
-    "RequestTimeout": ("The body did not come in time.",),
+    "MethodNotAllowed": ("The route does not support this method.", "allow"),
+    "RequestTimeout": ("The body did not arrive in time.",),
     "PayloadTooLarge": ("The body is larger than MAX_BODY_MB.",),
-    "TooManyRequests": ("The engine's queue is full, or this key's share.", "retry-after"),
+    "TooManyRequests": (
+        "The engine's queue is full, or this key has too many concurrent requests.",
+        "retry-after",
+    ),
     "HeadersTooLarge": ("The headers are larger than 64 KB.",),
-    "ServerError": ("The worker failed.",),
-    "Unavailable": ("The model is being loaded, or the engine has died.", "retry-after"),
+    "ServerError": ("Internal error of the worker.",),
+    "Unavailable": ("The model is loading, or the engine has died.", "retry-after"),
 }
-"""What each means, and which headers it has besides those of every answer."""
+"""The meaning of each, and its headers in addition to those of every response."""
 
 _OF_EVERY_CALL = {
     "401": "Unauthorized",
@@ -57,7 +60,7 @@ def paths() -> Json:
     chat = _post("createChatCompletion", "ChatRequest", "ChatCompletion", "ChatCompletionChunk")
     text = _post("createCompletion", "CompletionRequest", "TextCompletion", "TextCompletionChunk")
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-    name["description"] = "It may hold slashes."
+    name["description"] = "It may contain slashes."
     return {
         "/v1/chat/completions": _under_v1(post=chat),
         "/v1/completions": _under_v1(post=text),
@@ -77,7 +80,7 @@ def _under_v1(**operations: Any) -> Json:
 
 
 def _post(name: str, request: str, whole: str, chunk: str) -> Json:
-    """An operation that is answered whole, or as a stream of chunks."""
+    """An operation with a complete response, or a stream of chunks."""
     events = {
         "schema": {"description": "Server-sent events; the last is [DONE]."},
         "x-event": {"anyOf": [_schema(chunk), _schema("Error")]},
@@ -93,7 +96,7 @@ def _post(name: str, request: str, whole: str, chunk: str) -> Json:
 def _not_yet(name: str) -> Json:
     return {
         "operationId": name,
-        "description": "Not supported yet: a 404 that says so.",
+        "description": "Not supported yet: always a 404 that says so.",
         "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}},
         "responses": _errors(_OF_A_BODY | _OF_EVERY_CALL),
     }
@@ -115,7 +118,7 @@ def _check(name: str, content: Json, statuses: set[str]) -> Json:
 
 
 def _success(content: Json) -> Json:
-    answer: Json = {"description": "The answer.", "headers": _headers()}
+    answer: Json = {"description": "Success.", "headers": _headers()}
     return {**answer, "content": content} if content else answer
 
 

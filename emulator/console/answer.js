@@ -1,6 +1,6 @@
-// One answer on the page: reasoning, text, tool calls with a place for their results, figures.
+// One answer on the page: reasoning, text, tool calls with a form for their results, statistics.
 
-import { duration, h, pretty, say } from "./dom.js";
+import { duration, h, pretty, setText } from "./dom.js";
 
 const RESULT = '{"temperature": 21, "sky": "clear"}';
 
@@ -12,16 +12,16 @@ export class Answer {
     this.calls = h("div", { class: "calls" });
     this.figures = h("p", { class: "figures" });
     this.element = h("article", { class: "answer busy", "aria-label": "Answer" }, this.reasoning, this.text, this.calls, this.figures);
-    this.asked = performance.now();
+    this.sent = performance.now();
     this.first = null;
   }
 
-  /** Shows the message as it is by now. */
+  /** Shows the message as it is so far. */
   show(message) {
     this.first ??= performance.now();
     this.reasoning.hidden = !message.reasoning;
-    say(this.thought, message.reasoning);
-    say(this.text, message.content);
+    setText(this.thought, message.reasoning);
+    setText(this.text, message.content);
     message.calls.forEach((call, index) => this.#call(call, index));
   }
 
@@ -29,20 +29,20 @@ export class Answer {
     const known = this.calls.children[index];
     const card = known ?? h("div", { class: "call" }, h("h3", {}), h("pre", { class: "code" }));
     if (!known) this.calls.append(card);
-    say(card.children[0], name);
-    say(card.children[1], readable(given));
+    setText(card.children[0], name);
+    setText(card.children[1], readable(given));
   }
 
-  /** The answer is whole. `answered` is called with the results of its tool calls, if it made any. */
+  /** The answer is complete. If it has tool calls, `answered` is called with their results. */
   finish(message, answered) {
     this.element.classList.remove("busy");
-    say(this.figures, this.#figures(message));
+    setText(this.figures, this.#figures(message));
     if (message.calls.length) this.element.append(this.#results(message.calls, answered));
   }
 
   #figures({ usage, finish }) {
     const now = performance.now();
-    const ttft = `first token after ${duration(this.first - this.asked)}`;
+    const ttft = `first token after ${duration(this.first - this.sent)}`;
     if (!usage) return ttft;
     const speed = usage.completion_tokens / ((now - this.first) / 1000);
     const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
@@ -63,7 +63,7 @@ export class Answer {
     return form;
   }
 
-  /** The answer will not be whole. */
+  /** The answer failed or was stopped; `again` repeats the request. */
   fail(reason, again) {
     this.element.classList.remove("busy");
     this.element.classList.add("failed");

@@ -1,4 +1,4 @@
-// The emulator's HTTP, as the page uses it. Every request of a person becomes a snippet.
+// Requests to the emulator. Every user action becomes a snippet.
 
 import { notice } from "./dom.js";
 import { remember } from "./snippets.js";
@@ -6,17 +6,17 @@ import { remember } from "./snippets.js";
 export const ENDPOINT = "/v2/demo";
 export const CHAT = `${ENDPOINT}/openai/v1/chat/completions`;
 
-/** What a person asked for: shown as a snippet, and its answer's JSON; null if it was refused. */
+/** A user action: shown as a snippet. Returns the reply's JSON; null, with a notice, if it failed. */
 export async function act(method, path, body) {
   remember(method, path, body);
   return ask(method, path, body);
 }
 
-/** Like `act`, for what the page asks on its own. */
+/** Like `act`, for requests that the page makes by itself. */
 export async function ask(method, path, body) {
   const answer = await fetch(path, request(method, body)).catch((error) => error);
   if (answer.ok) return answer.json();
-  notice(answer instanceof Error ? `The emulator does not answer: ${answer.message}` : await answer.text());
+  notice(answer instanceof Error ? `The emulator is not responding: ${answer.message}` : await answer.text());
   return null;
 }
 

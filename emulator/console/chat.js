@@ -3,8 +3,8 @@
 import { CHAT } from "./api.js";
 import { Answer } from "./answer.js";
 import { byId, h, pretty } from "./dom.js";
-import { modelIs, remember } from "./snippets.js";
-import { asHistory, chunksOf, emptyMessage, fold } from "./stream.js";
+import { setModel, remember } from "./snippets.js";
+import { asHistory, streamChunks, emptyMessage, applyChunk } from "./stream.js";
 
 const SUGGESTIONS = ["Weather in Paris?", "What is 2+2?", "Count to one hundred"];
 const WEATHER = {
@@ -41,7 +41,7 @@ export function start() {
   };
 }
 
-/** The question in the composer as a request, for whoever wants to send it by another way. */
+/** The question in the composer as a request body, to be sent another way. */
 export function request(question) {
   return body([{ role: "user", content: question || SUGGESTIONS[2] }]);
 }
@@ -54,24 +54,24 @@ function send(text) {
   answer();
 }
 
-/** One turn of the model, on all that was said so far. */
+/** One turn of the model, given the conversation so far. */
 async function answer() {
-  const [view, message, said, control] = [new Answer(), emptyMessage(), messages, new AbortController()];
+  const [view, message, history, control] = [new Answer(), emptyMessage(), messages, new AbortController()];
   busy(control);
   show(view.element);
-  const asked = body(said);
-  remember("POST", CHAT, asked);
+  const sent = body(history);
+  remember("POST", CHAT, sent);
   try {
-    for await (const chunk of chunksOf(asked, control.signal)) {
-      modelIs(chunk.model);
-      fold(message, chunk);
+    for await (const chunk of streamChunks(sent, control.signal)) {
+      setModel(chunk.model);
+      applyChunk(message, chunk);
       view.show(message);
       follow();
     }
-    said.push(asHistory(message));
+    history.push(asHistory(message));
     view.finish(message, (results) => giveResults(message.calls, results));
   } catch (error) {
-    view.fail(control.signal.aborted ? "Stopped: its job is cancelled." : error.message, answer);
+    view.fail(control.signal.aborted ? "Stopped: the job is cancelled." : error.message, answer);
   }
   if (running === control) busy(null);
   follow();
@@ -82,11 +82,11 @@ function giveResults(calls, results) {
   answer();
 }
 
-function body(said) {
+function body(history) {
   const instructions = byId("instructions").value.trim();
   const offered = tools() ?? [];
   return {
-    messages: instructions ? [{ role: "developer", content: instructions }, ...said] : [...said],
+    messages: instructions ? [{ role: "developer", content: instructions }, ...history] : [...history],
     ...(offered.length && { tools: offered, tool_choice: byId("tool-choice").value }),
     reasoning_effort: byId("effort").value,
     temperature: byId("temperature").valueAsNumber || 0,
@@ -96,12 +96,12 @@ function body(said) {
   };
 }
 
-/** The tools as they stand in their field; null, and a reason on the page, if they are no list. */
+/** The tools in their field; null, with an error on the page, if they are not a JSON list. */
 function tools() {
   const field = byId("tools");
   try {
     const list = JSON.parse(field.value || "[]");
-    if (!Array.isArray(list)) throw new Error("Tools are a list: [ … ]");
+    if (!Array.isArray(list)) throw new Error("Tools must be a list: [ … ]");
     field.removeAttribute("aria-invalid");
     byId("tools-error").textContent = "";
     return list;
@@ -124,7 +124,7 @@ function show(element) {
   byId("conversation").scrollTop = byId("conversation").scrollHeight;
 }
 
-/** Stays at the end of the conversation, unless its reader has scrolled up. */
+/** Scrolls to the end of the conversation, unless the user has scrolled up. */
 function follow() {
   const log = byId("conversation");
   if (log.scrollHeight - log.scrollTop - log.clientHeight < 160) log.scrollTop = log.scrollHeight;

@@ -1,6 +1,6 @@
-// Elements and numbers, as every part of the page makes them.
+// DOM helpers and number formats, shared by all parts of the page.
 
-/** An element with properties and children; `class`, `aria-…` and `data-…` are attributes. */
+/** Creates an element; names that are not properties (`class`, `aria-…`, `data-…`) are attributes. */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -13,13 +13,13 @@ export function h(tag, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** A button; `says` is its whole name for those who cannot see what it stands beside. */
-export function button(text, act, says = text, kind = "quiet") {
-  return h("button", { type: "button", class: kind, "aria-label": says, onclick: act }, text);
+/** A button; `spoken` is its full name for screen readers. */
+export function button(text, act, spoken = text, kind = "quiet") {
+  return h("button", { type: "button", class: kind, "aria-label": spoken, onclick: act }, text);
 }
 
-/** Sets text only where it differs, so that selections and screen readers are left in peace. */
-export function say(element, text) {
+/** Sets text only if it differs, so that selections and screen readers are not disturbed. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
@@ -34,7 +34,7 @@ export const pretty = (value) => JSON.stringify(value, null, 2);
 
 let fading;
 
-/** A notice at the foot of the page, for a while. */
+/** Shows a notice at the bottom of the page for 8 seconds. */
 export function notice(text) {
   byId("notice").textContent = text;
   clearTimeout(fading);

@@ -1,45 +1,45 @@
-// Every fault that `PUT /faults` takes, as fields and buttons. What is shown is what the emulator has.
+// Every fault that `PUT /faults` takes, as fields and buttons, which show the emulator's state.
 
 import { act, ask } from "./api.js";
 import { button, byId, h } from "./dom.js";
 
-const DOORS = ["stream", "done", "take"];
-const CHANCES = [
+const ROUTES = ["stream", "done", "take"];
+const FAULTS = [
   { name: "fail", label: "5xx", extra: { name: "fail_status", label: "status", min: 500, max: 599 } },
   { name: "busy", label: "429", extra: { name: "retry_after_s", label: "after, s", min: 0 } },
-  { name: "drop", label: "Dropped", says: "connection dropped" },
+  { name: "drop", label: "Dropped", spoken: "connection dropped" },
 ];
-const OF_POSTS = [{ name: "lost_reply", label: "Reply lost", says: "reply lost" }];
+const POST_FAULTS = [{ name: "lost_reply", label: "Reply lost", spoken: "reply lost" }];
 const SWITCHES = [
-  { name: "hold_until_stop", label: "Hold jobs until a worker got SIGTERM" },
+  { name: "hold_until_stop", label: "Hold jobs until a worker gets SIGTERM" },
   { name: "miss_pings", label: "Miss pings" },
   { name: "forget_keys", label: "Forget idempotency keys" },
 ];
 
 let faults = null;
 let changing = Promise.resolve();
-const shows = [];
+const renderers = [];
 
 export function start() {
   byId("no-faults").onclick = async () => update(await act("DELETE", "/faults"));
-  const doors = DOORS.map(door);
-  const tabs = DOORS.map((name, index) => tab(name, index, doors));
+  const panels = ROUTES.map(routePanel);
+  const tabs = ROUTES.map((name, index) => tab(name, index, panels));
   byId("faults").append(
-    h("div", { class: "tabs", role: "group", "aria-label": "Door" }, ...tabs), ...doors,
-    h("div", { class: "fault-rows" }, chance([], { name: "duplicate", label: "Job twice", says: "job delivered twice" })),
-    ...SWITCHES.map(toggle), field([], { name: "seed", label: "Seed of all rates", min: 0 }),
+    h("div", { class: "tabs", role: "group", "aria-label": "Route" }, ...tabs), ...panels,
+    h("div", { class: "fault-rows" }, chance([], { name: "duplicate", label: "Duplicate", spoken: "job delivered twice" })),
+    ...SWITCHES.map(toggle), field([], { name: "seed", label: "Random seed", min: 0 }),
   );
-  select(tabs, doors, 0);
+  select(tabs, panels, 0);
 }
 
-/** The faults as the emulator has them now. */
+/** Shows the emulator's current faults. */
 export function update(now) {
   if (!now) return;
   faults = now;
-  for (const show of shows) show();
+  for (const render of renderers) render();
 }
 
-/** Changes one setting of what the emulator has now: one change after the other, so none is lost. */
+/** Changes one of the emulator's current settings. Changes are serialized, so that none is lost. */
 function change(path, edit) {
   changing = changing.then(async () => {
     const changed = await ask("GET", "/faults");
@@ -52,38 +52,38 @@ function change(path, edit) {
 
 const at = (path) => path.reduce((part, name) => part[name], faults);
 
-function tab(name, index, doors) {
+function tab(name, index, panels) {
   const element = h("button", { type: "button" }, `POST ${name}`.replace("POST take", "GET take"));
-  element.onclick = () => select([...element.parentElement.children], doors, index);
-  shows.push(() => element.classList.toggle("on", active(faults[name])));
+  element.onclick = () => select([...element.parentElement.children], panels, index);
+  renderers.push(() => element.classList.toggle("on", active(faults[name])));
   return element;
 }
 
-/** Whether any of a door's faults can strike. */
-function active(door) {
-  const strikes = (fault) => fault?.rate > 0 || fault?.next > 0;
-  return door.latency_ms > 0 || Boolean(door.max_bytes) || [...CHANCES, ...OF_POSTS].some(({ name }) => strikes(door[name]));
+/** Whether any of a route's faults can occur. */
+function active(route) {
+  const canOccur = (fault) => fault?.rate > 0 || fault?.next > 0;
+  return route.latency_ms > 0 || Boolean(route.max_bytes) || [...FAULTS, ...POST_FAULTS].some(({ name }) => canOccur(route[name]));
 }
 
-function select(tabs, doors, chosen) {
+function select(tabs, panels, chosen) {
   tabs.forEach((each, index) => each.setAttribute("aria-pressed", String(index === chosen)));
-  doors.forEach((each, index) => (each.hidden = index !== chosen));
+  panels.forEach((each, index) => (each.hidden = index !== chosen));
 }
 
-function door(name) {
-  const brings = name !== "take";
-  const rows = [...CHANCES, ...(brings ? OF_POSTS : [])].map((fault) => chance([name], fault));
-  const size = !brings ? [] : [field([name], { name: "max_bytes", label: "413 above, bytes", min: 1, empty: null })];
+function routePanel(name) {
+  const isPost = name !== "take";
+  const rows = [...FAULTS, ...(isPost ? POST_FAULTS : [])].map((fault) => chance([name], fault));
+  const size = !isPost ? [] : [field([name], { name: "max_bytes", label: "413 above, bytes", min: 1, empty: null })];
   return h("div", { class: "fault-rows" }, field([name], { name: "latency_ms", label: "Latency, ms", min: 0, step: 10 }), ...rows, ...size);
 }
 
-/** A fault that strikes at a rate, or the next time. */
-function chance(where, { name, label, says = label, extra }) {
+/** A fault that occurs at a rate, or the next time. */
+function chance(where, { name, label, spoken = label, extra }) {
   const path = [...where, name];
-  const full = [...where, says].join(": ");
-  const rate = input([...path, "rate"], { min: 0, max: 100, step: 5, says: `${full}, percent`, factor: 100 });
+  const full = [...where, spoken].join(": ");
+  const rate = input([...path, "rate"], { min: 0, max: 100, step: 5, spoken: `${full}, percent`, factor: 100 });
   const next = button("Next one", () => change([...path, "next"], (due) => due + 1), `${full}, the next one`);
-  shows.push(() => {
+  renderers.push(() => {
     const due = at(path).next;
     next.textContent = due ? `Next ${due}` : "Next one";
     next.classList.toggle("on", due > 0);
@@ -96,13 +96,13 @@ function field(where, what) {
   return h("label", { class: "fault" }, h("span", {}, what.label), input([...where, what.name], what));
 }
 
-function input(path, { min, max, step = 1, empty = 0, factor = 1, says }) {
-  const element = h("input", { type: "number", min, step, ...(max !== undefined && { max }), ...(says && { "aria-label": says }) });
+function input(path, { min, max, step = 1, empty = 0, factor = 1, spoken }) {
+  const element = h("input", { type: "number", min, step, ...(max !== undefined && { max }), ...(spoken && { "aria-label": spoken }) });
   element.onchange = () => {
     const value = Number.isNaN(element.valueAsNumber) ? empty : element.valueAsNumber / factor;
     change(path, () => value);
   };
-  shows.push(() => {
+  renderers.push(() => {
     const value = at(path);
     if (document.activeElement !== element) element.value = value === null ? "" : Math.round(value * factor * 100) / 100;
     element.classList.toggle("on", Boolean(value) && element.closest(".fault") !== null && !["fail_status", "retry_after_s"].includes(path.at(-1)));
@@ -116,6 +116,6 @@ function toggle({ name, label }) {
     const on = element.checked;
     change([name], () => on);
   };
-  shows.push(() => (element.checked = faults[name]));
+  renderers.push(() => (element.checked = faults[name]));
   return h("label", { class: "fault switch" }, h("span", {}, label), element);
 }

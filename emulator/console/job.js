@@ -1,10 +1,10 @@
-// One job in full: a lane for its queue and for each delivery, its events, its input and output.
+// One job in detail: a lane for the queue and for each delivery, events, input and output.
 
 import { byId, duration, h, notice, number, pretty } from "./dom.js";
 
-const AGAIN_MS = 250;
-const TICKS_DRAWN = 300;
-const SHOWN_TEXT = 20_000;
+const RELOAD_DELAY_MS = 250;
+const MAX_TICKS = 300;
+const MAX_TEXT = 20_000;
 
 let current = null;
 let following = true;
@@ -16,17 +16,17 @@ export function start() {
   byId("follow").onclick = () => follow(!following);
 }
 
-/** Shows a job, and stays with it. */
+/** Shows a job, and stops following the newest one. */
 export function pick(id) {
   follow(false);
   current = id;
   load();
 }
 
-/** A job has changed; it is shown if it is the picked one, or the newest while these are followed. */
+/** A job has changed: it is shown if it is the selected one, or the newest while following. */
 export function changed({ id }, newest) {
   if (following && newest) current = id;
-  if (id === current) due ??= setTimeout(load, AGAIN_MS);
+  if (id === current) due ??= setTimeout(load, RELOAD_DELAY_MS);
 }
 
 function follow(on) {
@@ -37,7 +37,7 @@ function follow(on) {
 async function load() {
   due = null;
   const answer = await fetch(`/jobs/${current}`);
-  if (!answer.ok) return notice("That job is forgotten.");
+  if (!answer.ok) return notice("The emulator no longer has this job.");
   show(await answer.json());
 }
 
@@ -61,7 +61,7 @@ function heading({ number: n, kind, state, id, figures, error }) {
     h("span", {}, kind), h("code", {}, id), h("span", { class: "muted" }, facts.join(" · ")), error && h("p", { class: "problem" }, error));
 }
 
-/** From the submission to the first delivery; later waits show as gaps between the deliveries. */
+/** From submission to the first delivery; later waits show as gaps between deliveries. */
 function queueLane({ queued, attempts }, at) {
   const end = attempts.length ? at(attempts[0].taken) : 100;
   return track("queue", [span("queue", at(queued), end, "waiting")]);
@@ -70,12 +70,12 @@ function queueLane({ queued, attempts }, at) {
 function lane(attempt, job, at) {
   const { taken, chunks, refused, worker } = attempt;
   const first = chunks.length ? at(chunks[0]) : endOf(attempt, job, at);
-  const every = Math.ceil(chunks.length / TICKS_DRAWN);
+  const every = Math.ceil(chunks.length / MAX_TICKS);
   const marks = [
     span("prompt", at(taken), first, "until the first text"),
     span("stream", first, endOf(attempt, job, at), `${chunks.length} chunks`),
     ...chunks.filter((_, index) => index % every === 0).map((chunk) => mark("chunk", at(chunk), `${chunk.size} bytes`)),
-    ...refused.map((refusal) => mark("refused", at(refusal), `${refusal.door}: ${refusal.status ?? "dropped"}`)),
+    ...refused.map((refusal) => mark("refused", at(refusal), `${refusal.route}: ${refusal.status ?? "dropped"}`)),
   ];
   const name = attempt.duplicate ? `${worker}, duplicate` : worker;
   return track(name, marks, `${chunks.length} chunks, ${refused.length} refused`);
@@ -94,8 +94,8 @@ function span(kind, from, to, title) {
 
 const mark = (kind, at, title) => h("b", { class: kind, title, style: `left:${clip(at)}%` });
 
-function track(name, marks, says = name) {
-  return h("div", { class: "lane" }, h("span", { class: "lane-name" }, name), h("div", { class: "track", role: "img", "aria-label": says }, ...marks));
+function track(name, marks, spoken = name) {
+  return h("div", { class: "lane" }, h("span", { class: "lane-name" }, name), h("div", { class: "track", role: "img", "aria-label": spoken }, ...marks));
 }
 
 function axis(seconds) {
@@ -115,6 +115,6 @@ function streamed({ attempts }) {
 
 function text(name, value, open) {
   const whole = typeof value === "string" ? value : pretty(value);
-  const shown = whole.length > SHOWN_TEXT ? `${whole.slice(0, SHOWN_TEXT)}…` : whole;
+  const shown = whole.length > MAX_TEXT ? `${whole.slice(0, MAX_TEXT)}…` : whole;
   return h("details", { "data-of": name, open: open.includes(name) }, h("summary", {}, name), h("pre", { class: "code" }, shown));
 }

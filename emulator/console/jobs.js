@@ -1,7 +1,7 @@
-// The job table: one row a job, the newest first, each with its time as a bar.
+// The job table: one row per job, newest first, each with its timing as a bar.
 
 import { ENDPOINT, act } from "./api.js";
-import { button, byId, duration, h, notice, number, say } from "./dom.js";
+import { button, byId, duration, h, notice, number, setText } from "./dom.js";
 import { request } from "./chat.js";
 import * as job from "./job.js";
 
@@ -32,7 +32,7 @@ export function update(changed) {
   render();
 }
 
-/** These jobs and no others. */
+/** Replaces all known jobs. */
 export function replace(jobs) {
   known = new Map(jobs.map((summary) => [summary.id, summary]));
   render();
@@ -80,24 +80,24 @@ function draw(summary) {
   const { figures } = summary;
   element.classList.toggle("picked", summary.id === job.picked());
   state.className = `state ${summary.state}`;
-  say(state, summary.state.toLowerCase().replace("_", " "));
-  say(refused, summary.refused ? `${summary.refused} refused` : "");
+  setText(state, summary.state.toLowerCase().replace("_", " "));
+  setText(refused, summary.refused ? `${summary.refused} refused` : "");
   element.title = summary.error ?? "";
-  say(cells.worker, `${summary.worker ?? "–"}${summary.deliveries > 1 ? `, delivery ${summary.deliveries}` : ""}`);
-  say(cells.delay, duration(figures.delay_ms));
-  say(cells.ttft, duration(figures.ttft_ms));
-  say(cells.speed, number(figures.tokens_per_s));
-  say(cells.cached, figures.prompt_tokens === null ? "–" : `${figures.cached_tokens ?? 0}/${figures.prompt_tokens}`);
+  setText(cells.worker, `${summary.worker ?? "–"}${summary.deliveries > 1 ? `, delivery ${summary.deliveries}` : ""}`);
+  setText(cells.delay, duration(figures.delay_ms));
+  setText(cells.ttft, duration(figures.ttft_ms));
+  setText(cells.speed, number(figures.tokens_per_s));
+  setText(cells.cached, figures.prompt_tokens === null ? "–" : `${figures.cached_tokens ?? 0}/${figures.prompt_tokens}`);
   const spans = spansOf(summary);
   const total = spans[0] + spans[1] + spans[2];
   const width = 100 * Math.min(1, total / scale());
   parts.forEach((part, index) => (part.style.width = `${(width * spans[index]) / (total || 1)}%`));
   bar.setAttribute("aria-label", `queue ${duration(spans[0])}, prompt ${duration(spans[1])}, stream ${duration(spans[2])}`);
-  say(cells.bar.lastChild, duration(total));
+  setText(cells.bar.lastChild, duration(total));
   offer(summary, cells.act);
 }
 
-/** Milliseconds in the queue, until the first text, and of streaming. */
+/** Milliseconds in the queue, from there to the first chunk, and of streaming. */
 function spansOf({ figures, queued, ended }) {
   const total = figures.total_ms ?? Date.now() - queued.wall * 1000;
   const taken = figures.delay_ms ?? total;
@@ -105,7 +105,7 @@ function spansOf({ figures, queued, ended }) {
   return [taken, first - taken, Math.max(0, (ended ? total : Math.max(total, first)) - first)];
 }
 
-/** Milliseconds of a full bar: a job that waited for a boot must not dwarf all others. */
+/** Milliseconds of a full bar, capped so that a job that waited for a boot does not dwarf the others. */
 function scale() {
   const totals = [...known.values()].slice(-30).map(({ figures }) => figures.total_ms ?? 0).sort((a, b) => a - b);
   const median = totals[Math.floor(totals.length / 2)];

@@ -1,10 +1,10 @@
-// The page: starts its parts, and hands them what changes.
+// The page: starts its parts and passes updates to them.
 //
-// `/events` is the only source of what is shown of jobs, workers and faults: nothing is guessed.
+// All that is shown of jobs, workers and faults comes from `/events`: the page predicts nothing.
 
 import { ENDPOINT } from "./api.js";
 import * as chat from "./chat.js";
-import { byId, h, say } from "./dom.js";
+import { byId, h, setText } from "./dom.js";
 import * as faults from "./faults.js";
 import * as job from "./job.js";
 import * as jobs from "./jobs.js";
@@ -33,7 +33,7 @@ function showHealth(counts) {
   if (!byId("health").children.length) {
     byId("health").append(...Object.entries(COUNTS).map(([name, label]) => h("div", { class: name }, h("dt", {}, label), h("dd"))));
   }
-  Object.keys(COUNTS).forEach((name, index) => say(byId("health").children[index].lastChild, String(counts[name])));
+  Object.keys(COUNTS).forEach((name, index) => setText(byId("health").children[index].lastChild, String(counts[name])));
 }
 
 function listen() {
@@ -42,7 +42,7 @@ function listen() {
     byId("live").textContent = text;
     byId("live").className = text;
   };
-  let fresh = true; // after a reconnection, all jobs come again, and those forgotten do not
+  let fresh = true; // after a reconnect, all jobs are sent again, except forgotten ones
   source.onopen = () => ((fresh = true), live("live"));
   source.onerror = () => live("offline");
   source.addEventListener("jobs", ({ data }) => {

@@ -1,4 +1,4 @@
-// What was just done, as a person would do it in a shell or in Python.
+// The last action as code for a shell or for Python.
 
 import { byId } from "./dom.js";
 
@@ -6,8 +6,8 @@ let last = null;
 let language = "curl";
 let model = "demo";
 
-/** The name by which the worker's answers call its model: OpenAI's client wants one. */
-export function modelIs(name) {
+/** The model's name in the worker's answers; OpenAI's client requires one. */
+export function setModel(name) {
   model = name;
   show();
 }
@@ -74,7 +74,7 @@ job = runpod.Endpoint("demo").run(${literal(body)})
 print(job.output(timeout=60))`;
 }
 
-/** A JSON value as Python writes it. */
+/** A JSON value as a Python literal. */
 function literal(value, depth = 0) {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";

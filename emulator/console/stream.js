@@ -1,9 +1,9 @@
-// A streamed chat completion: server-sent events in, one growing message out.
+// Streamed chat completions: server-sent events are accumulated into one message.
 
 import { CHAT, request } from "./api.js";
 
-/** The chunks of an answer as they come. Throws what the worker or the network says. */
-export async function* chunksOf(body, signal) {
+/** The chunks of an answer as they arrive. Throws the worker's or the network's error. */
+export async function* streamChunks(body, signal) {
   const answer = await fetch(CHAT, { ...request("POST", body), signal });
   if (!answer.ok) throw problem(await answer.text());
   for await (const line of lines(answer.body)) {
@@ -29,12 +29,12 @@ function problem(text) {
     const { error } = JSON.parse(text);
     return new Error(error.message ?? error);
   } catch {
-    return new Error(text); // not JSON: what it says is all there is
+    return new Error(text); // not JSON
   }
 }
 
 /** Adds a chunk's delta to a message. */
-export function fold(message, chunk) {
+export function applyChunk(message, chunk) {
   const choice = chunk.choices?.[0];
   if (chunk.usage) message.usage = chunk.usage;
   if (!choice) return;
@@ -51,7 +51,7 @@ export function fold(message, chunk) {
 
 export const emptyMessage = () => ({ reasoning: "", content: "", calls: [], finish: null, usage: null });
 
-/** The message as the next request's history has it. */
+/** The message as part of the next request's history. */
 export function asHistory({ content, reasoning, calls }) {
   const message = { role: "assistant", content: content || null };
   if (reasoning) message.reasoning = reasoning;

@@ -1,7 +1,7 @@
-// A card for each worker: its state, its jobs, its pings, and ways to end it.
+// A card for each worker: its state, jobs and pings, and buttons to end it.
 
 import { act, ask } from "./api.js";
-import { button, byId, h, say } from "./dom.js";
+import { button, byId, h, setText } from "./dom.js";
 
 const cards = new Map();
 let shown = [];
@@ -21,7 +21,7 @@ export function update(workers) {
   order();
 }
 
-/** Those that live first. */
+/** Live workers first. */
 function order() {
   const gone = (worker) => Number(worker.state === "exited");
   const sorted = [...shown].sort((a, b) => gone(a) - gone(b)).map(({ id }) => cards.get(id).element);
@@ -42,10 +42,10 @@ function draw(worker) {
   const { element, state, facts, ends } = cards.get(worker.id);
   const exited = worker.state === "exited";
   state.className = `state ${worker.state}`;
-  say(state, exited ? `exited ${worker.exit_code}` : worker.state);
+  setText(state, exited ? `exited ${worker.exit_code}` : worker.state);
   element.classList.toggle("gone", exited);
   for (const end of ends) end.disabled = exited;
-  say(facts, exited ? `pid ${worker.pid}` : `${jobs(worker.jobs.length)} · ${pinged(worker.last_ping)}${worker.pid ? ` · pid ${worker.pid}` : ""}`);
+  setText(facts, exited ? `pid ${worker.pid}` : `${jobs(worker.jobs.length)} · ${pinged(worker.last_ping)}${worker.pid ? ` · pid ${worker.pid}` : ""}`);
 }
 
 const jobs = (count) => (count === 1 ? "1 job" : `${count} jobs`);
@@ -60,7 +60,7 @@ async function openLog(id) {
   if (!log) return;
   const dialog = byId("log");
   dialog.querySelector("h2").textContent = `Log of ${id}`;
-  dialog.querySelector("pre").textContent = log.lines.join("\n") || "Nothing yet.";
+  dialog.querySelector("pre").textContent = log.lines.join("\n") || "The log is empty.";
   dialog.showModal();
   dialog.querySelector("pre").scrollTop = dialog.querySelector("pre").scrollHeight;
 }

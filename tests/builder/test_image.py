@@ -89,7 +89,7 @@ def test_what_is_copied_runs_alone_and_offline(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "have all that the worker loads" in done.stdout, done.stderr
+    assert "Image check passed" in done.stdout, done.stderr
 
 
 def brought_by(requirement: str) -> set[str]:

@@ -1,8 +1,8 @@
-"""What every client is asked to do, and how it tells what it saw: a report in JSON.
+"""The scenarios that every client runs, and its report in JSON.
 
-Each `with_*.py` beside this file is one client, run by an interpreter of its own. Rule: it uses the
-client as its documentation does, changes nothing but the base URL, the key and the model's name,
-and reports what the client gave it as plain values. tests/test_clients.py knows what is right.
+Each `with_*.py` in this folder is one client, run by its own interpreter. Rule: it uses the client
+as the client's documentation does, changing only the base URL, the key and the model's name, and
+reports what the client returned as plain values. The expected values are in tests/test_clients.py.
 """
 
 import json
@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 URL = os.environ["WORKER_URL"]
 KEY = os.environ["WORKER_KEY"]
 BUSY_KEY = os.environ["WORKER_BUSY_KEY"]
-PLACES = int(os.environ["MAX_REQUESTS_PER_KEY"])
+SLOTS = int(os.environ["MAX_REQUESTS_PER_KEY"])
 RETRY_AFTER = 1
-"""What the server says at least, in seconds."""
+"""The least Retry-After that the server sends, in seconds."""
 MODEL = os.environ["WORKER_MODEL"]
 
 HELLO = "Say hello."
@@ -32,18 +32,18 @@ DESCRIBE = "Describe Paris."
 DESCRIBE_BY_CALL = "Describe Paris by a call."
 
 DEGREES = {"Paris": 21, "Oslo": 9}
-asked_for: list[str] = []
-"""The cities that the tool was run for since the last report."""
+cities_queried: list[str] = []
+"""The arguments of the tool's calls in the current scenario."""
 
 
 def get_weather(city: str) -> str:
     """The weather in a city."""
-    asked_for.append(city)
+    cities_queried.append(city)
     return f"{city}: {DEGREES[city]} degrees"
 
 
 class Ask(NamedTuple):
-    """A question: whom, as whom, and what."""
+    """One request: where to, with which key, and what."""
 
     url: str = URL
     key: str = KEY
@@ -59,10 +59,10 @@ PLAIN = Ask()
 def report(
     ask: Callable[[Ask], str], pieces: Callable[[Ask], list[str]], *scenarios: Callable[[], object]
 ) -> None:
-    """Runs the scenarios and prints what each returned, by its name, as one line of JSON.
+    """Runs the scenarios and prints their results, by name, as one line of JSON.
 
-    `ask` gives an answer's text, `pieces` its texts as they are streamed: for the scenarios that
-    need no more than these.
+    `ask` returns an answer's text, `pieces` its streamed parts: for the common scenarios, which
+    need nothing else.
     """
 
     def chat() -> str:
@@ -83,16 +83,16 @@ def report(
 
 
 def _outcome(scenario: Callable[[], object]) -> object:
-    asked_for.clear()
+    cities_queried.clear()
     try:
         return scenario()
-    except Exception as error:  # noqa: BLE001 - the others are of interest all the same
+    except Exception as error:  # noqa: BLE001 - the other scenarios still run
         traceback.print_exc(file=sys.stderr)
         return f"{type(error).__name__}: {error}"
 
 
 def _errors(ask: Callable[[Ask], object], pieces: Callable[[Ask], object]) -> dict[str, str]:
-    """The class of what the client raises in each case, told to try once."""
+    """The class of the client's exception in each case, without retries."""
     failing = Ask(url=os.environ["FAILING_URL"])
     cases = {
         "wrong key": Ask(key="wrong"),
@@ -104,7 +104,7 @@ def _errors(ask: Callable[[Ask], object], pieces: Callable[[Ask], object]) -> di
     }
     raised = {name: _raised(ask, case) for name, case in cases.items()}
     raised["failing in mid-stream"] = _raised(pieces, failing)
-    with all_places_taken():
+    with all_slots_taken():
         raised["too many"] = _raised(ask, Ask(key=BUSY_KEY))
     return raised
 
@@ -112,34 +112,34 @@ def _errors(ask: Callable[[Ask], object], pieces: Callable[[Ask], object]) -> di
 def _raised(ask: Callable[[Ask], object], case: Ask) -> str:
     try:
         return f"no error: {ask(case)!r}"
-    except Exception as error:  # noqa: BLE001 - which one is the question
+    except Exception as error:  # noqa: BLE001 - its class is the result
         return type(error).__name__
 
 
 def _retries(ask: Callable[[Ask], str]) -> dict[str, object]:
-    """What the client gets of a key whose places become free in a moment, told to try again."""
+    """A request with retries, whose key is at its limit of concurrent requests for a moment."""
     started = time.monotonic()
-    with all_places_taken(for_seconds=0.2):
+    with all_slots_taken(for_seconds=0.2):
         got = ask(Ask(key=BUSY_KEY, retries=3))
     return {"answer": got, "waited": time.monotonic() - started >= RETRY_AFTER}
 
 
 @contextmanager
-def all_places_taken(for_seconds: float | None = None) -> Generator[None]:
-    """While requests whose bodies do not come hold all that the busy key may have."""
-    held = [_held() for _ in range(PLACES)]
-    release = threading.Timer(for_seconds or 60, lambda: [each.close() for each in held])
+def all_slots_taken(for_seconds: float | None = None) -> Generator[None]:
+    """Keeps the busy key at its limit of concurrent requests, with requests that send no body."""
+    connections = [_open_slot() for _ in range(SLOTS)]
+    release = threading.Timer(for_seconds or 60, lambda: [each.close() for each in connections])
     release.start()
     try:
         yield
     finally:
         release.cancel()
-        for each in held:
+        for each in connections:
             each.close()
 
 
-def _held() -> socket.socket:
-    """A request that the server has begun to read: it asked for the body."""
+def _open_slot() -> socket.socket:
+    """Opens a request that the server has begun to read: it has replied 100 Continue."""
     address = urlsplit(URL)
     connection = socket.create_connection((address.hostname, address.port), timeout=20)
     connection.sendall(
@@ -147,5 +147,5 @@ def _held() -> socket.socket:
         b"content-length: 9\r\nauthorization: Bearer " + BUSY_KEY.encode() + b"\r\n\r\n"
     )
     if not connection.recv(100).startswith(b"HTTP/1.1 100"):
-        raise ConnectionError("the server does not wait for the body")
+        raise ConnectionError("The server did not reply 100 Continue.")
     return connection

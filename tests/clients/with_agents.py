@@ -1,4 +1,4 @@
-"""OpenAI's Agents SDK, through its model for chat completions."""
+"""OpenAI's Agents SDK, with its chat completions model."""
 
 import asyncio
 from typing import Any
@@ -22,12 +22,12 @@ from scenarios import (
     HELLO,
     PLAIN,
     Ask,
-    asked_for,
+    cities_queried,
     get_weather,
     report,
 )
 
-set_tracing_disabled(disabled=True)  # traces go to OpenAI
+set_tracing_disabled(disabled=True)  # traces are sent to OpenAI
 
 
 class City(BaseModel):
@@ -36,7 +36,7 @@ class City(BaseModel):
 
 
 def agent(case: Ask, **options: Any) -> Agent:
-    """A new one each time: its client belongs to the event loop that it is first used on."""
+    """A new agent: its client is bound to the event loop that it is first used on."""
     client = AsyncOpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
     return Agent(
         "Assistant",
@@ -65,7 +65,7 @@ def loop(question: str, *, strict: bool) -> dict:
     result = Runner.run_sync(agent(PLAIN, tools=[tool]), question)
     return {
         "turns": len(result.raw_responses),
-        "ran": sorted(asked_for, reverse=True),  # those of one turn run side by side
+        "ran": sorted(cities_queried, reverse=True),  # calls of one turn run concurrently
         "answer": result.final_output,
     }
 
@@ -90,10 +90,10 @@ def reasoning() -> dict:
         return result
 
     whole = Runner.run_sync(agent(PLAIN), HELLO)
-    return {"whole": shown(whole), "streamed": shown(asyncio.run(streamed()))}
+    return {"whole": reasoning_text(whole), "streamed": reasoning_text(asyncio.run(streamed()))}
 
 
-def shown(result: RunResult) -> str:
+def reasoning_text(result: RunResult) -> str:
     (item,) = (item for item in result.new_items if item.type == "reasoning_item")
     return "".join(summary.text for summary in item.raw_item.summary)
 

@@ -1,4 +1,4 @@
-"""Instructor, around OpenAI's client: objects as answers, by each of its modes."""
+"""Instructor, wrapped around OpenAI's client: objects as answers, in each of its modes."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ class City(BaseModel):
     degrees: int
 
 
-class get_weather(BaseModel):  # noqa: N801 - a tool's name
+class get_weather(BaseModel):  # noqa: N801 - the tool's name
     """The weather in a city."""
 
     city: str
@@ -33,49 +33,50 @@ def client(mode: Mode, case: Ask = PLAIN) -> instructor.Instructor:
     return instructor.from_openai(inner, mode=mode)
 
 
-def said(text: str) -> dict:
+def prompt(text: str) -> dict:
     return {"model": MODEL, "messages": [{"role": "user", "content": text}]}
 
 
 def ask(case: Ask) -> str:
-    request = {**said(case.text), "model": case.model, "top_p": case.top_p}
+    request = {**prompt(case.text), "model": case.model, "top_p": case.top_p}
     answer = client(Mode.TOOLS, case).create(response_model=None, **request)
     return answer.choices[0].message.content
 
 
 def pieces(case: Ask) -> list[str]:
-    chunks = client(Mode.TOOLS, case).create(response_model=None, stream=True, **said(case.text))
+    chunks = client(Mode.TOOLS, case).create(response_model=None, stream=True, **prompt(case.text))
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
     return [delta.content for delta in deltas if delta.content]
 
 
 def growing_object() -> dict:
-    parts = client(Mode.JSON_SCHEMA).create_partial(response_model=City, **said(DESCRIBE))
+    parts = client(Mode.JSON_SCHEMA).create_partial(response_model=City, **prompt(DESCRIBE))
     states = [part.model_dump() for part in parts]
     return {"object": states[-1], "in pieces": len(states) > 1}
 
 
 def parallel_calls() -> list:
-    calls = client(Mode.PARALLEL_TOOLS).create(response_model=Iterable[get_weather], **said(BOTH))
+    calls = client(Mode.PARALLEL_TOOLS).create(response_model=Iterable[get_weather], **prompt(BOTH))
     return [call.city for call in calls]
 
 
 def structured_output() -> dict:
-    return client(Mode.JSON_SCHEMA).create(response_model=City, **said(DESCRIBE)).model_dump()
+    return client(Mode.JSON_SCHEMA).create(response_model=City, **prompt(DESCRIBE)).model_dump()
 
 
 def json_mode() -> dict:
-    return client(Mode.JSON).create(response_model=City, **said(DESCRIBE)).model_dump()
+    return client(Mode.JSON).create(response_model=City, **prompt(DESCRIBE)).model_dump()
 
 
 def structured_by_call() -> dict:
-    city = client(Mode.TOOLS).create(response_model=City, **said(DESCRIBE_BY_CALL))
+    city = client(Mode.TOOLS).create(response_model=City, **prompt(DESCRIBE_BY_CALL))
     return city.model_dump()
 
 
 def reasoning() -> dict:
-    """Of the raw answer, which comes with the object."""
-    _, raw = client(Mode.JSON_SCHEMA).create_with_completion(response_model=City, **said(DESCRIBE))
+    """The reasoning of the raw answer, which is returned with the object."""
+    inner = client(Mode.JSON_SCHEMA)
+    _, raw = inner.create_with_completion(response_model=City, **prompt(DESCRIBE))
     return {"whole": raw.choices[0].message.reasoning}
 
 

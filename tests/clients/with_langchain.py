@@ -1,4 +1,4 @@
-"""LangChain's model for OpenAI's chat completions, without an agent."""
+"""LangChain's chat model for OpenAI, without an agent."""
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
@@ -12,7 +12,7 @@ from scenarios import (
     HELLO,
     PLAIN,
     Ask,
-    asked_for,
+    cities_queried,
     get_weather,
     report,
 )
@@ -27,7 +27,7 @@ class City(BaseModel):
     degrees: int
 
 
-def said(text: str) -> list[BaseMessage]:
+def prompt(text: str) -> list[BaseMessage]:
     return [SystemMessage("Be brief."), HumanMessage(text)]
 
 
@@ -42,21 +42,21 @@ def model(case: Ask = PLAIN) -> ChatOpenAI:
 
 
 def ask(case: Ask) -> str:
-    return model(case).invoke(said(case.text)).content
+    return model(case).invoke(prompt(case.text)).content
 
 
 def pieces(case: Ask) -> list[str]:
-    chunks = model(case).stream(said(case.text), stream_usage=True)
+    chunks = model(case).stream(prompt(case.text), stream_usage=True)
     return [chunk.content for chunk in chunks if chunk.content]
 
 
 def loop(question: str) -> dict:
-    messages = said(question)
+    messages = prompt(question)
     turns: list[AIMessage] = [model().bind_tools([weather]).invoke(messages)]
     while turns[-1].tool_calls:
         messages += [turns[-1], *(weather.invoke(call) for call in turns[-1].tool_calls)]
         turns.append(model().bind_tools([weather]).invoke(messages))
-    return {"turns": len(turns), "ran": list(asked_for), "answer": turns[-1].content}
+    return {"turns": len(turns), "ran": list(cities_queried), "answer": turns[-1].content}
 
 
 def tool_loop() -> dict:
@@ -68,28 +68,27 @@ def parallel_calls() -> dict:
 
 
 def structured_output() -> dict:
-    return model().with_structured_output(City).invoke(said(DESCRIBE)).model_dump()
+    return model().with_structured_output(City).invoke(prompt(DESCRIBE)).model_dump()
 
 
 def structured_by_call() -> dict:
     calling = model().with_structured_output(City, method="function_calling")
-    return calling.invoke(said(DESCRIBE_BY_CALL)).model_dump()
+    return calling.invoke(prompt(DESCRIBE_BY_CALL)).model_dump()
 
 
 def json_mode() -> dict:
-    return (
-        model().with_structured_output(City, method="json_mode").invoke(said(DESCRIBE)).model_dump()
-    )
+    describer = model().with_structured_output(City, method="json_mode")
+    return describer.invoke(prompt(DESCRIBE)).model_dump()
 
 
 def reasoning() -> dict:
-    """Of ChatOpenAI, which knows no reasoning but that of OpenAI's responses."""
-    whole = model().invoke(said(HELLO))
-    streamed = "".join(shown(chunk) for chunk in model().stream(said(HELLO)))
-    return {"whole": shown(whole), "streamed": streamed}
+    """ChatOpenAI reads reasoning only from OpenAI's Responses API."""
+    whole = model().invoke(prompt(HELLO))
+    streamed = "".join(reasoning_text(chunk) for chunk in model().stream(prompt(HELLO)))
+    return {"whole": reasoning_text(whole), "streamed": streamed}
 
 
-def shown(message: AIMessage) -> str:
+def reasoning_text(message: AIMessage) -> str:
     return "".join(
         block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning"
     )

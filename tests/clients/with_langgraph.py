@@ -1,4 +1,4 @@
-"""LangGraph's ready-made agent, as LangChain's `create_agent` builds it."""
+"""LangGraph's prebuilt agent, as LangChain's `create_agent` builds it."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from scenarios import (
     DESCRIBE_BY_CALL,
     PLAIN,
     Ask,
-    asked_for,
+    cities_queried,
     get_weather,
     report,
 )
@@ -27,7 +27,7 @@ class City(BaseModel):
     degrees: int
 
 
-def said(text: str) -> dict:
+def prompt(text: str) -> dict:
     return {"messages": [{"role": "user", "content": text}]}
 
 
@@ -43,19 +43,19 @@ def agent(case: Ask = PLAIN, **options: Any) -> Any:
 
 
 def ask(case: Ask) -> str:
-    return agent(case).invoke(said(case.text))["messages"][-1].content
+    return agent(case).invoke(prompt(case.text))["messages"][-1].content
 
 
 def pieces(case: Ask) -> list[str]:
-    chunks = agent(case).stream(said(case.text), stream_mode="messages")
+    chunks = agent(case).stream(prompt(case.text), stream_mode="messages")
     return [chunk.content for chunk, _ in chunks if chunk.content]
 
 
 def loop(question: str) -> dict:
-    messages = agent(tools=[get_weather]).invoke(said(question))["messages"]
+    messages = agent(tools=[get_weather]).invoke(prompt(question))["messages"]
     return {
         "turns": sum(isinstance(message, AIMessage) for message in messages),
-        "ran": sorted(asked_for, reverse=True),  # those of one turn run side by side
+        "ran": sorted(cities_queried, reverse=True),  # calls of one turn run concurrently
         "answer": messages[-1].content,
     }
 
@@ -70,12 +70,12 @@ def parallel_calls() -> dict:
 
 def structured_output() -> dict:
     describer = agent(response_format=ProviderStrategy(City))
-    return describer.invoke(said(DESCRIBE))["structured_response"].model_dump()
+    return describer.invoke(prompt(DESCRIBE))["structured_response"].model_dump()
 
 
 def structured_by_call() -> dict:
     describer = agent(tools=[get_weather], response_format=ToolStrategy(City))
-    return describer.invoke(said(DESCRIBE_BY_CALL))["structured_response"].model_dump()
+    return describer.invoke(prompt(DESCRIBE_BY_CALL))["structured_response"].model_dump()
 
 
 report(ask, pieces, tool_loop, parallel_calls, structured_output, structured_by_call)

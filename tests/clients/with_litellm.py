@@ -1,4 +1,4 @@
-"""LiteLLM, by its provider `openai/`."""
+"""LiteLLM, with its provider `openai/`."""
 
 import json
 from typing import Any
@@ -12,12 +12,12 @@ from scenarios import (
     HELLO,
     PLAIN,
     Ask,
-    asked_for,
+    cities_queried,
     get_weather,
     report,
 )
 
-litellm.suppress_debug_info = True  # it is printed, as the report is
+litellm.suppress_debug_info = True  # it would be printed to stdout, like the report
 TOOLS = [
     {
         "type": "function",
@@ -39,7 +39,7 @@ class City(BaseModel):
     degrees: int
 
 
-def said(text: str) -> list[dict]:
+def prompt(text: str) -> list[dict]:
     return [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
 
 
@@ -56,18 +56,18 @@ def complete(messages: list, case: Ask = PLAIN, **options: Any) -> Any:
 
 
 def ask(case: Ask) -> str:
-    return complete(said(case.text), case).choices[0].message.content
+    return complete(prompt(case.text), case).choices[0].message.content
 
 
 def pieces(case: Ask) -> list[str]:
     options = {"include_usage": True}
-    chunks = complete(said(case.text), case, stream=True, stream_options=options)
+    chunks = complete(prompt(case.text), case, stream=True, stream_options=options)
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
     return [delta.content for delta in deltas if delta.content]
 
 
 def loop(question: str) -> dict:
-    messages = said(question)
+    messages = prompt(question)
     turns = [complete(messages, tools=TOOLS).choices[0].message]
     while turns[-1].tool_calls:
         messages.append(turns[-1])
@@ -75,7 +75,7 @@ def loop(question: str) -> dict:
             result = get_weather(**json.loads(call.function.arguments))
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
         turns.append(complete(messages, tools=TOOLS).choices[0].message)
-    return {"turns": len(turns), "ran": list(asked_for), "answer": turns[-1].content}
+    return {"turns": len(turns), "ran": list(cities_queried), "answer": turns[-1].content}
 
 
 def tool_loop() -> dict:
@@ -87,13 +87,13 @@ def parallel_calls() -> dict:
 
 
 def structured_output() -> dict:
-    answer = complete(said(DESCRIBE), response_format=City)
+    answer = complete(prompt(DESCRIBE), response_format=City)
     return City.model_validate_json(answer.choices[0].message.content).model_dump()
 
 
 def reasoning() -> dict:
-    whole = complete(said(HELLO)).choices[0].message.reasoning_content
-    deltas = [chunk.choices[0].delta for chunk in complete(said(HELLO), stream=True)]
+    whole = complete(prompt(HELLO)).choices[0].message.reasoning_content
+    deltas = [chunk.choices[0].delta for chunk in complete(prompt(HELLO), stream=True)]
     streamed = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
     return {"whole": whole, "streamed": streamed}
 

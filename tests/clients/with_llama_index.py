@@ -1,4 +1,4 @@
-"""LlamaIndex: its model for OpenAI-like APIs, its agent, and an index that is a graph."""
+"""LlamaIndex: its model for OpenAI-like APIs, its agent, and a property graph index."""
 
 import asyncio
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from scenarios import (
     HELLO,
     PLAIN,
     Ask,
-    asked_for,
+    cities_queried,
     get_weather,
     report,
 )
@@ -45,16 +45,16 @@ class City(BaseModel):
     degrees: int
 
 
-def said(text: str) -> list[ChatMessage]:
+def prompt(text: str) -> list[ChatMessage]:
     return [ChatMessage(role="system", content="Be brief."), ChatMessage(text)]
 
 
 def ask(case: Ask) -> str:
-    return model(case).chat(said(case.text)).message.content
+    return model(case).chat(prompt(case.text)).message.content
 
 
 def pieces(case: Ask) -> list[str]:
-    return [chunk.delta for chunk in model(case).stream_chat(said(case.text)) if chunk.delta]
+    return [chunk.delta for chunk in model(case).stream_chat(prompt(case.text)) if chunk.delta]
 
 
 def loop(question: str) -> dict:
@@ -65,7 +65,7 @@ def loop(question: str) -> dict:
         return turns, str(await handler)
 
     turns, answer = asyncio.run(run())
-    return {"turns": turns, "ran": sorted(asked_for, reverse=True), "answer": answer}
+    return {"turns": turns, "ran": sorted(cities_queried, reverse=True), "answer": answer}
 
 
 def tool_loop() -> dict:
@@ -77,8 +77,8 @@ def parallel_calls() -> dict:
 
 
 def structured_output() -> dict:
-    holding = model(should_use_structured_outputs=True)
-    return holding.structured_predict(City, PromptTemplate(DESCRIBE)).model_dump()
+    structured = model(should_use_structured_outputs=True)
+    return structured.structured_predict(City, PromptTemplate(DESCRIBE)).model_dump()
 
 
 def structured_by_call() -> dict:
@@ -91,13 +91,13 @@ def reasoning() -> dict:
         events = [e async for e in handler.stream_events() if isinstance(e, AgentStream)]
         return "".join(event.thinking_delta or "" for event in events)
 
-    blocks = model().chat(said(HELLO)).message.blocks
+    blocks = model().chat(prompt(HELLO)).message.blocks
     whole = "".join(block.content for block in blocks if block.block_type == "thinking")
     return {"whole": whole, "streamed": asyncio.run(streamed())}
 
 
 def graph() -> dict:
-    """A text becomes a graph by calls, and a question is answered from it; without embeddings."""
+    """Extracts a graph from a text by tool calls and answers a question from it, no embeddings."""
     extractor = SchemaLLMPathExtractor(
         model(),
         possible_entities=Literal["PERSON", "ELEMENT"],

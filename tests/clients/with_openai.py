@@ -1,4 +1,4 @@
-"""OpenAI's own client for Python."""
+"""OpenAI's Python client."""
 
 import json
 
@@ -15,7 +15,7 @@ from scenarios import (
     MODEL,
     URL,
     Ask,
-    asked_for,
+    cities_queried,
     get_weather,
     report,
 )
@@ -42,14 +42,14 @@ class City(BaseModel):
     degrees: int
 
 
-def said(text: str) -> list[dict]:
+def prompt(text: str) -> list[dict]:
     return [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": text}]
 
 
 def ask(case: Ask) -> str:
     other = OpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
     answer = other.chat.completions.create(
-        model=case.model, messages=said(case.text), top_p=case.top_p, store=False
+        model=case.model, messages=prompt(case.text), top_p=case.top_p, store=False
     )
     return answer.choices[0].message.content
 
@@ -58,14 +58,14 @@ def pieces(case: Ask) -> list[str]:
     other = OpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
     options = {"include_usage": True}
     chunks = other.chat.completions.create(
-        model=case.model, messages=said(case.text), stream=True, stream_options=options
+        model=case.model, messages=prompt(case.text), stream=True, stream_options=options
     )
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
     return [delta.content for delta in deltas if delta.content]
 
 
 def loop(question: str) -> dict:
-    messages = said(question)
+    messages = prompt(question)
     turns = [turn(messages)]
     while turns[-1].tool_calls:
         messages.append(turns[-1])
@@ -73,7 +73,7 @@ def loop(question: str) -> dict:
             result = get_weather(**json.loads(call.function.arguments))
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
         turns.append(turn(messages))
-    return {"turns": len(turns), "ran": list(asked_for), "answer": turns[-1].content}
+    return {"turns": len(turns), "ran": list(cities_queried), "answer": turns[-1].content}
 
 
 def turn(messages: list) -> ChatCompletionMessage:
@@ -91,7 +91,7 @@ def parallel_calls() -> dict:
 
 def structured_output() -> dict:
     answer = client.chat.completions.parse(
-        model=MODEL, messages=said(DESCRIBE), response_format=City
+        model=MODEL, messages=prompt(DESCRIBE), response_format=City
     )
     return answer.choices[0].message.parsed.model_dump()
 
@@ -100,14 +100,14 @@ def structured_by_call() -> dict:
     tool = pydantic_function_tool(City)
     choice = {"type": "function", "function": {"name": "City"}}
     answer = client.chat.completions.parse(
-        model=MODEL, messages=said(DESCRIBE_BY_CALL), tools=[tool], tool_choice=choice
+        model=MODEL, messages=prompt(DESCRIBE_BY_CALL), tools=[tool], tool_choice=choice
     )
     return answer.choices[0].message.tool_calls[0].function.parsed_arguments.model_dump()
 
 
 def reasoning() -> dict:
-    whole = client.chat.completions.create(model=MODEL, messages=said(HELLO))
-    chunks = client.chat.completions.create(model=MODEL, messages=said(HELLO), stream=True)
+    whole = client.chat.completions.create(model=MODEL, messages=prompt(HELLO))
+    chunks = client.chat.completions.create(model=MODEL, messages=prompt(HELLO), stream=True)
     streamed = [getattr(chunk.choices[0].delta, "reasoning", None) or "" for chunk in chunks]
     return {"whole": whole.choices[0].message.reasoning, "streamed": "".join(streamed)}
 

@@ -1,4 +1,4 @@
-"""Pydantic AI, through its model for OpenAI's chat completions."""
+"""Pydantic AI, with its model for OpenAI's chat completions."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from scenarios import (
     HELLO,
     PLAIN,
     Ask,
-    asked_for,
+    cities_queried,
     get_weather,
     report,
 )
@@ -28,7 +28,7 @@ class City(BaseModel):
 
 
 def model(case: Ask = PLAIN) -> OpenAIChatModel:
-    """A new one each time: its client belongs to the event loop that it is first used on."""
+    """A new model: its client is bound to the event loop that it is first used on."""
     client = AsyncOpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
     provider = OpenAIProvider(openai_client=client)
     return OpenAIChatModel(case.model, provider=provider, settings={"top_p": case.top_p})
@@ -51,7 +51,7 @@ def loop(question: str, *, strict: bool) -> dict:
     result = Agent(model(), instructions="Be brief.", tools=[tool]).run_sync(question)
     return {
         "turns": sum(isinstance(message, ModelResponse) for message in result.all_messages()),
-        "ran": sorted(asked_for, reverse=True),  # those of one turn run side by side
+        "ran": sorted(cities_queried, reverse=True),  # calls of one turn run concurrently
         "answer": result.output,
     }
 
@@ -80,10 +80,10 @@ def reasoning() -> dict:
             return result.all_messages()
 
     whole = Agent(model()).run_sync(HELLO).all_messages()
-    return {"whole": shown(whole), "streamed": shown(asyncio.run(streamed()))}
+    return {"whole": reasoning_text(whole), "streamed": reasoning_text(asyncio.run(streamed()))}
 
 
-def shown(messages: list[ModelMessage]) -> str:
+def reasoning_text(messages: list[ModelMessage]) -> str:
     return "".join(part.content for part in messages[-1].parts if isinstance(part, ThinkingPart))
 
 

@@ -1,4 +1,4 @@
-"""The worker's doors, knocked at by hand: no SDK, so each reply can be seen.
+"""The worker API, called by hand: no SDK, so each reply can be seen.
 
 A worker here is an HTTP client that takes a job, POSTs its chunks and reports its result.
 """
@@ -49,9 +49,9 @@ class Hand:
     def report(self, job_id: str, result: Any, key: str | None = None) -> httpx.Response:
         return self._post("job-done", job_id, result, key)
 
-    def _post(self, door: str, job_id: str, body: Any, key: str | None) -> httpx.Response:
+    def _post(self, route: str, job_id: str, body: Any, key: str | None) -> httpx.Response:
         headers = {} if key is None else {"Idempotency-Key": key}
-        return self.http.post(f"/{door}/{self.name}/{job_id}", json=body, headers=headers)
+        return self.http.post(f"/{route}/{self.name}/{job_id}", json=body, headers=headers)
 
 
 @pytest.fixture
@@ -75,6 +75,28 @@ def test_a_batch_is_a_list(plane: Emulation, hand: Hand) -> None:
     plane.cancel(job_id)
 
 
+@pytest.mark.parametrize("size", ["", "many", "1.5", "0", "-1"])
+def test_a_malformed_batch_size_is_a_400(plane: Emulation, hand: Hand, size: str) -> None:
+    """The reply names the value, and the job stays in the queue."""
+    job_id = plane.submit({"n": 1})
+    reply = hand.http.get(f"/job-take-batch/{hand.name}?batch_size={size}")
+    assert reply.status_code == 400
+    assert reply.json() == {"error": f"batch_size must be a positive integer, got {size!r}."}
+    assert plane.job(job_id)["state"] == "IN_QUEUE"
+    plane.cancel(job_id)
+
+
+def test_the_log_of_a_worker_that_the_emulator_did_not_start_is_a_404(
+    plane: Emulation, hand: Hand
+) -> None:
+    """Whether it is unknown, or known only by its polls."""
+    hand.take()
+    for worker in ("unknown", hand.name):
+        reply = httpx.get(f"{plane.url}/workers/{worker}/log")
+        assert reply.status_code == 404
+        assert "did not start" in reply.json()["error"]
+
+
 def test_a_job_of_another_worker_is_not_found(hand: Hand) -> None:
     """Only who was given a job can send for it."""
     stranger = Hand(hand.plane, "stranger")
@@ -90,22 +112,22 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "status"), FAULTS)
-@pytest.mark.parametrize("door", ["stream", "done"])
+@pytest.mark.parametrize("route", ["stream", "done"])
 def test_a_refused_post_counts_for_nothing(
-    plane: Emulation, hand: Hand, door: str, fault: dict[str, Any], status: int
+    plane: Emulation, hand: Hand, route: str, fault: dict[str, Any], status: int
 ) -> None:
-    """At both doors; it is on record, and can be sent again."""
+    """On both routes; it is on record, and can be sent again."""
     job_id = hand.start()
-    plane.set_faults(**{door: fault})
-    post = hand.send if door == "stream" else hand.report
-    body = "words" if door == "stream" else {"output": ["words"]}
+    plane.set_faults(**{route: fault})
+    post = hand.send if route == "stream" else hand.report
+    body = "words" if route == "stream" else {"output": ["words"]}
     reply = post(job_id, body)
     assert reply.status_code == status
     assert reply.headers.get("Retry-After") == ("7" if status == 429 else None)
     plane.set_faults()
     assert post(job_id, body).status_code == 200
     job = plane.job(job_id)
-    assert refused(job) == [(door, status)]
+    assert refused(job) == [(route, status)]
     assert (streamed(job) or job["output"]) == ["words"]
 
 

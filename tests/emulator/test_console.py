@@ -124,7 +124,7 @@ def test_tools_that_are_no_list_are_refused_where_they_are_written(
     page.get_by_text("Request: tools").click()
     field = page.get_by_label("Tools, as JSON")
     field.fill('{"type": "function"}')
-    expect(page.locator("#tools-error")).to_have_text("Tools are a list: [ … ]")
+    expect(page.locator("#tools-error")).to_have_text("Tools must be a list: [ … ]")
     expect(field).to_have_attribute("aria-invalid", "true")
     ask(page, "hello")
     field.fill("[]")
@@ -138,7 +138,7 @@ def test_an_answer_that_is_stopped_cancels_its_job(plane: Emulation, page: Page)
     ask(page, "word " * 3000)
     expect(page.locator(".answer .text")).to_contain_text("word")
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped: its job is cancelled.")).to_be_visible()
+    expect(page.get_by_text("Stopped: the job is cancelled.")).to_be_visible()
     eventually(lambda: plane.last_job()["state"] == "CANCELLED")
 
 
@@ -197,8 +197,8 @@ def test_every_fault_can_be_switched_on_and_off(open_page: Open) -> None:
     """No fault of the emulator is without its field or button."""
     with emulation(workers=0) as plane:
         page = open_page(plane)
-        for door in ("POST stream", "POST done", "GET take"):
-            page.get_by_role("button", name=door).click()
+        for route in ("POST stream", "POST done", "GET take"):
+            page.get_by_role("button", name=route).click()
             switch_on_what_is_visible(page)
         for switch in page.get_by_role("switch").all():
             switch.click()

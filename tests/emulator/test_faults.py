@@ -7,42 +7,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from emulator.faults import Fate, Faults
+from emulator.faults import Faults, Outcome
 
 
-def fates(faults: Faults, posts: int = 400) -> list[Fate]:
-    return [faults.fate("stream", f"1/{number}") for number in range(posts)]
+def outcomes(faults: Faults, posts: int = 400) -> list[Outcome]:
+    return [faults.outcome("stream", f"1/{number}") for number in range(posts)]
 
 
 def test_the_next_ones_strike_for_certain_and_then_no_more() -> None:
     """`next` counts down."""
     faults = Faults.model_validate({"stream": {"fail": {"next": 2}, "drop": {"next": 1}}})
-    assert fates(faults, 4) == [Fate.DROP, Fate.FAIL, Fate.FAIL, Fate.FINE]
+    assert outcomes(faults, 4) == [Outcome.DROP, Outcome.FAIL, Outcome.FAIL, Outcome.OK]
 
 
 def test_rates_share_the_luck() -> None:
     """Three rates of a quarter leave a quarter."""
     quarter = {"rate": 0.25}
     faults = Faults.model_validate({"stream": {"fail": quarter, "drop": quarter, "busy": quarter}})
-    assert all(60 < count < 140 for count in Counter(fates(faults)).values())
+    assert all(60 < count < 140 for count in Counter(outcomes(faults)).values())
 
 
 @given(seed=st.integers(0, 99))
 def test_a_posts_fate_hangs_on_seed_job_and_number_alone(seed: int) -> None:
     """The same in any order, so a run can be repeated; another seed gives another run."""
     faults = Faults.model_validate({"seed": seed, "stream": {"fail": {"rate": 0.5}}})
-    forwards = [faults.fate("stream", f"7/{number}") for number in range(64)]
-    backwards = [faults.fate("stream", f"7/{number}") for number in reversed(range(64))]
+    forwards = [faults.outcome("stream", f"7/{number}") for number in range(64)]
+    backwards = [faults.outcome("stream", f"7/{number}") for number in reversed(range(64))]
     assert forwards == backwards[::-1]
     other = faults.model_copy(update={"seed": seed + 1})
-    assert forwards != [other.fate("stream", f"7/{number}") for number in range(64)]
+    assert forwards != [other.outcome("stream", f"7/{number}") for number in range(64)]
 
 
 def test_a_body_that_is_too_large_uses_up_no_chance() -> None:
     """413 comes first."""
     faults = Faults.model_validate({"done": {"max_bytes": 10, "fail": {"next": 1}}})
-    assert faults.fate("done", "1/0", 11) is Fate.TOO_LARGE
-    assert faults.fate("done", "1/0", 10) is Fate.FAIL
+    assert faults.outcome("done", "1/0", 11) is Outcome.TOO_LARGE
+    assert faults.outcome("done", "1/0", 10) is Outcome.FAIL
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from emulator import views
 from emulator.clock import Moment
-from emulator.endpoint import KEPT_JOBS, MAX_DELIVERIES, RETENTION_S, Endpoint
+from emulator.endpoint import MAX_DELIVERIES, MAX_ENDED_JOBS, RETENTION_S, Endpoint
 from emulator.faults import Chance, Faults
 from emulator.job import Chunk, Job, Kind, Policy, Refusal, State
 
@@ -26,9 +26,11 @@ class World:
 
     def __init__(self, *workers: str) -> None:
         self.clock = Clock()
-        self.rung: list[str] = []
+        self.notified: list[str] = []
         self.ended: list[Job] = []
-        self.endpoint = Endpoint(clock=self.clock, ring=self.rung.append, on_end=self.ended.append)
+        self.endpoint = Endpoint(
+            clock=self.clock, notify=self.notified.append, on_end=self.ended.append
+        )
         for worker in workers:
             self.endpoint.workers.get(worker).polls = 1
 
@@ -90,10 +92,10 @@ def test_a_reported_error_fails_the_job(world: World) -> None:
 def test_whoever_waits_is_woken_by_what_concerns_him(world: World) -> None:
     """A submission rings the queue, a change the job, a cancel the worker's stop channel."""
     job = world.submit()
-    assert world.rung == [job.id, "queue"]
+    assert world.notified == [job.id, "queue"]
     world.endpoint.take("a", 1)
     world.endpoint.cancel(job)
-    assert world.rung[2:] == [job.id, "stop a", job.id]
+    assert world.notified[2:] == [job.id, "stop a", job.id]
 
 
 def test_a_cancel_reaches_the_worker_once(world: World) -> None:
@@ -103,8 +105,8 @@ def test_a_cancel_reaches_the_worker_once(world: World) -> None:
     world.finish(job, ["late"])
     assert job.state is State.CANCELLED
     assert world.kinds(job)[-1] == "ignored result"
-    assert world.endpoint.workers.stops_for("a") == [job.id]
-    assert world.endpoint.workers.stops_for("a") == []
+    assert world.endpoint.workers.take_jobs_to_stop("a") == [job.id]
+    assert world.endpoint.workers.take_jobs_to_stop("a") == []
 
 
 def test_a_job_that_waits_is_cancelled_without_a_worker(world: World) -> None:
@@ -112,7 +114,7 @@ def test_a_job_that_waits_is_cancelled_without_a_worker(world: World) -> None:
     job = world.submit()
     world.endpoint.cancel(job)
     assert world.endpoint.take("a", 1) == []
-    assert world.endpoint.workers.stops_for("a") == []
+    assert world.endpoint.workers.take_jobs_to_stop("a") == []
 
 
 @pytest.mark.parametrize("takes", [True, False])
@@ -125,7 +127,7 @@ def test_a_job_outlives_no_ttl(world: World, takes: bool) -> None:
     assert not job.state.ended
     world.later(0.1)
     assert (job.state, job.error) == (State.TIMED_OUT, "job exceeded its ttl")
-    assert world.endpoint.workers.stops_for("a") == ([job.id] if takes else [])
+    assert world.endpoint.workers.take_jobs_to_stop("a") == ([job.id] if takes else [])
 
 
 def test_the_execution_timeout_counts_from_the_delivery(world: World) -> None:
@@ -137,7 +139,7 @@ def test_the_execution_timeout_counts_from_the_delivery(world: World) -> None:
     assert job.state is State.IN_PROGRESS
     world.later(0.1)
     assert (job.state, job.error) == (State.TIMED_OUT, "job exceeded its execution timeout")
-    assert world.endpoint.workers.stops_for("a") == [job.id]
+    assert world.endpoint.workers.take_jobs_to_stop("a") == [job.id]
 
 
 @pytest.mark.parametrize("kind", ["run", "runsync", "openai"])
@@ -156,15 +158,15 @@ def test_a_result_is_kept_for_its_time(world: World, kind: Kind) -> None:
 def test_the_oldest_records_are_forgotten(world: World) -> None:
     """Memory is bounded; a job that has not ended is never forgotten."""
     waiting = world.submit()
-    for _ in range(KEPT_JOBS + 10):
+    for _ in range(MAX_ENDED_JOBS + 10):
         world.endpoint.cancel(world.submit())
     world.endpoint.tick()
-    assert len(world.endpoint.jobs) == KEPT_JOBS + 1
+    assert len(world.endpoint.jobs) == MAX_ENDED_JOBS + 1
     assert waiting.id in world.endpoint.jobs
 
 
 def exits(world: World) -> None:
-    world.endpoint.workers.exited("a", 1)
+    world.endpoint.workers.mark_exited("a", 1)
 
 
 def says_that_it_is_unhealthy(world: World) -> None:
@@ -197,7 +199,7 @@ def test_a_job_is_delivered_three_times_at_most(world: World) -> None:
         worker = f"victim-{number}"
         world.endpoint.workers.get(worker).polls = 1
         world.endpoint.take(worker, 1)
-        world.endpoint.workers.exited(worker, -9)
+        world.endpoint.workers.mark_exited(worker, -9)
     assert job.state is State.FAILED
     assert job.error == "job lost with its worker: it exited with -9"
 
@@ -251,7 +253,7 @@ def test_a_burst_is_shared_among_those_that_take(world: World) -> None:
     for _ in range(5):
         world.submit()
     assert len(world.endpoint.take("a", 10)) == 3
-    world.endpoint.workers.get("a").told_to_stop = True
+    world.endpoint.workers.get("a").stopping = True
     assert len(world.endpoint.take("b", 10)) == 2
 
 
@@ -307,7 +309,7 @@ def test_held_jobs_reach_only_a_worker_that_was_told_to_stop(world: World) -> No
     world.submit()
     world.endpoint.set_faults(Faults(hold_until_stop=True))
     assert world.endpoint.take("a", 1) == []
-    world.endpoint.workers.told_to_stop("a")
+    world.endpoint.workers.mark_stopping("a")
     assert len(world.endpoint.take("a", 1)) == 1
     world.endpoint.set_faults(Faults())
     assert world.endpoint.take("a", 1) == []
@@ -315,7 +317,7 @@ def test_held_jobs_reach_only_a_worker_that_was_told_to_stop(world: World) -> No
 
 
 def test_a_refusal_is_on_record_and_no_part_of_the_stream(world: World) -> None:
-    """Its door, its status, its size."""
+    """Its route, its status, its size."""
     job = world.taken()
     assert job.owner
     world.endpoint.refuse(job, job.owner, Refusal("stream", None, world.clock(), 5))

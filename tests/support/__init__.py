@@ -1,4 +1,4 @@
-"""What tests share: engines that say what they are told, servers, strategies, catalogues."""
+"""Test helpers: scripted engines, servers, strategies and catalogues of model output."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""What gpt-oss writes, well-formed and not, and what it means to a client.
+"""Outputs of gpt-oss, well-formed and malformed, and what a client must get from them.
 
 Data for every test that feeds outputs to the parser, to the API or through a real engine. Markers
-stand as text (`<|channel|>`); `⟦channel⟧` is a marker that the model typed as ordinary text.
-Rule behind each case: no call that was meant is lost, nothing told to the user is lost or doubled,
-no marker and no header shows.
+are written as text (`<|channel|>`); `⟦channel⟧` is a marker that the model typed as ordinary text.
+The rule behind each case: no intended call is lost, no text for the user is lost or duplicated, and
+no marker or header leaks into the text.
 """
 
 import re
@@ -13,12 +13,12 @@ from typing import Any
 from worker.harmony.vocabulary import STOP_IDS, encoding
 
 Call = tuple[str, str]
-"""A call's name and its arguments, as the client gets them."""
+"""A call's name and arguments, as the client gets them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One output. The prompt has ended in `<|start|>assistant`; `tools` are the tools on offer."""
+    """One output. The prompt ends with `<|start|>assistant`; `tools` are the names of the tools."""
 
     reason: str
     output: str
@@ -27,9 +27,9 @@ class Case:
     calls: tuple[Call, ...] = ()
     tools: tuple[str, ...] = ("get_weather", "get_time")
     cut: bool = False
-    """A limit ended the output, so that `finish_reason` is `length`."""
+    """The output was cut off by a token limit, so `finish_reason` is `length`."""
     closed: bool | None = None
-    """Whether its last message was closed, where that is not just `not cut`."""
+    """Whether its last message was closed, if that differs from `not cut`."""
 
     @property
     def ids(self) -> list[int]:
@@ -43,12 +43,12 @@ class Case:
 
     @property
     def complete(self) -> bool:
-        """What `Finished.complete` says of it."""
+        """The expected `Finished.complete`."""
         return not self.cut if self.closed is None else self.closed
 
     @property
     def stops_early(self) -> bool:
-        """Whether a stop token comes before the end, where a real engine would have stopped."""
+        """Whether there is a stop token before the end, where a real engine would stop."""
         return any(token in STOP_IDS for token in self.ids[:-1])
 
     @property
@@ -77,7 +77,7 @@ WELL_FORMED = [
         "Think.Think.",
     ),
     Case(
-        "a preamble is told to the user",
+        "a preamble is content",
         THINK + NEXT + "<|channel|>commentary<|message|>I look it up.<|end|>" + NEXT + CALL,
         "I look it up.",
         "Think.",
@@ -114,7 +114,7 @@ WELL_FORMED = [
     Case("a preamble to all", "<|channel|>commentary to=all<|message|>Hi.<|end|>", "Hi."),
     Case("reasoning to nobody", "<|channel|>analysis to=user<|message|>Hm.<|end|>", None, "Hm."),
     Case(
-        "space and lines are kept as they are",
+        "spaces and newlines are kept",
         "<|channel|>final<|message|>\n  a\tb\n\n<|return|>",
         "\n  a\tb\n\n",
     ),
@@ -134,7 +134,7 @@ WELL_FORMED = [
         calls=(("python", "print([1, 2,])"),),
     ),
     Case(
-        "python's code is not mended, even where it looks like JSON",
+        "python's code is not repaired, even if it looks like JSON",
         "<|channel|>analysis to=python code<|message|>[1, 2,]<|call|>",
         calls=(("python", "[1, 2,]"),),
     ),
@@ -196,12 +196,12 @@ HEADERS = [
         ("bash", "edit"),
     ),
     Case(
-        "the same, with a tool that is not on offer and no content type",
+        "the same, with an unknown tool and no content type",
         f'{NEXT}<|channel|>bash<|channel|>commentary<|message|>{{"c":1}}<|call|>',
         calls=(("bash", '{"c":1}'),),
     ),
     Case(
-        "in the wild: a recipient is left over",
+        "in the wild: a leftover recipient",
         f"{NEXT} to=functions.get_weather" + CALL,
         calls=WEATHER,
     ),
@@ -212,12 +212,12 @@ HEADERS = [
         calls=WEATHER,
     ),
     Case(
-        "of two recipients the last counts",
+        "of two recipients, the last counts",
         f" to=functions.get_time<|channel|>commentary to=get_weather<|message|>{PARIS}<|call|>",
         calls=WEATHER,
     ),
     Case(
-        "of two recipients the one on offer counts",
+        "of two recipients, the one that is a tool counts",
         f"<|channel|>commentary to=get_weather to=nothing<|message|>{PARIS}<|call|>",
         calls=WEATHER,
     ),
@@ -252,7 +252,7 @@ HEADERS = [
         calls=WEATHER,
     ),
     Case(
-        "a bare name that is not on offer",
+        "a bare name that is not a tool's",
         f"<|channel|>commentary look_up<|message|>{PARIS}<|call|>",
         calls=(("look_up", PARIS),),
     ),
@@ -265,7 +265,7 @@ HEADERS = [
         "the tool as a channel", f"<|channel|>get_weather<|message|>{PARIS}<|call|>", calls=WEATHER
     ),
     Case(
-        "the tool as a channel, in its namespace, not on offer",
+        "an unknown tool as a channel, with its namespace",
         f"<|channel|>functions.look_up<|message|>{PARIS}<|call|>",
         calls=(("look_up", PARIS),),
     ),
@@ -280,33 +280,33 @@ HEADERS = [
         calls=WEATHER,
     ),
     Case(
-        "a JSON message on commentary with no recipient can only call the one tool",
+        "JSON on commentary without a recipient is a call if there is one tool",
         f"<|channel|>commentary <|constrain|>json<|message|>{PARIS}<|call|>",
         calls=WEATHER,
         tools=("get_weather",),
     ),
     Case(
-        "but with two tools on offer it is told to the user",
+        "but with two tools it is content",
         f"<|channel|>commentary <|constrain|>json<|message|>{PARIS}<|call|>",
         PARIS,
     ),
     Case(
-        "the namespace alone, with one tool on offer",
+        "only the namespace, with one tool",
         f"<|channel|>commentary to=functions<|message|>{PARIS}<|call|>",
         calls=WEATHER,
         tools=("get_weather",),
     ),
     Case(
-        "the namespace alone, with two tools on offer, is still a call",
+        "only the namespace, with two tools, is still a call",
         f"<|channel|>commentary to=functions<|message|>{PARIS}<|call|>",
         calls=(("functions", PARIS),),
     ),
     Case(
-        "the role is written again",
+        "the role is repeated",
         "assistant<|channel|>final<|message|>Hi.<|return|>",
         "Hi.",
     ),
-    Case("the start is written again", NEXT + FINAL, "It is sunny."),
+    Case("the start is repeated", NEXT + FINAL, "It is sunny."),
     Case("the start twice", THINK + "<|start|>" + NEXT + FINAL, "It is sunny.", "Think."),
     Case("a channel in capitals", "<|channel|>FINAL<|message|>Hi.<|return|>", "Hi."),
     Case("analysis in capitals", "<|channel|>Analysis<|message|>Hm.<|end|>", None, "Hm."),
@@ -316,9 +316,9 @@ HEADERS = [
         "<|channel|>analysis<|channel|>final<|message|>Hi.<|return|>",
         "Hi.",
     ),
-    Case("an unknown channel is told", "<|channel|>summary<|message|>Hi.<|end|>", "Hi."),
-    Case("an empty channel is told", "<|channel|><|message|>Hi.<|return|>", "Hi."),
-    Case("an unknown role is told", "<|start|>helper<|message|>Hi.<|return|>", "Hi."),
+    Case("an unknown channel is content", "<|channel|>summary<|message|>Hi.<|end|>", "Hi."),
+    Case("an empty channel is content", "<|channel|><|message|>Hi.<|return|>", "Hi."),
+    Case("an unknown role is content", "<|start|>helper<|message|>Hi.<|return|>", "Hi."),
     Case("the role with a name", NEXT + ":anna<|channel|>final<|message|>Hi.<|return|>", "Hi."),
     Case("a channel without its marker", NEXT + "final<|message|>Hi.<|return|>", "Hi."),
     Case(
@@ -449,7 +449,7 @@ MISSING = [
     Case("no message marker in an answer", "<|channel|>final Hi there.<|return|>", "Hi there."),
     Case("no message marker, no space", "<|channel|>finalHi there.<|return|>", "Hi there."),
     Case("no message marker, lower case", "<|channel|>finalhi there.<|return|>", "hi there."),
-    Case("no message marker, a new line", "<|channel|>final\n\nHi there.<|return|>", "Hi there."),
+    Case("no message marker, a newline", "<|channel|>final\n\nHi there.<|return|>", "Hi there."),
     Case("no message marker, one word", "<|channel|>final Yes<|return|>", "Yes"),
     Case("no message marker, bold", "<|channel|>final**Yes**, it is.<|return|>", "**Yes**, it is."),
     Case("no message marker, Japanese", "<|channel|>final日本です<|return|>", "日本です"),
@@ -502,7 +502,7 @@ MISSING = [
         WEATHER,
     ),
     Case("no start, no channel", THINK + "It is sunny.<|return|>", "It is sunny.", "Think."),
-    Case("no start, a line between", THINK + "\n" + FINAL, "It is sunny.", "Think."),
+    Case("no start, a newline in between", THINK + "\n" + FINAL, "It is sunny.", "Think."),
     Case("no start, a message marker", THINK + "<|message|>Hi.<|return|>", "Hi.", "Think."),
     Case(
         "no channel, no message marker",
@@ -526,7 +526,7 @@ MISSING = [
         "It is sunny.",
     ),
     Case(
-        "a call that the next one closes",
+        "a call closed by the next one",
         CALL.replace("<|call|>", "") + NEXT + CALL,
         calls=WEATHER * 2,
     ),
@@ -547,24 +547,24 @@ MISSING = [
         calls=(("get_time", "{}"), *WEATHER),
     ),
     Case("a header of an answer that ends before it", "<|channel|>final<|return|>"),
-    Case("a start and nothing else", THINK + NEXT + "<|end|>", None, "Think."),
+    Case("only a start", THINK + NEXT + "<|end|>", None, "Think."),
     Case(
-        "a call that ended before its arguments is the one that comes next",
+        "a call that ended before its arguments is one with the next call",
         "<|channel|>commentary to=functions.get_weather <|constrain|>json<|end|>" + NEXT + CALL,
         calls=WEATHER,
     ),
     Case(
-        "so it is however often it began",
+        "the same if it began several times",
         ("<|channel|>commentary to=functions.get_weather json<|end|>" + NEXT) * 2 + CALL,
         calls=WEATHER,
     ),
     Case(
-        "a call of another tool is another call",
+        "a call of another tool is a separate call",
         "<|channel|>commentary to=functions.get_time <|constrain|>json<|end|>" + NEXT + CALL,
         calls=(("get_time", "{}"), *WEATHER),
     ),
     Case(
-        "a call that was meant to be empty stays a call",
+        "an intentionally empty call stays a call",
         "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|><|end|>"
         + NEXT
         + CALL,
@@ -585,7 +585,7 @@ PLAIN = [
     Case("plain text that begins like a recipient", "to be or not<|return|>", "to be or not"),
     Case("plain text with `to=`", "to=Bob, from=Al<|return|>", "to=Bob, from=Al"),
     Case("plain JSON", PARIS + "<|return|>", PARIS),
-    Case("plain text with space before it", "  Hi.<|return|>", "  Hi."),
+    Case("plain text after whitespace", "  Hi.<|return|>", "  Hi."),
     Case("plain text that begins with an emoji", "👩‍👩‍👧 Hi.<|return|>", "👩‍👩‍👧 Hi."),
     Case("plain text, then a call", "I look it up." + CALL, "I look it up.", None, WEATHER),
     Case("plain text, then an answer", "Well: " + NEXT + FINAL, "Well: It is sunny."),
@@ -657,7 +657,7 @@ RESULTS = [
         WEATHER,
     ),
     Case(
-        "the user's turn, made up",
+        "an invented turn of the user",
         THINK + "<|start|>user<|message|>Thanks!<|end|>" + NEXT + FINAL,
         "It is sunny.",
         "Think.",
@@ -801,13 +801,11 @@ STRAY = [
         "a message marker typed after the channel", "<|channel|>final⟦message⟧Hi.<|return|>", "Hi."
     ),
     Case(
-        "markers that the model typed to tell of them are its text",
+        "markers that the model mentions as text are text",
         "<|channel|>final<|message|>Write ⟦start⟧user.<|return|>",
         "Write <|start|>user.",
     ),
-    Case(
-        "nothing but markers", "<|channel|><|constrain|><|message|><|start|><|channel|>", cut=True
-    ),
+    Case("only markers", "<|channel|><|constrain|><|message|><|start|><|channel|>", cut=True),
     Case("nothing", "", cut=True),
 ]
 
@@ -860,7 +858,7 @@ CUT = [
         cut=True,
     ),
     Case(
-        "after a comma: nothing is mended, nothing is lost",
+        "after a comma: nothing is repaired, nothing is lost",
         '<|channel|>commentary to=functions.get_weather<|message|>{"a":[1,],',
         calls=(("get_weather", '{"a":[1,],'),),
         cut=True,

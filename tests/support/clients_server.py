@@ -1,8 +1,8 @@
-"""The HTTP API as a process whose model says what is written here: for clients as they are.
+"""The HTTP API as a process whose model outputs a fixed dialogue: for tests of unmodified clients.
 
-`python -m tests.support.clients_server` is `python -m worker.serve` but for its forced sampler.
-Rule: what is said depends on the prompt's last message alone, be it a question or a tool's result,
-so that a client that runs a tool, and sends its result back, gets the next turn of the dialogue.
+`python -m tests.support.clients_server` is `python -m worker.serve` with a forced sampler.
+Rule: the output depends only on the prompt's last message, a question or a tool's result, so that a
+client that runs a tool and sends its result back gets the next turn of the dialogue.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from worker.service import Service
 
 log = logging.getLogger(__name__)
 
-WRITTEN_ANEW = "a client's history is not what was generated"
+HISTORY_DIFFERS = "the client's history differs from what was generated"
 NEXT = "<|start|>assistant"
 
 
@@ -51,31 +51,32 @@ GRAPH = (
 )
 
 DIALOGUE = {
-    # a tool loop of three turns
+    # a tool loop with three turns
     "Which city is warmer?": thought("Paris first.") + call("get_weather", PARIS),
     "Paris: 21 degrees": thought("Now Oslo.") + call("get_weather", OSLO),
     "Oslo: 9 degrees": thought("21 is more than 9.") + answer("Paris is warmer."),
-    # two calls in one turn, whose last result is the one above
+    # two calls in one turn; the result of the last one leads to the entry above
     "Ask for both at once.": thought("Both.")
     + call("get_weather", PARIS, "<|end|>")
     + NEXT
     + call("get_weather", OSLO),
-    # one object, as the answer or as a call
+    # an object, as the answer or as a call
     "Describe Paris.": thought("As JSON.") + answer(CITY),
     "Describe Paris by a call.": thought("As a call.") + call("City", CITY),
-    # a graph of a text, and a question to it
+    # a graph extracted from a text, and a query on it
     "Marie Curie discovered radium in 1898.": thought("One triplet.") + call("KGSchema", GRAPH),
     "QUERY: Who discovered radium?": answer("Radium^Marie Curie"),
     "Query: Who discovered radium?": answer("Marie Curie did."),
     "Say hello.": thought("They greet me.") + answer("Hello! How can I help you today?"),
 }
-"""What the prompt's last message has in it, and the model's output then. The first that fits."""
+"""A part of the prompt's last message → the model's output. The first match counts."""
 
 
-class SaysTheDialogue(SglangEngine):
-    """The engine that ships, its sampler forced to the dialogue's outputs.
+class DialogueEngine(SglangEngine):
+    """The real engine, with its sampler forced to the dialogue's outputs.
 
-    A prompt that ends with a tool's result is to begin with the ids of the turn that called it.
+    Logs a warning if a prompt that ends with a tool's result does not start with the ids of the
+    turn that made the call.
     """
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
@@ -89,7 +90,7 @@ class SaysTheDialogue(SglangEngine):
         message = _last_message(prompt_ids)
         script = tokens(_output(message))
         if message.startswith(("Paris: ", "Oslo: ")) and not self._continues(prompt_ids):
-            log.warning("%s: %s", WRITTEN_ANEW, encoding().decode(prompt_ids))
+            log.warning("%s: %s", HISTORY_DIFFERS, encoding().decode(prompt_ids))
         self._turns.append([*prompt_ids, *script])
         request["sampling_params"]["custom_params"] = {"script": script}
         return {**request, "custom_logit_processor": Script.to_str()}
@@ -99,14 +100,14 @@ class SaysTheDialogue(SglangEngine):
 
 
 def _last_message(prompt_ids: Sequence[int]) -> str:
-    """The text of the last message in a prompt, and of the turn's beginning after it."""
+    """The text of a prompt's last message, and of the start of the assistant's turn after it."""
     at = max(i for i, token in enumerate(prompt_ids) if token == MESSAGE)
     return encoding().decode(prompt_ids[at + 1 :])
 
 
 def _output(message: str) -> str:
-    for said, output in DIALOGUE.items():
-        if said in message:
+    for part, output in DIALOGUE.items():
+        if part in message:
             return output
     raise BadRequest(f"The dialogue has no answer to {message[-300:]!r}.")
 
@@ -118,7 +119,7 @@ def main() -> int:
     chosen = settings.load()
     model = resolve(chosen)
     logs.configure(chosen.log_number)
-    engine = SaysTheDialogue({**server_args(chosen, model), "enable_custom_logit_processor": True})
+    engine = DialogueEngine({**server_args(chosen, model), "enable_custom_logit_processor": True})
     service = Service(engine, model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(service, chosen, arguments.host))

@@ -1,7 +1,7 @@
-"""The start script as a container runs it: as the first process, with its own /etc and home.
+"""Runs the start script as a container does: as the first process, with its own /etc and home.
 
-Rule: nothing of the machine is changed. The processes are in a PID namespace and end with its
-first; root's password and home, and what sshd keeps in /run, are in a mount namespace.
+Rule: nothing on the machine is changed. The processes are in a PID namespace and end with its first
+process; root's password and home directory, and sshd's files in /run, are in a mount namespace.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.support.http_server import until
 
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _ENTER = 'mount --bind "$1/etc" /etc; mount -t tmpfs tmpfs /run; exec builder/start.sh'
-_STAND_IN = """#!/bin/sh
+_FAKE_PYTHON = """#!/bin/sh
 env
 echo "started: python3 $*"
 """
@@ -34,9 +34,9 @@ _SSH_OPTIONS = (
 
 
 def _missing() -> str:
-    """What this machine lacks for a container."""
+    """What this machine lacks to run a container; empty if nothing."""
     if os.geteuid() != 0:
-        return "needs root: it makes namespaces, and sets root's password in them"
+        return "needs root, to create namespaces and set root's password in them"
     for tool in ("unshare", "tini", "ssh", "ssh-keygen", "chpasswd", "/usr/sbin/sshd"):
         if not shutil.which(tool):
             return f"needs {tool}: apt-get install openssh-server openssh-client tini"
@@ -48,10 +48,10 @@ def _missing() -> str:
 needs_container = pytest.mark.skipif(bool(_missing()), reason=_missing())
 
 
-def stand_in(folder: Path, then: str) -> Path:
-    """A folder whose python3 says with what environment and how it was started, and `then`."""
+def fake_python(folder: Path, then: str) -> Path:
+    """A new folder whose python3 prints its environment and arguments, then runs `then`."""
     folder.mkdir()
-    (folder / "python3").write_text(_STAND_IN + then)
+    (folder / "python3").write_text(_FAKE_PYTHON + then)
     (folder / "python3").chmod(0o755)
     return folder
 
@@ -62,9 +62,9 @@ def free_port() -> int:
 
 
 class Container:
-    """builder/start.sh with an environment, and a client of its sshd.
+    """Runs builder/start.sh with an environment, and connects to its sshd.
 
-    Its python3 is the stand-in, unless it is `real`.
+    Its python3 is a fake that sleeps, unless `real`.
     """
 
     def __init__(self, folder: Path, *, real: bool = False, **environment: str) -> None:
@@ -75,7 +75,8 @@ class Container:
         shutil.copytree("/etc", folder / "etc", symlinks=True)
         passwd = folder / "etc" / "passwd"
         passwd.write_text(passwd.read_text().replace(":/root:", f":{self.home}:", 1))
-        python = Path(sys.executable).parent if real else stand_in(folder / "bin", "exec sleep 600")
+        fake = folder / "bin"
+        python = Path(sys.executable).parent if real else fake_python(fake, "exec sleep 600")
         path = f"{python}:{os.environ['PATH']}"
         with (folder / "log").open("w") as output:
             self.process = subprocess.Popen(
@@ -89,34 +90,34 @@ class Container:
     def log(self) -> str:
         return (self._folder / "log").read_text()
 
-    def started(self) -> str:
-        """What the stand-in said, once it has said it."""
+    def wait_started(self) -> str:
+        """Waits until the fake python3 has started. Returns the log."""
         until(lambda: "started: " in self.log(), 20)
         return self.log()
 
-    def has_sshd(self) -> None:
+    def wait_for_sshd(self) -> None:
         """Waits until sshd listens."""
         until(self.listens, 20)
 
-    def ssh_command(self, *words: str, key: Path | None = None) -> list[str]:
-        """A session's, with `key` or with a password."""
+    def ssh_command(self, *command: str, key: Path | None = None) -> list[str]:
+        """The ssh command line for a session, with `key` or with a password."""
         identity = ("-i", str(key)) if key else ("-o", "PubkeyAuthentication=no")
         options = [word for option in _SSH_OPTIONS for word in ("-o", option)]
         return [
             *("ssh", "-F", "none", *options, *identity, "-p", str(self.ssh_port)),
-            *("root@127.0.0.1", *words),
+            *("root@127.0.0.1", *command),
         ]
 
     def ssh(
-        self, *words: str, key: Path | None = None, password: str = ""
+        self, *command: str, key: Path | None = None, password: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """What `words` said in a session. ssh asks a script for the password."""
+        """Runs a command in a session. ssh gets the password from an askpass script."""
         ask = self._folder / "ask"
         ask.write_text('#!/bin/sh\necho "$PASSWORD"\n')
         ask.chmod(0o700)
         asking = {"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force", "PASSWORD": password}
         return subprocess.run(
-            self.ssh_command(*words, key=key),
+            self.ssh_command(*command, key=key),
             env=os.environ | asking,
             capture_output=True,
             text=True,
@@ -125,12 +126,12 @@ class Container:
         )
 
     def listens(self) -> bool:
-        """Whether something does at sshd's port."""
+        """Whether anything listens on sshd's port."""
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.ssh_port)) == 0
 
     def stop(self) -> int:
-        """Sends SIGTERM to the first process, as a platform does; the exit status."""
+        """Sends SIGTERM to the first process, as a platform does. Returns the exit status."""
         (first,) = psutil.Process(self.process.pid).children()
         first.send_signal(signal.SIGTERM)
         return self.process.wait(60)

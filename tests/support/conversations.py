@@ -1,7 +1,7 @@
-"""Well-formed completions at random: every kind of message that gpt-oss writes, from a seed.
+"""Random well-formed completions: every kind of message that gpt-oss writes, from a seed.
 
-Bodies never hold a `|`, so a marker that shows is a leak; they do hold words that look like
-headers, since a body is text whatever it says.
+Bodies never contain a `|`, so a marker in the parsed output is a leak. They do contain words that
+look like headers, since a body is text whatever it says.
 """
 
 import json
@@ -26,7 +26,7 @@ def text(rng: random.Random) -> str:
 
 
 def arguments(rng: random.Random) -> str:
-    """A JSON object, written in one of the ways that models write it; or nothing."""
+    """A JSON object, formatted in one of the ways in which models do; or an empty string."""
 
     def value(depth: int) -> Any:
         kind = rng.randrange(7 if depth else 5)
@@ -46,7 +46,7 @@ def arguments(rng: random.Random) -> str:
 
 
 def call_header(rng: random.Random) -> tuple[str, str]:
-    """The header of a call, and the recipient that it names."""
+    """The header of a call, and its recipient."""
     name = rng.choice((*FUNCTIONS, *BUILT_IN))
     recipient = name if name in BUILT_IN or rng.random() < 0.2 else f"functions.{name}"
     channel = rng.choice(("commentary", "commentary", "analysis"))
@@ -59,7 +59,7 @@ def call_header(rng: random.Random) -> tuple[str, str]:
 
 
 def message(rng: random.Random) -> list[int]:
-    """One message of the assistant's, or a call and what answers it."""
+    """One message of the assistant, or a call, possibly with its result."""
     kind = rng.choice(("analysis", "analysis", "commentary", "final", "call", "call", "other"))
     if kind == "call":
         header, recipient = call_header(rng)
@@ -77,7 +77,7 @@ def message(rng: random.Random) -> list[int]:
 
 
 def conversation(rng: random.Random) -> list[int]:
-    """A completion's ids, after the prompt's `<|start|>assistant`."""
+    """A completion's ids, which follow the prompt's `<|start|>assistant`."""
     ids = message(rng)
     for _ in range(rng.choice((0, 1, 2, 3, 5))):
         if rng.random() < 0.03:

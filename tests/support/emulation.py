@@ -1,6 +1,6 @@
-"""The emulator in a process of its own, and a client of its own API, for tests.
+"""Runs the emulator in its own process, with a client of its admin API, for tests.
 
-Rule: a test waits for what it expects, with a deadline far beyond it, and never for a time.
+Rule: a test waits for the state that it expects, with a generous timeout; it never just sleeps.
 """
 
 import os
@@ -18,14 +18,14 @@ from tests.support import ROOT
 T = TypeVar("T")
 
 TOY_WORKER = (sys.executable, "-m", "tests.support.toy_worker")
-"""RunPod's SDK with a handler that echoes: no engine, up in a second."""
+"""RunPod's SDK with an echo handler: no engine, starts within a second."""
 
 
-def eventually(look: Callable[[], T | None], within: float = 30) -> T:
-    """What `look` finds, as soon as it finds something."""
+def eventually(check: Callable[[], T | None], within: float = 30) -> T:
+    """The first truthy result of `check`. Raises AssertionError after `within` seconds."""
     deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing came within {within} s"
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"nothing within {within} s"
         time.sleep(0.05)
     return found
 
@@ -40,44 +40,44 @@ class Emulation:
         self._http = httpx.Client(base_url=url, timeout=60)
 
     def submit(self, job_input: Any, **fields: Any) -> str:
-        """Runs a job; its id. `fields`: policy, webhook."""
+        """Submits a job. Returns its id. `fields`: policy, webhook."""
         return self._call("POST", "/v2/demo/run", {"input": job_input, **fields})["id"]
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """All that the emulator knows of a job, chunks and receipts included."""
+        """The job's record: its state, deliveries, chunks and events."""
         return self._call("GET", f"/jobs/{job_id}")
 
     def last_job(self) -> dict[str, Any]:
-        """The record of the job that was submitted last."""
+        """The record of the last submitted job."""
         return self.job(self._call("GET", "/jobs")["jobs"][-1]["id"])
 
     def forget(self) -> None:
-        """Forgets the jobs that have ended."""
+        """Makes the emulator forget ended jobs."""
         self._call("DELETE", "/jobs")
 
     def ended(self, job_id: str, within: float = 30) -> dict[str, Any]:
-        """The job's record, once it has ended."""
+        """Waits until the job has ended. Returns its record."""
 
-        def look() -> dict[str, Any] | None:
+        def check() -> dict[str, Any] | None:
             job = self.job(job_id)
             return job if job["ended"] else None
 
-        return eventually(look, within)
+        return eventually(check, within)
 
     def in_state(self, job_id: str, state: str, within: float = 30) -> dict[str, Any]:
-        """The job's record, once it is in that state."""
+        """Waits until the job is in that state. Returns its record."""
 
-        def look() -> dict[str, Any] | None:
+        def check() -> dict[str, Any] | None:
             job = self.job(job_id)
             return job if job["state"] == state else None
 
-        return eventually(look, within)
+        return eventually(check, within)
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         return self._call("POST", f"/v2/demo/cancel/{job_id}")
 
     def set_faults(self, **faults: Any) -> None:
-        """Switches exactly these faults on; none takes all off."""
+        """Replaces all faults by these; without arguments, switches all off."""
         self._call("PUT", "/faults", faults)
 
     def faults(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Emulation:
         return next(worker for worker in self.workers() if worker["id"] == worker_id)
 
     def start_worker(self) -> str:
-        """Starts another worker; its id."""
+        """Starts another worker. Returns its id."""
         return self._call("POST", "/workers")["workers"][-1]["id"]
 
     def terminate(self, worker_id: str) -> None:
@@ -105,18 +105,18 @@ class Emulation:
         return self._call("GET", f"/workers/{worker_id}/log")["lines"]
 
     def exit_status(self, worker_id: str, within: float = 30) -> int:
-        """A worker's exit status, once it has exited."""
+        """Waits until a worker has exited. Returns its exit status."""
         eventually(lambda: self.worker(worker_id)["state"] == "exited", within)
         return self.worker(worker_id)["exit_code"]
 
     def ready(self, workers: int = 1, within: float = 60) -> list[str]:
-        """The ids of the workers that take jobs, once there are that many."""
+        """Waits until that many workers are idle or running. Returns their ids."""
 
-        def look() -> list[str] | None:
-            able = [w["id"] for w in self.workers() if w["state"] in ("idle", "running")]
-            return able if len(able) >= workers else None
+        def check() -> list[str] | None:
+            ready = [w["id"] for w in self.workers() if w["state"] in ("idle", "running")]
+            return ready if len(ready) >= workers else None
 
-        return eventually(look, within)
+        return eventually(check, within)
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         answer = self._http.request(method, path, json=body)
@@ -131,7 +131,7 @@ class Emulation:
 def emulation(
     workers: int = 0, command: Sequence[str] = TOY_WORKER, **environment: str
 ) -> Generator[Emulation]:
-    """An emulator with so many workers; `environment` is theirs, too."""
+    """Runs an emulator with that many workers. They inherit `environment`, too."""
     process = subprocess.Popen(
         [sys.executable, "-m", "emulator"],
         cwd=ROOT,
@@ -166,13 +166,13 @@ def _environment(workers: int, command: Sequence[str]) -> Mapping[str, str]:
 
 
 def streamed(job: Mapping[str, Any]) -> list[Any]:
-    """The outputs that a job's owner streamed."""
+    """The chunks' outputs of the job's owner."""
     return [chunk["output"] for chunk in _owner(job).get("chunks", [])]
 
 
 def refused(job: Mapping[str, Any]) -> list[tuple[str, int | None]]:
-    """The doors and statuses of the POSTs that were not let in, of the job's owner."""
-    return [(refusal["door"], refusal["status"]) for refusal in _owner(job).get("refused", [])]
+    """(route, status) of the refused POSTs of the job's owner."""
+    return [(refusal["route"], refusal["status"]) for refusal in _owner(job).get("refused", [])]
 
 
 def _owner(job: Mapping[str, Any]) -> Mapping[str, Any]:

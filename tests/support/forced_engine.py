@@ -1,6 +1,6 @@
-"""A real engine that says what it is told to: its sampler is forced, everything else is SGLang's.
+"""A real engine with scripted output: its sampler is forced, everything else is SGLang's.
 
-For any output of the model, well-formed or broken, to go through scheduler, cache and stream.
+It passes any model output, well-formed or broken, through the scheduler, the cache and the stream.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from worker.engine import Sampling, SglangEngine
 
 
 class Script(CustomLogitProcessor):
-    """Lets the sampler choose the next id of the request's script alone.
+    """Forces the sampler to choose the next id of the request's script.
 
-    Where the script stands is read off the request's KV cache. Its calls cannot be counted: of a
-    prompt in chunks, SGLang samples after each and keeps the last alone. Nor can its tokens:
-    they are a step late where the schedule overlaps.
+    The position in the script is derived from the request's KV cache length. Calls cannot be
+    counted: with chunked prefill, SGLang samples after each chunk and keeps only the last sample.
+    Nor can tokens: they lag one step behind with the overlap schedule.
     """
 
     def __call__(
@@ -25,14 +25,14 @@ class Script(CustomLogitProcessor):
     ) -> torch.Tensor:
         for row, params in enumerate(custom_param_list or ()):
             script, request = params["script"], params["__req__"]
-            said = max(0, request.kv.kv_committed_len - len(request.origin_input_ids))
+            position = max(0, request.kv.kv_committed_len - len(request.origin_input_ids))
             logits[row, :] = -float("inf")
-            logits[row, script[min(said, len(script) - 1)]] = 0.0
+            logits[row, script[min(position, len(script) - 1)]] = 0.0
         return logits
 
 
 class ForcedEngine(SglangEngine):
-    """The booted engine of another, saying the given ids, one script for each request."""
+    """Wraps a booted engine, which then generates the given scripts, one per request."""
 
     def __init__(self, booted: SglangEngine, scripts: Sequence[Sequence[int]]) -> None:
         super().__init__({})

@@ -1,6 +1,7 @@
-"""What holds for any ids at all, and ways to make an output go wrong.
+"""Invariants that hold for any ids, and mutations of well-formed output.
 
-Used by the fuzz in CI (test_parser_fuzz.py) and by the one outside it (fuzz/fuzz_parser.py).
+Used by the fuzz tests in CI (tests/worker/harmony/parsing/test_fuzz.py) and by
+fuzz/fuzz_parser.py.
 """
 
 import random
@@ -25,7 +26,7 @@ TOOLS = [{"type": "function", "function": {"name": name}} for name in ("get_weat
 SPECIAL = (
     *(200002, 200003, 200005, 200006, 200007, 200008, 200012),  # Harmony's markers
     *(199998, 199999, 200000, 200013, 200018, 201087),  # other special tokens
-    *(-1, 201088, 2**40),  # no tokens at all
+    *(-1, 201088, 2**40),  # not in the vocabulary
 )
 """Ids that are never text."""
 MARKUP = ("<|start|>assistant", "<|channel|>final<|message|>", " to=functions.fs.read", "{", "}")
@@ -38,8 +39,8 @@ def parse(pieces: Sequence[Sequence[int]]) -> list[Event]:
 
 
 def joined(events: list[Event]) -> list[tuple[str, str]]:
-    """The events with neighbours of one kind joined: the same for any split."""
-    told: list[tuple[str, str]] = []
+    """The events as (kind, text), neighbours of a kind joined: the same for any split."""
+    pairs: list[tuple[str, str]] = []
     for event in events:
         match event:
             case Text(text) | Reasoning(text):
@@ -54,27 +55,27 @@ def joined(events: list[Event]) -> list[tuple[str, str]]:
                 kind, text = "ended", f"{complete} {span}"
             case Finished(complete):
                 kind, text = "finished", str(complete)
-        if told and told[-1][0] == kind:
-            text = told.pop()[1] + text
-        told.append((kind, text))
-    return told
+        if pairs and pairs[-1][0] == kind:
+            text = pairs.pop()[1] + text
+        pairs.append((kind, text))
+    return pairs
 
 
-def without_spans(told: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The same, but for where in the completion's ids each message stands."""
-    return [(kind, "" if kind == "ended" else text) for kind, text in told]
+def without_spans(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same without the messages' positions in the completion's ids."""
+    return [(kind, "" if kind == "ended" else text) for kind, text in pairs]
 
 
-def leaks(told: list[tuple[str, str]]) -> list[str]:
-    """The texts in which a marker shows."""
-    return [text for _, text in told if MARKER.search(text)]
+def leaks(pairs: list[tuple[str, str]]) -> list[str]:
+    """The texts that contain a marker."""
+    return [text for _, text in pairs if MARKER.search(text)]
 
 
 Mutation = Callable[[random.Random, list[int], list[int]], list[int]]
 
 
 def mutate(rng: random.Random, ids: list[int], other: list[int]) -> list[int]:
-    """`ids` with one to four things gone wrong; `other` is spliced in by some of them."""
+    """`ids` with one to four random mutations, some of which splice in parts of `other`."""
     for _ in range(rng.randint(1, 4)):
         ids = rng.choice(MUTATIONS)(rng, ids, other)
     return ids

@@ -1,6 +1,6 @@
-"""Well-formed headers, and the same with junk put at every place before `<|message|>`.
+"""Well-formed headers, and the same with junk inserted at each position before `<|message|>`.
 
-gpt-oss-20b writes a stray token into a header in up to some per cent of its turns.
+gpt-oss-20b writes a stray token into a header in up to a few percent of its turns.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ PARIS = '{"city": "Paris, or [so]", "n": 1}'
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A header, and what its message is: a call, reasoning, or text."""
+    """A header, and the kind of its message: call, reasoning or text."""
 
     header: str
     kind: str
@@ -53,8 +53,8 @@ FORMS = [
 
 
 def places(form: Form) -> Iterator[int]:
-    """Where junk can stand: before each id up to `<|message|>`; of a header that begins with
-    `<|start|>`, after that, since what stands before it is no part of it."""
+    """Where junk can be: before each id up to `<|message|>`; if the header begins with `<|start|>`,
+    only after it, since what precedes it is not part of the header."""
     ids = form.ids()
     yield from range(ids[0] == START, ids.index(MESSAGE) + 1)
 

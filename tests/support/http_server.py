@@ -1,6 +1,6 @@
-"""A running HTTP door for tests: its own loop in a thread, a real socket on loopback.
+"""A running HTTP server for tests: its own event loop in a thread, a real socket on loopback.
 
-The engine is scripted, and can be made to wait: for tests of the door alone.
+The engine is scripted and can be made to wait: for tests of the server alone.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ ANSWER = tokens("<|channel|>final<|message|>one two three four five<|return|>")
 
 
 def until(condition: Callable[[], object], seconds: float = 30) -> float:
-    """How long it took until `condition()` was true."""
+    """Waits until `condition()` is true. Returns the seconds it took."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < seconds
@@ -37,9 +37,9 @@ def until(condition: Callable[[], object], seconds: float = 30) -> float:
 
 
 class GatedEngine(ScriptedEngine):
-    """Makes `free` steps, and each later one only when the gate is open.
+    """Generates `free` steps, and later ones only when the gate is open.
 
-    `open` are the requests that run, `left` those that were left before their end.
+    `open` are the running requests, `cancelled` those closed before their end.
     """
 
     def __init__(self, script: Sequence[int] = ANSWER, *, free: int = 1_000_000) -> None:
@@ -47,7 +47,7 @@ class GatedEngine(ScriptedEngine):
         self.gate = asyncio.Event()
         self.free = free
         self.open: set[str] = set()
-        self.left: list[str] = []
+        self.cancelled: list[str] = []
 
     async def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
@@ -69,11 +69,11 @@ class GatedEngine(ScriptedEngine):
             await steps.aclose()
             self.open.discard(rid)
             if not ended:
-                self.left.append(rid)
+                self.cancelled.append(rid)
 
 
-class RunningDoor:
-    """A door that serves. `client` asks it, `run` runs something on its loop."""
+class RunningServer:
+    """A running server. `client` sends requests to it; `run` runs a coroutine on its loop."""
 
     def __init__(self, engine: ScriptedEngine, **settings: Any) -> None:
         self.engine = engine
@@ -109,7 +109,7 @@ class RunningDoor:
         self._thread.join()
 
     def connect(self, data: bytes = b"") -> socket.socket:
-        """A bare connection that has sent `data`."""
+        """A raw connection that has sent `data`."""
         connection = socket.create_connection(self.address, timeout=20)
         connection.sendall(data)
         return connection
@@ -118,13 +118,13 @@ class RunningDoor:
 @contextmanager
 def running(
     engine: ScriptedEngine | None = None, *, ready: bool = True, **settings: Any
-) -> Generator[RunningDoor]:
-    """A door in front of `engine`, which is booted if it is to be `ready`."""
-    door = RunningDoor(engine or GatedEngine(), **settings)
-    door.start()
+) -> Generator[RunningServer]:
+    """Runs a server with `engine`, which is started if `ready`."""
+    server = RunningServer(engine or GatedEngine(), **settings)
+    server.start()
     try:
         if ready:
-            door.run(door.engine.start())
-        yield door
+            server.run(server.engine.start())
+        yield server
     finally:
-        door.stop()
+        server.stop()

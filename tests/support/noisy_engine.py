@@ -1,8 +1,8 @@
-"""A real engine that writes at random: every token is drawn among those that the grammar admits.
+"""A real engine with random output: each token is drawn from those that the grammar allows.
 
-Rule: everything but the draw is the engine's own: its prompt, its batches, its grammar, its stop
-tokens. SGLang runs a custom logit processor in its scheduler, after the grammar's mask; what one
-keeps between steps is in the parameters of its request.
+Rule: everything but the draw is the engine's own: prompt, batches, grammar and stop tokens. SGLang
+runs a custom logit processor in its scheduler, after the grammar's mask; the processor's state
+between steps is in the request's parameters.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from worker.engine import Sampling, SglangEngine
 
 
 class Noise(CustomLogitProcessor):
-    """Draws by the request's `seed`, all tokens being as likely as each other.
+    """Draws uniformly, by the request's `seed`.
 
-    But for those of `likely`, each of which is as likely as all others together: among 200,000
-    tokens, the one that ends a text would otherwise never come.
+    Each token in `likely` is as likely as all others together: among 200,000 tokens, the one that
+    ends a text would otherwise practically never be drawn.
     """
 
     drawn: torch.Tensor | None = None
@@ -37,7 +37,7 @@ class Noise(CustomLogitProcessor):
         return logits
 
     def _noise(self) -> torch.Tensor:
-        """Gumbel noise: where it is largest, added to log probabilities, is a draw by them."""
+        """Gumbel noise: the argmax of log probabilities plus this noise is a sample from them."""
         if Noise.drawn is None:
             generator = torch.Generator().manual_seed(1)
             Noise.drawn = -torch.rand(2**22, generator=generator).clamp(1e-9).log_().neg_().log_()
@@ -45,7 +45,7 @@ class Noise(CustomLogitProcessor):
 
 
 class NoisyEngine(SglangEngine):
-    """The booted engine of another, drawing its tokens by `seed`."""
+    """Wraps a booted engine, which then draws its tokens by `seed`."""
 
     def __init__(self, booted: SglangEngine, seed: int, likely: Sequence[int]) -> None:
         super().__init__({})

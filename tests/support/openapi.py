@@ -1,4 +1,4 @@
-"""Whether an answer is one that docs/openapi.json describes: its status, its headers, its body."""
+"""Checks a response against docs/openapi.json: its status, headers and body."""
 
 import json
 import re
@@ -13,7 +13,7 @@ DOCUMENT: dict[str, Any] = json.loads(PLACE.read_text())
 
 
 def check_answer(path: str, response: httpx.Response) -> None:
-    """Raises unless the operation at the document's `path` describes this answer."""
+    """Raises unless this response conforms to the operation at the document's `path`."""
     described = _described(path, response)
     for name, header in described["headers"].items():
         if (value := response.headers.get(name)) is not None:
@@ -30,7 +30,7 @@ def check_answer(path: str, response: httpx.Response) -> None:
 
 
 def check_events(schema: dict[str, Any], text: str) -> None:
-    """Raises unless each event of a stream is one by `schema`, and the last [DONE] or an error."""
+    """Raises unless every event conforms to `schema` and the last is [DONE] or an error."""
     blocks = [block for block in text.split("\n\n") if block and not block.startswith(":")]
     data = [re.fullmatch("data: (.*)", block) for block in blocks]
     lines = [match[1] for match in data if match]
@@ -42,7 +42,7 @@ def check_events(schema: dict[str, Any], text: str) -> None:
 
 
 def check(schema: dict[str, Any], value: Any) -> None:
-    """Raises unless `value` is one by `schema`, a part of the document."""
+    """Raises unless `value` conforms to `schema`, a part of the document."""
     Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(value)
 
 

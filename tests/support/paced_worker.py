@@ -1,6 +1,6 @@
-"""A queue worker as handler.py makes one, whose engine is scripted: up in two seconds, not twenty.
+"""A queue worker like handler.py's, but with a scripted engine: it starts in 2 s instead of 20.
 
-For tests that end many workers. PACE_MS: how long a token takes.
+For tests that end many workers. PACE_MS: milliseconds per token.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ ANSWER = "<|channel|>final<|message|>" + " one two three four five" * 6 + "<|ret
 
 
 class PacedEngine(ScriptedEngine):
-    """Makes a token every so many seconds."""
+    """Generates one token every `pace` seconds."""
 
     pace = float(os.environ.get("PACE_MS", "10")) / 1000
 

@@ -1,4 +1,4 @@
-"""Random schemas of any keywords, and what a reader of a schema must be told."""
+"""Random schemas with all keywords, and what their rendering must mention."""
 
 import itertools
 import json
@@ -17,14 +17,14 @@ _ITEMS = ("contains", "items", "prefixItems")
 
 
 class _Maker:
-    """Makes schemas in which each name, text and value occurs once."""
+    """Generates schemas in which each name, text and value is unique."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
         self._fresh = itertools.count(1000)
 
     def schema(self, depth: int, refs: tuple[str, ...] = ()) -> Schema:
-        schema = self._said()
+        schema = self._annotations()
         ends = ["enum", "const", "type", *(["$ref"] if refs else [])]
         if not depth or self._draw(st.integers(0, 3)) == 0:
             return schema | self._end(self._draw(st.sampled_from(ends)), refs)
@@ -36,7 +36,7 @@ class _Maker:
     def named(self, make: Callable[[], Schema]) -> dict[str, Schema]:
         return {f"name{next(self._fresh)}": schema for schema in self._several(make)}
 
-    def _said(self) -> Schema:
+    def _annotations(self) -> Schema:
         schema: Schema = {}
         if self._draw(st.booleans()):
             schema["description"] = f"Text {next(self._fresh)}."
@@ -86,7 +86,7 @@ class _Maker:
 
 @st.composite
 def schemas(draw: st.DrawFn) -> Schema:
-    """With definitions, which are referred to in every way that there is."""
+    """Random schemas with definitions, which are referenced in every possible way."""
     maker = _Maker(draw)
     definitions = {
         "pointed": maker.schema(1),
@@ -101,22 +101,21 @@ def schemas(draw: st.DrawFn) -> Schema:
     return {**root, "$defs": definitions, "properties": properties, "required": []}
 
 
-def names_said(
+def expected_names(
     schema: Any, root: Schema, path: Path = (), refs: tuple[str, ...] = ()
 ) -> Iterator[tuple[Path, bool]]:
-    """Each property's path, with whether it is required; a schema that holds itself ends at its
-    second round."""
+    """Each property's path, with whether it is required; a recursive schema is visited once."""
     for name in schema.get("properties", {}):
         yield (*path, name), name in schema.get("required", [])
     for inner, below in _parts(schema, path):
-        yield from names_said(inner, root, below, refs)
+        yield from expected_names(inner, root, below, refs)
     ref = schema.get("$ref")
     if ref and ref not in refs:
-        yield from names_said(_target(ref, root), root, path, (*refs, ref))
+        yield from expected_names(_target(ref, root), root, path, (*refs, ref))
 
 
-def texts_said(schema: Any, root: Schema, refs: tuple[str, ...] = ()) -> Iterator[str]:
-    """Each description, value and default, and the names that conditions and patterns have."""
+def expected_texts(schema: Any, root: Schema, refs: tuple[str, ...] = ()) -> Iterator[str]:
+    """Each description, value and default, and the names of conditions and patterns."""
     if "description" in schema:
         yield schema["description"]
     for key in ("default", "const"):
@@ -126,14 +125,14 @@ def texts_said(schema: Any, root: Schema, refs: tuple[str, ...] = ()) -> Iterato
     yield from schema.get("dependentSchemas", {})
     yield from schema.get("patternProperties", {})
     for inner, _ in _parts(schema, ()):
-        yield from texts_said(inner, root, refs)
+        yield from expected_texts(inner, root, refs)
     ref = schema.get("$ref")
     if ref and ref not in refs:
-        yield from texts_said(_target(ref, root), root, (*refs, ref))
+        yield from expected_texts(_target(ref, root), root, (*refs, ref))
 
 
 def _parts(schema: Any, path: Path) -> Iterator[tuple[Schema, Path]]:
-    """The schemas that a schema is made of, each with its path."""
+    """The direct subschemas of a schema, each with its path."""
     for name, inner in schema.get("properties", {}).items():
         yield inner, (*path, name)
     for inner in schema.get("patternProperties", {}).values():
@@ -148,7 +147,7 @@ def _parts(schema: Any, path: Path) -> Iterator[tuple[Schema, Path]]:
 
 
 def _target(ref: str, root: Any) -> Any:
-    """What a pointer names; an anchor and an id are of the definition `anchored`, or `named`."""
+    """The target of a $ref: a JSON pointer, or an anchor or id of a definition."""
     names = {
         "#here": "#/$defs/anchored",
         "urn:x:named": "#/$defs/named",

@@ -1,6 +1,6 @@
-"""An engine that says what it is told to: a small real class that keeps the engine contract.
+"""An engine with scripted output: a small class that implements the engine's contract.
 
-For tests of everything above the engine, which need given tokens, not a model.
+For tests of everything above the engine, which need specific tokens, not a model.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from worker.harmony.vocabulary import encoding
 
 
 def tokens(harmony: str) -> list[int]:
-    """Token ids of Harmony text, markers as such."""
+    """The token ids of Harmony text; markers become special tokens."""
     return encoding().encode(harmony, allowed_special="all")
 
 
 class ScriptedEngine:
-    """Generates `script`, `per_step` ids at a time; it notes prompts, samplings and aborts."""
+    """Generates `script`, `per_step` ids at a time; records prompts, samplings and aborts."""
 
     def __init__(
         self, script: Sequence[int], *, per_step: int = 1, context_length: int = 131072

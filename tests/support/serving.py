@@ -1,4 +1,4 @@
-"""The HTTP API as a process of its own, for tests."""
+"""Runs the HTTP API in its own process, for tests."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ BEARER = {"authorization": "Bearer secret-key"}
 
 
 class Serving:
-    """A serving process, and a client of it."""
+    """A server process, and a client of it."""
 
     def __init__(self, log: Path, module: str = "worker.serve", **settings: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -32,14 +32,14 @@ class Serving:
         self.client = httpx.Client(base_url=self.url, headers=BEARER, timeout=60)
 
     def ping(self) -> int:
-        """Its status, or 0 while nothing listens."""
+        """The status of /ping; 0 while nothing listens."""
         try:
             return self.client.get("/ping").status_code
         except httpx.TransportError:
             return 0
 
     def end(self) -> None:
-        """Without waiting for what runs, if it has not ended by itself."""
+        """Kills the process unless it has exited by itself; running requests are not awaited."""
         self.client.close()
         if self.process.poll() is None:
             self.process.kill()

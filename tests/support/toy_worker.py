@@ -1,9 +1,9 @@
-"""A worker without an engine: RunPod's SDK and a handler that does as its job's input says.
+"""A worker without an engine: RunPod's SDK and a handler that is controlled by the job's input.
 
-`words`: what to stream, with `pause` seconds between; `error`: how to fail in the end; `progress`:
-what to report before; `deep`: say how deep the input is nested. A job in the OpenAI form is
-answered with the last message's own words, as server-sent events or as one object; a question
-about the weather with a call of a tool.
+`words`: what to stream, with `pause` seconds in between; `error`: the error to end with;
+`progress`: a progress update to send first; `deep`: report how deeply this value is nested. A job
+in the OpenAI form echoes the last message, as server-sent events or as one object; a streamed
+question about the weather is answered with a tool call.
 """
 
 import asyncio
@@ -23,24 +23,24 @@ USAGE = {
 
 
 async def handler(job: Mapping[str, Any]) -> AsyncGenerator[Any]:
-    asked = job["input"]
-    if "openai_route" in asked:
-        async for output in answer(asked["openai_route"], asked["openai_input"]):
+    given = job["input"]
+    if "openai_route" in given:
+        async for output in answer(given["openai_route"], given["openai_input"]):
             yield output
         return
-    if "progress" in asked:
-        runpod.serverless.progress_update(dict(job), asked["progress"])
-    if "deep" in asked:
-        yield depth(asked["deep"])
-    for word in asked.get("words", []):
+    if "progress" in given:
+        runpod.serverless.progress_update(dict(job), given["progress"])
+    if "deep" in given:
+        yield depth(given["deep"])
+    for word in given.get("words", []):
         yield word
-        await asyncio.sleep(asked.get("pause", 0))
-    if "error" in asked:
-        yield {"error": asked["error"]}
+        await asyncio.sleep(given.get("pause", 0))
+    if "error" in given:
+        yield {"error": given["error"]}
 
 
 def depth(nested: Any) -> int:
-    """How many lists stand in each other."""
+    """The nesting depth of a list."""
     levels = 0
     while nested:
         nested, levels = nested[0], levels + 1
@@ -48,27 +48,27 @@ def depth(nested: Any) -> int:
 
 
 async def answer(route: str, body: Mapping[str, Any]) -> AsyncGenerator[Any]:
-    """An OpenAI request, answered with the last message's own words."""
+    """Answers an OpenAI request with the text of its last message."""
     if route != "/v1/chat/completions":
         yield {"object": "list", "data": [{"id": "toy", "object": "model"}]}
         return
-    said = body["messages"][-1]["content"]
-    if said.startswith('{"message"'):
-        yield {"error": said}
+    text = body["messages"][-1]["content"]
+    if text.startswith('{"message"'):
+        yield {"error": text}
         return
     if not body.get("stream"):
-        yield completion("message", {"content": said}, "chat.completion")
+        yield completion("message", {"content": text}, "chat.completion")
         return
-    for delta in deltas(said, calls="Weather" in said):
+    for delta in deltas(text, calls="Weather" in text):
         yield f"data: {json.dumps(completion('delta', delta, 'chat.completion.chunk'))}\n\n"
         await asyncio.sleep(0.02)
     usage = completion("delta", {}, "chat.completion.chunk") | {"choices": [], "usage": USAGE}
     yield f"data: {json.dumps(usage)}\n\ndata: [DONE]\n\n"
 
 
-def deltas(said: str, *, calls: bool) -> Iterator[dict[str, Any]]:
+def deltas(text: str, *, calls: bool) -> Iterator[dict[str, Any]]:
     if not calls:
-        yield from ({"content": word} for word in said.split())
+        yield from ({"content": word} for word in text.split())
         return
     yield {"reasoning": "I ask the tool."}
     for part in ('{"location":', ' "Paris"}'):
@@ -76,8 +76,8 @@ def deltas(said: str, *, calls: bool) -> Iterator[dict[str, Any]]:
         yield {"tool_calls": [{"index": 0, "id": "call_1", "function": function}]}
 
 
-def completion(key: str, said: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    choice = {"index": 0, key: {"role": "assistant", **said}, "finish_reason": None}
+def completion(key: str, fields: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    choice = {"index": 0, key: {"role": "assistant", **fields}, "finish_reason": None}
     return {"id": "toy", "object": kind, "created": 0, "model": "toy", "choices": [choice]}
 
 

@@ -1,4 +1,4 @@
-"""Reads the notation of harmony/rendering/typescript.py back: the names, how deep they are."""
+"""Parses the notation of harmony/rendering/typescript.py back into the paths of its properties."""
 
 import re
 
@@ -10,19 +10,19 @@ Path = tuple[str, ...]
 
 
 def names(typescript: str) -> dict[Path, set[str]]:
-    """Each property's path (`[key]` for a map's values), with how it is marked: `:` or `?:`.
+    """Each property's path (`[key]` for a map's values), with its marks: `:` or `?:`.
 
-    Raises ValueError, by where it stands, for what is not in the notation.
+    Raises ValueError, with the position, for text that is not in the notation.
     """
     reader = _Reader(_TOKEN.findall(_without_comments(typescript)))
     reader.union(())
     if reader.tokens:
-        raise ValueError(f"not the end: {reader.tokens[-5:][::-1]}")
+        raise ValueError(f"expected the end, got {reader.tokens[-5:][::-1]}")
     return reader.found
 
 
 def _without_comments(text: str) -> str:
-    """Comments begin outside quotes."""
+    """Removes comments; `//` inside quotes is not one."""
     parts = re.split(r'("(?:[^"\\\n]|\\.)*"|//[^\n]*)', text)
     return "".join("" if _COMMENT.fullmatch(part) else part for part in parts)
 
@@ -33,7 +33,7 @@ class _Reader:
         self.found: dict[Path, set[str]] = {}
 
     def union(self, path: Path) -> None:
-        """Of types with one or more `|` before each: a union of unions has two."""
+        """Types, each preceded by any number of `|`: a union of unions has two."""
         more = True
         while more:
             while self._take("|"):
@@ -55,7 +55,7 @@ class _Reader:
         elif token == "[":
             self._elements(path)
         elif re.fullmatch(r"[{}()\[\]|&<>,:?]|\[\]|\[key: ", token):
-            raise ValueError(f"no type: {token} {self.tokens[-5:][::-1]}")
+            raise ValueError(f"expected a type, got {token} {self.tokens[-5:][::-1]}")
         elif self._take("<"):
             self.union(path)
             self._expect(">")
@@ -99,4 +99,4 @@ class _Reader:
 
     def _expect(self, token: str) -> None:
         if not self._take(token):
-            raise ValueError(f"no {token} before {self.tokens[-5:][::-1]}")
+            raise ValueError(f"expected {token} before {self.tokens[-5:][::-1]}")

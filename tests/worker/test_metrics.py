@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from tests.support import ROOT
 from tests.support.emulation import emulation
-from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running, until
+from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningServer, running, until
 from tests.support.scripted_engine import tokens
 from worker.entrypoints.queue.watch import watched
 from worker.harmony import Parser
@@ -39,14 +39,14 @@ class MeasuredEngine(GatedEngine):
 
 
 @pytest.fixture
-def door() -> Iterator[RunningDoor]:
-    with running(MeasuredEngine()) as door:
-        yield door
+def server() -> Iterator[RunningServer]:
+    with running(MeasuredEngine()) as server:
+        yield server
 
 
-def read(door: RunningDoor) -> dict[tuple[str, ...], float]:
+def read(server: RunningServer) -> dict[tuple[str, ...], float]:
     """Every sample, by its name and the values of its labels."""
-    response = door.client.get("/metrics")
+    response = server.client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     return {
         (sample.name, *sample.labels.values()): sample.value
@@ -55,20 +55,20 @@ def read(door: RunningDoor) -> dict[tuple[str, ...], float]:
     }
 
 
-def noted(door: RunningDoor, jobs: int) -> dict[tuple[str, ...], float]:
+def noted(server: RunningServer, jobs: int) -> dict[tuple[str, ...], float]:
     """The samples once so many jobs have ended, which they do just after their last byte."""
-    until(lambda: read(door)["gpt_oss_job_seconds_count",] == jobs)
-    return read(door)
+    until(lambda: read(server)["gpt_oss_job_seconds_count",] == jobs)
+    return read(server)
 
 
-def test_requests_are_counted_by_route_and_status(door: RunningDoor) -> None:
+def test_requests_are_counted_by_route_and_status(server: RunningServer) -> None:
     """Whatever is asked for, there are few routes: nothing grows with what clients send."""
-    door.client.post(CHAT, json=HELLO)
-    door.client.post(f"/openai{CHAT}", json={})
-    door.client.get("/v1/models/a")
-    door.client.get("/v1/models/b")
-    door.client.get("/x")
-    samples = read(door)
+    server.client.post(CHAT, json=HELLO)
+    server.client.post(f"/openai{CHAT}", json={})
+    server.client.get("/v1/models/a")
+    server.client.get("/v1/models/b")
+    server.client.get("/x")
+    samples = read(server)
     assert samples["gpt_oss_requests_total", CHAT, "200"] == 1
     assert samples["gpt_oss_requests_total", CHAT, "400"] == 1
     assert samples["gpt_oss_requests_total", "/v1/models/{name}", "404"] == 2
@@ -76,11 +76,11 @@ def test_requests_are_counted_by_route_and_status(door: RunningDoor) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_tokens_and_times_are_those_of_the_answers(door: RunningDoor, stream: bool) -> None:
+def test_tokens_and_times_are_those_of_the_answers(server: RunningServer, stream: bool) -> None:
     """The usage's tokens; one first token for each answer, the gaps between all others."""
-    usages = [door.client.post(CHAT, json=HELLO).json()["usage"] for _ in range(2)]
-    door.client.post(CHAT, json={**HELLO, "stream": stream})
-    samples = noted(door, 3)
+    usages = [server.client.post(CHAT, json=HELLO).json()["usage"] for _ in range(2)]
+    server.client.post(CHAT, json={**HELLO, "stream": stream})
+    samples = noted(server, 3)
     assert samples["gpt_oss_tokens_total", "prompt"] == 3 * usages[0]["prompt_tokens"]
     assert samples["gpt_oss_tokens_total", "completion"] == 3 * usages[0]["completion_tokens"]
     assert samples["gpt_oss_tokens_total", "cached"] > 0
@@ -90,9 +90,9 @@ def test_tokens_and_times_are_those_of_the_answers(door: RunningDoor, stream: bo
     assert samples["gpt_oss_inter_token_seconds_count",] == gaps
 
 
-def test_the_engine_says_how_busy_it_is(door: RunningDoor) -> None:
+def test_the_engine_says_how_busy_it_is(server: RunningServer) -> None:
     """At the time of the look."""
-    samples = read(door)
+    samples = read(server)
     assert samples["gpt_oss_requests_running",] == 3
     assert samples["gpt_oss_requests_queued",] == 2
     assert samples["gpt_oss_kv_usage_ratio",] == 0.5
@@ -103,16 +103,16 @@ def test_the_engine_says_how_busy_it_is(door: RunningDoor) -> None:
 
 def test_an_engine_need_not_say_anything() -> None:
     """The port does not ask it to."""
-    with running(GatedEngine()) as door:
-        assert read(door)["gpt_oss_engine_ready",] == 1
+    with running(GatedEngine()) as server:
+        assert read(server)["gpt_oss_engine_ready",] == 1
 
 
 def test_mended_outputs_are_counted_by_kind() -> None:
     """Here a call on the analysis channel, whose arguments lack a bracket."""
     script = tokens('<|channel|>analysis to=functions.f code<|message|>{"a": 1<|call|>')
-    with running(MeasuredEngine(script)) as door:
-        door.client.post(CHAT, json=HELLO)
-        samples = noted(door, 1)
+    with running(MeasuredEngine(script)) as server:
+        server.client.post(CHAT, json=HELLO)
+        samples = noted(server, 1)
     assert samples["gpt_oss_parser_recoveries_total", "channel"] == 1
     assert samples["gpt_oss_parser_recoveries_total", "arguments"] == 1
 
@@ -219,8 +219,8 @@ def test_a_port_that_is_taken_does_not_end_a_queue_worker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Jobs are worth more than figures; whoever has the port answers."""
-    with running(GatedEngine()) as door:
-        port = door.client.base_url.port
+    with running(GatedEngine()) as server:
+        port = server.client.base_url.port
         assert asyncio.run(statuses(Settings(metrics_port=port), ("/ping", ""))) == [200]
     assert f"METRICS_PORT={port}: cannot listen" in caplog.text
 
@@ -228,10 +228,10 @@ def test_a_port_that_is_taken_does_not_end_a_queue_worker(
 def test_every_series_of_the_dashboard_moves(queue_page: str) -> None:
     """Each counts something that happens: on the HTTP API, or on the queue."""
     script = tokens('<|channel|>analysis to=functions.f code<|message|>{"a": 1<|call|>')
-    with running(MeasuredEngine(script)) as door:
-        door.client.post(CHAT, json=HELLO)
-        noted(door, 1)
-        over_http = values(door.client.get("/metrics").text)
+    with running(MeasuredEngine(script)) as server:
+        server.client.post(CHAT, json=HELLO)
+        noted(server, 1)
+        over_http = values(server.client.get("/metrics").text)
     on_queue = values(queue_page)
     still = {name for name in over_http if not over_http[name] and not on_queue.get(name)}
     assert still == set()
@@ -239,8 +239,8 @@ def test_every_series_of_the_dashboard_moves(queue_page: str) -> None:
 
 def test_the_dashboard_knows_the_metrics() -> None:
     """Every metric that it reads is there, and every metric that is there is read."""
-    with running(MeasuredEngine()) as door:
-        families = text_string_to_metric_families(door.client.get("/metrics").text)
+    with running(MeasuredEngine()) as server:
+        families = text_string_to_metric_families(server.client.get("/metrics").text)
         there = {
             f"{family.name}_total" if family.type == "counter" else family.name
             for family in families

@@ -1,4 +1,4 @@
-/* OpenAI's own client for JavaScript: the scenarios of ../scenarios.py, and their report. */
+/* OpenAI's JavaScript client: the same scenarios and report as ../scenarios.py. */
 
 import { connect } from "node:net";
 import OpenAI from "openai";
@@ -13,19 +13,19 @@ const DEGREES = { Paris: 21, Oslo: 9 };
 const client = ({ url, key, retries = 0 } = PLAIN) =>
   new OpenAI({ baseURL: url, apiKey: key, maxRetries: retries });
 
-const said = (text) => ({
+const prompt = (text) => ({
   model: WORKER_MODEL,
   messages: [{ role: "developer", content: "Be brief." }, { role: "user", content: text }],
 });
 
 async function ask(asked) {
-  const request = { ...said(asked.text), model: asked.model, top_p: asked.top_p ?? 1 };
+  const request = { ...prompt(asked.text), model: asked.model, top_p: asked.top_p ?? 1 };
   const answer = await client(asked).chat.completions.create(request);
   return answer.choices[0].message.content;
 }
 
 async function pieces(asked) {
-  const request = { ...said(asked.text), stream: true, stream_options: { include_usage: true } };
+  const request = { ...prompt(asked.text), stream: true, stream_options: { include_usage: true } };
   const got = [];
   for await (const chunk of await client(asked).chat.completions.create(request)) {
     if (chunk.choices[0]?.delta.content) got.push(chunk.choices[0].delta.content);
@@ -42,7 +42,7 @@ async function loop(question) {
   const parameters = { type: "object", properties: { city: { type: "string" } } };
   const tool = { function: get_weather, parse: JSON.parse, name: "get_weather", parameters };
   const runner = client().chat.completions.runTools({
-    ...said(question),
+    ...prompt(question),
     tools: [{ type: "function", function: tool }],
   });
   const answer = await runner.finalContent();
@@ -57,10 +57,10 @@ async function raised(work) {
   }
 }
 
-/* Requests whose bodies do not come hold all that the busy key may have. */
-async function placesTaken() {
+/* Keeps the busy key at its limit of concurrent requests, with requests that send no body. */
+async function takeAllSlots() {
   const { hostname, port } = new URL(WORKER_URL);
-  const held = Array.from({ length: Number(MAX_REQUESTS_PER_KEY) }, async () => {
+  const connecting = Array.from({ length: Number(MAX_REQUESTS_PER_KEY) }, async () => {
     const socket = connect(Number(port), hostname);
     socket.write(
       "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n" +
@@ -69,7 +69,7 @@ async function placesTaken() {
     await new Promise((resolve, reject) => socket.once("data", resolve).once("error", reject));
     return socket;
   });
-  const sockets = await Promise.all(held);
+  const sockets = await Promise.all(connecting);
   return () => sockets.forEach((socket) => socket.destroy());
 }
 
@@ -82,21 +82,21 @@ const scenarios = {
   tool_loop: () => loop("Which city is warmer?"),
   parallel_calls: () => loop("Ask for both at once."),
   async structured_output() {
-    const request = { ...said("Describe Paris."), response_format: zodResponseFormat(City, "City") };
+    const request = { ...prompt("Describe Paris."), response_format: zodResponseFormat(City, "City") };
     return (await client().chat.completions.parse(request)).choices[0].message.parsed;
   },
   async structured_by_call() {
     const answer = await client().chat.completions.parse({
-      ...said("Describe Paris by a call."),
+      ...prompt("Describe Paris by a call."),
       tools: [zodFunction({ name: "City", parameters: City })],
       tool_choice: { type: "function", function: { name: "City" } },
     });
     return answer.choices[0].message.tool_calls[0].function.parsed_arguments;
   },
   async reasoning() {
-    const whole = await client().chat.completions.create(said(PLAIN.text));
+    const whole = await client().chat.completions.create(prompt(PLAIN.text));
     let streamed = "";
-    const request = { ...said(PLAIN.text), stream: true };
+    const request = { ...prompt(PLAIN.text), stream: true };
     for await (const chunk of await client().chat.completions.create(request)) {
       streamed += chunk.choices[0].delta.reasoning ?? "";
     }
@@ -115,14 +115,14 @@ const scenarios = {
     const found = {};
     for (const [name, asked] of Object.entries(cases)) found[name] = await raised(() => ask(asked));
     found["failing in mid-stream"] = await raised(() => pieces(failing));
-    const release = await placesTaken();
+    const release = await takeAllSlots();
     found["too many"] = await raised(() => ask({ ...PLAIN, key: WORKER_BUSY_KEY }));
     release();
     return found;
   },
   async retries() {
     const started = performance.now();
-    setTimeout(await placesTaken(), 200);
+    setTimeout(await takeAllSlots(), 200);
     const answer = await ask({ ...PLAIN, key: WORKER_BUSY_KEY, retries: 3 });
     return { answer, waited: performance.now() - started >= 1000 };
   },

@@ -1,4 +1,4 @@
 """SGLang's own gpt-oss model, as an external package of models (SGLANG_EXTERNAL_MODEL_PACKAGE).
 
-SGLang then leaves its some 200 other models unimported, which is half of its boot on a CPU.
+SGLang then does not import its roughly 200 other models, which is half of its boot time on a CPU.
 """

@@ -1,4 +1,4 @@
-"""The model's entry, where SGLang looks for it."""
+"""The model's entry class, where SGLang looks for it."""
 
 from sglang.srt.models.gpt_oss import EntryClass
 

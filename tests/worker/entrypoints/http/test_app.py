@@ -1,4 +1,4 @@
-"""The HTTP door: routes, statuses, headers, streams, and clients that leave."""
+"""The HTTP server: routes, statuses, headers, streams, and clients that leave."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import pytest
 from openai import APIStatusError, OpenAI, RateLimitError
 from openai.types.chat import ChatCompletion
 
-from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running, until
+from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningServer, running, until
 from tests.support.scripted_engine import tokens
 from worker.engine import Sampling, Step
 from worker.entrypoints.http import sending
@@ -21,9 +21,9 @@ from worker.errors import EngineOverloaded, ServerError
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[RunningDoor]:
-    with running() as door:
-        yield door
+def server() -> Iterator[RunningServer]:
+    with running() as server:
+        yield server
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:
@@ -37,9 +37,9 @@ def events(response: httpx.Response) -> list[str]:
     return [e.removeprefix("data: ") for e in response.text.split("\n\n") if e]
 
 
-def test_a_chat_is_answered(door: RunningDoor) -> None:
+def test_a_chat_is_answered(server: RunningServer) -> None:
     """With OpenAI's object and headers."""
-    response = door.client.post(CHAT, json=HELLO)
+    response = server.client.post(CHAT, json=HELLO)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     completion = ChatCompletion.model_validate(response.json())
@@ -48,9 +48,9 @@ def test_a_chat_is_answered(door: RunningDoor) -> None:
     assert 0 <= int(response.headers["openai-processing-ms"]) < 20_000
 
 
-def test_a_chat_is_streamed(door: RunningDoor) -> None:
+def test_a_chat_is_streamed(server: RunningServer) -> None:
     """As server-sent events that end in [DONE]."""
-    response = door.client.post(CHAT, json={**HELLO, "stream": True})
+    response = server.client.post(CHAT, json={**HELLO, "stream": True})
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     *chunks, done = events(response)
     assert done == "[DONE]"
@@ -58,21 +58,21 @@ def test_a_chat_is_streamed(door: RunningDoor) -> None:
     assert "".join(d.get("content") or "" for d in deltas) == "one two three four five"
 
 
-def test_a_text_is_completed(door: RunningDoor) -> None:
+def test_a_text_is_completed(server: RunningServer) -> None:
     """By the route of text completions, streamed or not."""
     body = {"prompt": "Count:"}
-    whole = door.client.post("/v1/completions", json=body).json()
-    *chunks, _ = events(door.client.post("/v1/completions", json={**body, "stream": True}))
+    whole = server.client.post("/v1/completions", json=body).json()
+    *chunks, _ = events(server.client.post("/v1/completions", json={**body, "stream": True}))
     texts = [json.loads(chunk)["choices"][0]["text"] for chunk in chunks]
     assert "".join(texts) == whole["choices"][0]["text"]
 
 
 @pytest.mark.parametrize("prefix", ["", "/openai"])
-def test_models_are_listed(door: RunningDoor, prefix: str) -> None:
+def test_models_are_listed(server: RunningServer, prefix: str) -> None:
     """All of them, or one by its name."""
-    models = door.client.get(f"{prefix}/v1/models").json()["data"]
+    models = server.client.get(f"{prefix}/v1/models").json()["data"]
     assert [m["id"] for m in models] == ["demo", "gpt-oss"]
-    assert door.client.get(f"{prefix}/v1/models/gpt-oss").json()["id"] == "gpt-oss"
+    assert server.client.get(f"{prefix}/v1/models/gpt-oss").json()["id"] == "gpt-oss"
 
 
 @pytest.mark.parametrize(
@@ -91,56 +91,56 @@ def test_models_are_listed(door: RunningDoor, prefix: str) -> None:
     ],
 )
 def test_other_routes_and_methods_are_errors(
-    door: RunningDoor, method: str, path: str, status: int
+    server: RunningServer, method: str, path: str, status: int
 ) -> None:
     """OpenAI's error object, with the status of the case."""
-    response = door.client.request(method, path, json={})
+    response = server.client.request(method, path, json={})
     assert response.status_code == status
     assert error_of(response)["type"] == "invalid_request_error"
 
 
-def test_responses_are_not_supported_yet(door: RunningDoor) -> None:
+def test_responses_are_not_supported_yet(server: RunningServer) -> None:
     """A 404 that says so."""
-    error = error_of(door.client.post("/v1/responses", json={"input": "Hi"}))
+    error = error_of(server.client.post("/v1/responses", json={"input": "Hi"}))
     assert error["message"] == "/v1/responses is not supported yet."
 
 
-def test_a_wrong_request_is_refused_before_the_stream(door: RunningDoor) -> None:
+def test_a_wrong_request_is_refused_before_the_stream(server: RunningServer) -> None:
     """A status, not an event: nothing was sent yet."""
-    response = door.client.post(CHAT, json={"messages": "no", "stream": True})
+    response = server.client.post(CHAT, json={"messages": "no", "stream": True})
     assert response.status_code == 400
     assert error_of(response)["param"] == "messages"
 
 
-def test_the_id_of_a_request_is_the_clients_if_it_has_one(door: RunningDoor) -> None:
+def test_the_id_of_a_request_is_the_clients_if_it_has_one(server: RunningServer) -> None:
     """Unless it could do harm in a log."""
     ids = {"x-request-id": "trace-1"}, {"x-request-id": "a b\tc"}
-    mine, ours = (door.client.get("/ping", headers=i).headers["x-request-id"] for i in ids)
+    mine, ours = (server.client.get("/ping", headers=i).headers["x-request-id"] for i in ids)
     assert mine == "trace-1"
     assert ours.startswith("req_")
 
 
 def test_until_the_engine_is_ready_requests_are_told_to_wait() -> None:
     """/ping says 204, as RunPod's load balancer has it; a request gets 503 and when to retry."""
-    with running(ready=False) as door:
-        assert door.client.get("/ping").status_code == 204
-        assert door.client.get("/health").status_code == 503
-        for response in (door.client.post(CHAT, json=HELLO), door.client.get("/v1/models")):
+    with running(ready=False) as server:
+        assert server.client.get("/ping").status_code == 204
+        assert server.client.get("/health").status_code == 503
+        for response in (server.client.post(CHAT, json=HELLO), server.client.get("/v1/models")):
             assert response.status_code == 503
             assert int(response.headers["retry-after"]) > 0
             assert error_of(response)["code"] == "model_loading"
-        door.run(door.engine.start())
-        assert door.client.get("/ping").status_code == 200
-        assert door.client.get("/health").json() == {"status": "ready"}
+        server.run(server.engine.start())
+        assert server.client.get("/ping").status_code == 200
+        assert server.client.get("/health").json() == {"status": "ready"}
 
 
 def test_a_dead_engine_is_unhealthy() -> None:
     """Every route says 503."""
-    with running() as door:
-        door.run(door.engine.close())
-        assert door.client.get("/ping").status_code == 503
-        assert door.client.get("/health").status_code == 503
-        response = door.client.post(CHAT, json=HELLO)
+    with running() as server:
+        server.run(server.engine.close())
+        assert server.client.get("/ping").status_code == 503
+        assert server.client.get("/health").status_code == 503
+        response = server.client.post(CHAT, json=HELLO)
         assert response.status_code == 503
         assert error_of(response)["code"] == "engine_dead"
 
@@ -170,30 +170,30 @@ class FailingEngine(GatedEngine):
 
 def test_a_full_queue_is_429_with_the_time_to_wait() -> None:
     """So that the client's own retries do the right thing."""
-    with running(FailingEngine(EngineOverloaded("full"), 0)) as door:
-        response = door.client.post(CHAT, json={**HELLO, "stream": True})
+    with running(FailingEngine(EngineOverloaded("full"), 0)) as server:
+        response = server.client.post(CHAT, json={**HELLO, "stream": True})
         assert response.status_code == 429
         assert 1 <= int(response.headers["retry-after"]) <= 60
-        client = OpenAI(base_url=f"{door.url}/v1", api_key="-", max_retries=0)
+        client = OpenAI(base_url=f"{server.url}/v1", api_key="-", max_retries=0)
         with client, pytest.raises(RateLimitError):
             client.chat.completions.create(model="demo", **HELLO)
 
 
 def test_an_error_within_a_stream_is_an_event() -> None:
     """The status has gone out by then; no [DONE] follows."""
-    with running(FailingEngine(ServerError("It broke."), 4)) as door:
-        response = door.client.post(CHAT, json={**HELLO, "stream": True})
+    with running(FailingEngine(ServerError("It broke."), 4)) as server:
+        response = server.client.post(CHAT, json={**HELLO, "stream": True})
         assert response.status_code == 200
         assert json.loads(events(response)[-1])["error"]["message"] == "It broke."
 
 
 def test_an_unforeseen_error_says_nothing_of_the_worker(caplog: Any) -> None:
     """500 for the client, the traceback for the log."""
-    with running(FailingEngine(RuntimeError("/root/secret"), 0)) as door:
-        response = door.client.post(CHAT, json=HELLO)
+    with running(FailingEngine(RuntimeError("/root/secret"), 0)) as server:
+        response = server.client.post(CHAT, json=HELLO)
         assert response.status_code == 500
         assert "secret" not in response.text
-        client = OpenAI(base_url=f"{door.url}/v1", api_key="-", max_retries=0)
+        client = OpenAI(base_url=f"{server.url}/v1", api_key="-", max_retries=0)
         with client, pytest.raises(APIStatusError, match="The worker failed"):
             client.chat.completions.create(model="demo", **HELLO)
     assert "/root/secret" in caplog.text
@@ -204,15 +204,15 @@ def test_an_unforeseen_error_says_nothing_of_the_worker(caplog: Any) -> None:
 def test_a_client_that_leaves_aborts_its_generation(stream: bool, free: int) -> None:
     """At once, also while no token is being sent."""
     engine = GatedEngine(free=free)
-    with running(engine) as door:
+    with running(engine) as server:
         body = json.dumps({**HELLO, "stream": stream}).encode()
         head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
-        connection = door.connect(head.encode() + body)
+        connection = server.connect(head.encode() + body)
         until(lambda: engine.open)
         if stream and free:
             assert connection.recv(10)
         connection.close()
-        print(f"aborted after {until(lambda: engine.left) * 1000:.0f} ms")
+        print(f"aborted after {until(lambda: engine.cancelled) * 1000:.0f} ms")
         assert not engine.open
 
 
@@ -224,17 +224,17 @@ def test_a_request_that_was_dropped_before_its_turn_is_not_read() -> None:
         busy.set()
         free.wait(20)
 
-    with running() as door:
+    with running() as server:
         request = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}"
-        door.call(work)
+        server.call(work)
         busy.wait(20)
         for _ in range(20):
-            door.connect(request.encode()).close()
+            server.connect(request.encode()).close()
         free.set()
-        assert door.client.post(CHAT, json={}).status_code == 400
+        assert server.client.post(CHAT, json={}).status_code == 400
         time.sleep(0.2)
         answered = f'gpt_oss_requests_total{{route="{CHAT}",status="400"}} 1.0'
-        assert answered in door.client.get("/metrics").text
+        assert answered in server.client.get("/metrics").text
 
 
 def test_a_stream_is_kept_alive_until_its_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,12 +242,12 @@ def test_a_stream_is_kept_alive_until_its_first_token(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sending, "KEEP_ALIVE_SECONDS", 0.05)
     engine = GatedEngine(free=0)
     with (
-        running(engine) as door,
-        door.client.stream("POST", CHAT, json={**HELLO, "stream": True}) as response,
+        running(engine) as server,
+        server.client.stream("POST", CHAT, json={**HELLO, "stream": True}) as response,
     ):
         lines = response.iter_lines()
         assert [next(lines) for _ in range(4)] == [": keep-alive", ""] * 2
-        door.call(engine.gate.set)
+        server.call(engine.gate.set)
         rest = [line for line in lines if line and not line.startswith(":")]
         assert rest[-1] == "data: [DONE]"
 
@@ -257,12 +257,12 @@ def test_an_error_after_a_comment_is_an_event(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sending, "KEEP_ALIVE_SECONDS", 0.05)
     engine = FailingEngine(ServerError("It broke."), 0, gated=True)
     with (
-        running(engine) as door,
-        door.client.stream("POST", CHAT, json={**HELLO, "stream": True}) as response,
+        running(engine) as server,
+        server.client.stream("POST", CHAT, json={**HELLO, "stream": True}) as response,
     ):
         lines = response.iter_lines()
         assert next(lines) == ": keep-alive"
-        door.call(engine.gate.set)
+        server.call(engine.gate.set)
         data = [line for line in lines if line.startswith("data: ")]
         assert json.loads(data[-1].removeprefix("data: "))["error"]["message"] == "It broke."
 
@@ -272,19 +272,19 @@ def test_a_slow_reader_is_not_generated_for_ahead(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sending, "STALL_SECONDS", 1.0)
     script = tokens("<|channel|>final<|message|>" + " word" * 40_000 + "<|return|>")
     engine = GatedEngine(script)
-    with running(engine) as door:
+    with running(engine) as server:
         body = json.dumps({**HELLO, "stream": True}).encode()
         head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
-        connection = door.connect(head.encode() + body)
-        until(lambda: engine.left, 15)
+        connection = server.connect(head.encode() + body)
+        until(lambda: engine.cancelled, 15)
         assert not engine.open
         connection.close()
 
 
-def test_cors_is_off_unless_it_is_set(door: RunningDoor) -> None:
+def test_cors_is_off_unless_it_is_set(server: RunningServer) -> None:
     """A browser's page may ask only where CORS_ORIGINS names it; preflights need no key."""
     preflight = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    assert door.client.options(CHAT, headers=preflight).status_code == 405
+    assert server.client.options(CHAT, headers=preflight).status_code == 405
     with running(cors_origins=("https://a.example",), api_key=("k",)) as open_door:
         response = open_door.client.options(CHAT, headers=preflight)
         assert response.headers["access-control-allow-origin"] == "https://a.example"

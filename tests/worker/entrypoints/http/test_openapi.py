@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from builder.openapi import document
 from tests.support.catalogue import CATALOGUE
-from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningDoor, running
+from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningServer, running
 from tests.support.openapi import DOCUMENT, check, check_answer
 from worker.entrypoints.http.app import HttpApi
 from worker.harmony.vocabulary import RETURN
@@ -21,9 +21,9 @@ TEXT = "/v1/completions"
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[RunningDoor]:
-    with running(max_body_mb=1) as door:
-        yield door
+def server() -> Iterator[RunningServer]:
+    with running(max_body_mb=1) as server:
+        yield server
 
 
 def test_it_is_the_one_that_the_code_makes() -> None:
@@ -70,12 +70,12 @@ def test_every_schema_is_one() -> None:
     ],
 )
 def test_answers_are_as_described(
-    door: RunningDoor, path: str, fields: dict[str, Any], stream: bool
+    server: RunningServer, path: str, fields: dict[str, Any], stream: bool
 ) -> None:
     """Whole, and chunk by chunk."""
     body = {**(HELLO if path == CHAT else {}), **fields, "stream": stream}
     for options in ({}, {"stream_options": {"include_usage": True}}) if stream else ({},):
-        response = door.client.post(path, json={**body, **options})
+        response = server.client.post(path, json={**body, **options})
         assert response.status_code == 200
         check_answer(path, response)
 
@@ -84,11 +84,11 @@ def test_answers_are_as_described(
 def test_answers_with_calls_are_as_described(stream: bool) -> None:
     """Of all that a model is known to say, well-formed or not."""
     engine = GatedEngine()
-    with running(engine) as door:
+    with running(engine) as server:
         for case in CATALOGUE:
             engine.script = case.ids or [RETURN]
             body = {**HELLO, "stream": stream, "tools": case.openai_tools or None}
-            check_answer(CHAT, door.client.post(CHAT, json=body))
+            check_answer(CHAT, server.client.post(CHAT, json=body))
 
 
 @pytest.mark.parametrize(
@@ -105,21 +105,21 @@ def test_answers_with_calls_are_as_described(stream: bool) -> None:
     ],
 )
 def test_other_answers_are_as_described(
-    door: RunningDoor, method: str, path: str, body: Any, status: int
+    server: RunningServer, method: str, path: str, body: Any, status: int
 ) -> None:
     """Errors among them."""
-    response = door.client.request(method, path, json=body)
+    response = server.client.request(method, path, json=body)
     assert response.status_code == status
     check_answer(path, response)
 
 
 def test_before_the_engine_is_ready_answers_are_as_described() -> None:
     """And without a key."""
-    with running(ready=False, api_key=("k",)) as door:
+    with running(ready=False, api_key=("k",)) as server:
         for path in ("/ping", "/health", "/metrics", "/v1/models"):
-            check_answer(path, door.client.get(path))
+            check_answer(path, server.client.get(path))
         bearer = {"authorization": "Bearer k"}
-        check_answer(CHAT, door.client.post(CHAT, json=HELLO, headers=bearer))
+        check_answer(CHAT, server.client.post(CHAT, json=HELLO, headers=bearer))
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,10 @@ def test_before_the_engine_is_ready_answers_are_as_described() -> None:
         ("CompletionRequest", {"prompt": [[1, 2], [3]]}),
     ],
 )
-def test_what_is_described_is_taken(door: RunningDoor, name: str, fields: dict[str, Any]) -> None:
+def test_what_is_described_is_taken(
+    server: RunningServer, name: str, fields: dict[str, Any]
+) -> None:
     """In every form that a field may have."""
     check({"$ref": f"#/components/schemas/{name}"}, fields)
     path = CHAT if name == "ChatRequest" else TEXT
-    assert door.client.post(path, json=fields).status_code == 200
+    assert server.client.post(path, json=fields).status_code == 200

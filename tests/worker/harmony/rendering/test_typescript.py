@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai_harmony import DeveloperContent, Message, Role, ToolDescription
 
-from tests.support.schemas import names_said, schemas, texts_said
+from tests.support.schemas import expected_names, expected_texts, schemas
 from tests.support.typescript_reader import names
 from worker.harmony.conversation import Tool
 from worker.harmony.rendering.instructions import tools_section
@@ -173,8 +173,8 @@ def assert_all_is_shown(schema: Schema) -> None:
     """Each name at its depth, with its mark; each text and value."""
     text = shown(schema)
     found = names(text.removeprefix("_: "))
-    assert [said for said in texts_said(schema, schema) if said not in text] == [], text
-    for path, required in names_said(schema, schema):
+    assert [said for said in expected_texts(schema, schema) if said not in text] == [], text
+    for path, required in expected_names(schema, schema):
         assert path in found, text
         assert not required or ":" in found[path], text
 

@@ -1,9 +1,9 @@
-"""What the queue door adds to the bare engine: to a stream's time, to 16 streams', to a token's.
+"""What the queue entrypoint adds to the bare engine: to one stream, to 16 streams, per token.
 
-Rule: one run, one engine, one process that is the worker as handler.py makes it; the emulator is a
-process of its own. Lag: from the engine's output of a token to the emulator's receipt of the POST
-that carries it, on one clock.
-Run: `python -m benchmarks.queue_door`.
+Rule: one run with one engine, in one process that is the worker as handler.py runs it; the emulator
+is another process. Lag is the time from the engine's output of a token until the emulator receives
+the POST that carries it, on the same clock.
+Run: `python -m benchmarks.queue_overhead`.
 """
 
 import asyncio
@@ -39,11 +39,11 @@ STREAMS = 16
 ROUNDS = 3
 
 waiting: contextvars.ContextVar[list[float]] = contextvars.ContextVar("waiting")
-"""When the tokens came out of the engine that this job has not sent yet."""
+"""When the engine produced the tokens that this job has not sent yet."""
 
 
 class StampedEngine(SglangEngine):
-    """Notes when SGLang's output reaches this process, before anyone has asked for it."""
+    """Records when SGLang's output reaches this process, before it is consumed."""
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         super().__init__(arguments)
@@ -76,7 +76,7 @@ class StampedEngine(SglangEngine):
 
 
 class Sent(NamedTuple):
-    """One POST: when the oldest token in it was made, and how many seconds the POST took."""
+    """One POST: when the engine produced its oldest token, and how many seconds the POST took."""
 
     made: float | None
     took: float
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def work(url: str) -> None:
-    """The worker, in this process's main thread; its clients are in another."""
+    """Runs the worker in this process's main thread, and its clients in another thread."""
     from worker.entrypoints import queue
     from worker.entrypoints.queue import control_plane
     from worker.entrypoints.queue import worker as queue_worker
@@ -147,29 +147,27 @@ def drive(url: str, bare_seconds: list[float], sent: dict[str, list[Sent]]) -> N
 
 
 def report(client: httpx.Client, bare_seconds: list[float], sent: dict[str, list[Sent]]) -> None:
-    run(client, 1)  # warms up
+    run(client, 1)  # warm-up
     singles: dict[int, list[list[dict[str, Any]]]] = {0: [], 20: []}
     for _ in range(ROUNDS):
         for latency, rounds in singles.items():
             client.put("/faults", json={"stream": {"latency_ms": latency}}).raise_for_status()
             rounds.append(run(client, 1))
     client.delete("/faults").raise_for_status()
-    crowds = [run(client, STREAMS) for _ in range(ROUNDS)]
+    concurrent = [run(client, STREAMS) for _ in range(ROUNDS)]
     fast, slow = (statistics.median(duration(jobs) for jobs in singles[ms]) for ms in (0, 20))
     print(f"one stream, medians of {ROUNDS}: {fast:.2f} s with 0 ms per POST,")
-    print(f"{slow:.2f} s with 20 ms: {slow / fast:.3f} times ({slow - 1.1 * fast:+.2f} s over 1.1)")
+    print(f"{slow:.2f} s with 20 ms: {slow / fast:.3f}x ({slow - 1.1 * fast:+.2f} s over 1.1x)")
     for latency, rounds in singles.items():
         print(f"lag in ms with {latency} ms per POST: {lags([j for r in rounds for j in r], sent)}")
-    print(f"lag in ms of {STREAMS} streams at once: {lags([j for r in crowds for j in r], sent)}")
-    crowd = statistics.median(map(duration, crowds))
+    print(f"lag in ms of {STREAMS} streams: {lags([j for r in concurrent for j in r], sent)}")
+    ours = statistics.median(map(duration, concurrent))
     alone = statistics.median(bare_seconds)
-    print(
-        f"{STREAMS} streams at once: {crowd:.2f} s, bare engine {alone:.2f} s: {crowd / alone:.2f}"
-    )
+    print(f"{STREAMS} streams: {ours:.2f} s, bare engine {alone:.2f} s: {ours / alone:.2f}x")
 
 
 def run(client: httpx.Client, count: int) -> list[dict[str, Any]]:
-    """The records of so many jobs that ran at once."""
+    """Runs `count` concurrent jobs. Returns their records."""
     bodies = [client.post("/v2/demo/run", json={"input": BODY}).json() for _ in range(count)]
     while client.get("/v2/demo/health").json()["jobs"]["inProgress"] or any(
         client.get(f"/v2/demo/status/{body['id']}").json()["status"] == "IN_QUEUE"
@@ -180,13 +178,13 @@ def run(client: httpx.Client, count: int) -> list[dict[str, Any]]:
 
 
 def duration(jobs: list[dict[str, Any]]) -> float:
-    """Seconds from the first job's pickup to the last one's end."""
+    """Seconds from the first job's delivery to the last job's end."""
     taken = min(job["attempts"][0]["taken"]["monotonic"] for job in jobs)
     return max(job["ended"]["monotonic"] for job in jobs) - taken
 
 
 def lags(jobs: list[dict[str, Any]], sent: dict[str, list[Sent]]) -> str:
-    """From a token's making to its POST's receipt, and how much longer than the POST before."""
+    """Percentiles of the lag, and of how much it exceeds the duration of the previous POST."""
     lag: list[float] = []
     over: list[float] = []
     for job in jobs:
@@ -199,7 +197,8 @@ def lags(jobs: list[dict[str, Any]], sent: dict[str, list[Sent]]) -> str:
     p50, p99 = (statistics.quantiles(lag, n=100)[at] for at in (49, 98))
     beyond = statistics.quantiles(over, n=100)[98]
     return (
-        f"p50 {p50:.1f}, p99 {p99:.1f}; over the POST before: p99 {beyond:.1f} ({len(lag)} POSTs)"
+        f"p50 {p50:.1f}, p99 {p99:.1f}; beyond the previous POST: p99 {beyond:.1f} "
+        f"({len(lag)} POSTs)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The GPU benchmark's figure: tokens per second by streams, the bare engine beside our HTTP API."""
+"""The GPU benchmark's chart: tokens per second by streams, of the bare engine and our HTTP API."""
 
 import json
 from pathlib import Path
@@ -8,26 +8,26 @@ WIDTH, HEIGHT, LEFT, FLOOR = 560, 300, 60, 250
 SIDES = (("bare_tokens_per_s", "#9aa5b1", "bare engine"), ("http_tokens_per_s", "#2563eb", "HTTP"))
 
 
-def draw(result: Path) -> Path:
-    """An SVG beside the JSON of a run; raises KeyError if the run got no figures of streams."""
+def draw_chart(result: Path) -> Path:
+    """Writes an SVG next to a run's JSON. Raises KeyError if the run has no `summary`."""
     run: dict[str, Any] = json.loads(result.read_text())
     summaries = {
-        int(count): figures for count, figures in run["summary"].items() if figures is not None
+        int(count): numbers for count, numbers in run["summary"].items() if numbers is not None
     }
-    highest = max(figures[key] for figures in summaries.values() for key, _, _ in SIDES)
+    highest = max(numbers[key] for numbers in summaries.values() for key, _, _ in SIDES)
     step = (WIDTH - LEFT - 20) / len(summaries)
     marks: list[str] = []
-    for place, (count, figures) in enumerate(sorted(summaries.items())):
+    for place, (count, numbers) in enumerate(sorted(summaries.items())):
         left = LEFT + place * step
         for side, (key, color, _) in enumerate(SIDES):
-            height = figures[key] / highest * 200
+            height = numbers[key] / highest * 200
             x = left + side * step * 0.36
             marks.append(
                 f'<rect x="{x:.0f}" y="{FLOOR - height:.0f}" width="{step * 0.34:.0f}" '
                 f'height="{height:.0f}" fill="{color}"/>'
             )
-            marks.append(text(x + step * 0.17, FLOOR - height - 4, f"{figures[key]:,.0f}"))
-        label = f"{count} streams, {figures['ratio']:.3f}"
+            marks.append(text(x + step * 0.17, FLOOR - height - 4, f"{numbers[key]:,.0f}"))
+        label = f"{count} streams, {numbers['ratio']:.3f}"
         marks.append(text(left + step * 0.36, FLOOR + 16, label))
     for side, (_, color, name) in enumerate(SIDES):
         marks.append(

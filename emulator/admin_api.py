@@ -1,8 +1,8 @@
-"""The emulator's own API: what happened to each job, faults, workers, and the console's page.
+"""The admin API: the history of each job, faults, workers, and the console's page.
 
-`GET /jobs`, `GET /jobs/{id}`, `DELETE /jobs` (forgets those that have ended);
+`GET /jobs`, `GET /jobs/{id}`, `DELETE /jobs` (forgets ended jobs);
 `GET`, `PUT`, `DELETE /faults`; `GET`, `POST /workers`, `POST /workers/{id}/terminate` and `/kill`,
-`GET /workers/{id}/log`; `GET /events`, a stream of what changed.
+`GET /workers/{id}/log`; `GET /events`, a stream of changes.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from emulator import views
+from emulator.app_state import AppState, app_state
 from emulator.endpoint import Endpoint
 from emulator.faults import Faults
-from emulator.plane import Plane, plane_of
 from emulator.web import read, reply
 
 CONSOLE = Path(__file__).parent / "console"
@@ -34,28 +34,28 @@ async def page(_request: Request) -> Response:
 
 
 async def jobs(request: Request) -> Response:
-    """Every job, in the order of submission."""
-    known = plane_of(request).endpoint.jobs.values()
+    """All jobs, in the order of submission."""
+    known = app_state(request).endpoint.jobs.values()
     return reply({"jobs": [views.summary(job) for job in known]})
 
 
 async def job(request: Request) -> Response:
-    """All that is known of one job."""
-    found = plane_of(request).endpoint.jobs.get(request.path_params["job"])
+    """One job with its full history."""
+    found = app_state(request).endpoint.jobs.get(request.path_params["job"])
     if found is None:
-        raise HTTPException(404, "job not found")
+        raise HTTPException(404, "Job not found.")
     return reply(views.record(found))
 
 
 async def forget(request: Request) -> Response:
-    """Forgets the jobs that have ended."""
-    plane_of(request).endpoint.forget(keep=0)
+    """Forgets ended jobs. Returns those that are left."""
+    app_state(request).endpoint.forget(keep=0)
     return await jobs(request)
 
 
 async def faults(request: Request) -> Response:
-    """The faults that are on; PUT replaces them all, DELETE takes them off."""
-    endpoint = plane_of(request).endpoint
+    """The active faults; PUT replaces them all, DELETE switches them all off."""
+    endpoint = app_state(request).endpoint
     if request.method == "PUT":
         try:
             endpoint.set_faults(Faults.model_validate_json(await read(request, BODY_LIMIT)))
@@ -67,56 +67,59 @@ async def faults(request: Request) -> Response:
 
 
 async def workers(request: Request) -> Response:
-    """Every worker; POST starts another."""
-    plane = plane_of(request)
+    """All workers; POST starts another."""
+    state = app_state(request)
     if request.method == "POST":
-        await plane.pool.start()
-    return reply({"workers": _workers(plane.endpoint)})
+        await state.pool.start()
+    return reply({"workers": _workers(state.endpoint)})
 
 
 async def terminate(request: Request) -> Response:
-    """SIGTERM for a worker that the emulator has started."""
-    return _signalled(request, plane_of(request).pool.terminate)
+    """Sends SIGTERM to a worker that the emulator started."""
+    return _signalled(request, app_state(request).pool.terminate)
 
 
 async def kill(request: Request) -> Response:
-    """SIGKILL for a worker that the emulator has started."""
-    return _signalled(request, plane_of(request).pool.kill)
+    """Sends SIGKILL to a worker that the emulator started."""
+    return _signalled(request, app_state(request).pool.kill)
 
 
 def _signalled(request: Request, send: Callable[[str], bool]) -> Response:
     if not send(request.path_params["worker"]):
-        raise HTTPException(404, "the emulator has no such process")
-    return reply({"workers": _workers(plane_of(request).endpoint)})
+        raise HTTPException(404, "The emulator has no running process for this worker.")
+    return reply({"workers": _workers(app_state(request).endpoint)})
 
 
 async def log(request: Request) -> Response:
-    """The last lines that a worker wrote."""
-    return reply({"lines": plane_of(request).pool.log(request.path_params["worker"])})
+    """The last lines of a worker's log."""
+    lines = app_state(request).pool.log(request.path_params["worker"])
+    if lines is None:
+        raise HTTPException(404, "There is no log: the emulator did not start this worker.")
+    return reply({"lines": lines})
 
 
 async def events(request: Request) -> Response:
-    """What changed, as server-sent events: jobs, workers, health and faults."""
-    return StreamingResponse(_changes(plane_of(request)), media_type="text/event-stream")
+    """Changes to jobs, workers, health and faults, as server-sent events."""
+    return StreamingResponse(_changes(app_state(request)), media_type="text/event-stream")
 
 
-async def _changes(plane: Plane) -> AsyncIterator[str]:
+async def _changes(state: AppState) -> AsyncIterator[str]:
     seen, last = 0, ""
-    while not plane.bells.closed:
-        changed = [job for job in plane.endpoint.jobs.values() if job.change > seen][-SHOWN_JOBS:]
-        seen = plane.endpoint.changes
-        around = json.dumps(
+    while not state.notifier.closed:
+        changed = [job for job in state.endpoint.jobs.values() if job.change > seen][-SHOWN_JOBS:]
+        seen = state.endpoint.changes
+        snapshot = json.dumps(
             {
-                "workers": _workers(plane.endpoint),
-                "health": views.health(plane.endpoint),
-                "faults": plane.endpoint.faults.to_object(),
+                "workers": _workers(state.endpoint),
+                "health": views.health(state.endpoint),
+                "faults": state.endpoint.faults.to_object(),
             }
         )
         if changed:
             yield f"event: jobs\ndata: {json.dumps([views.summary(job) for job in changed])}\n\n"
-        if around != last:
-            yield f"event: state\ndata: {around}\n\n"
-        last = around
+        if snapshot != last:
+            yield f"event: state\ndata: {snapshot}\n\n"
+        last = snapshot
         await asyncio.sleep(EVENTS_EVERY_S)
 
 

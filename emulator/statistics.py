@@ -1,6 +1,7 @@
-"""A job's figures as its client feels them: delay, time to first token, speed, cached tokens.
+"""A job's statistics from the client's point of view: delay, TTFT, tokens/s, cached tokens.
 
-Rule: measured here, from receipts; only token counts are taken from the `usage` of the answer.
+Rule: times are measured here, from when the worker's POSTs arrive; only the token counts come from
+the answer's `usage`.
 """
 
 import json
@@ -10,11 +11,11 @@ from contextlib import suppress
 from emulator.job import Job, Json
 
 _LAST_CHUNKS = 3
-"""Usage is in the last event before [DONE], however events were joined."""
+"""`usage` is in the last event before [DONE], however the events were grouped into chunks."""
 
 
-def figures(job: Job) -> dict[str, float | int | None]:
-    """None where something is not known (yet)."""
+def statistics(job: Job) -> dict[str, float | int | None]:
+    """Values are None where they are not known (yet)."""
     usage = _usage(job)
     taken = job.attempts[0].taken if job.attempts else None
     first = job.chunks[0].at if job.chunks else None
@@ -31,7 +32,7 @@ def figures(job: Job) -> dict[str, float | int | None]:
 
 
 def _speed(job: Job, tokens: Json) -> float | None:
-    """Tokens in a second of streaming; of the whole run if the answer came in one piece."""
+    """Tokens per second of streaming; of the whole run if the answer is a single chunk."""
     if not isinstance(tokens, int) or not job.ended or not job.owner or not job.chunks:
         return None
     streamed = len(job.chunks) > 1
@@ -50,7 +51,7 @@ def _usage(job: Job) -> Mapping[str, Json]:
 
 
 def _objects(output: Json) -> Iterator[Json]:
-    """The objects of one chunk that may carry usage."""
+    """The objects of one chunk that may have `usage`."""
     if not isinstance(output, str):
         yield output
         return

@@ -1,14 +1,14 @@
-"""Our HTTP door beside SGLang's own server and the bare engine: 32 streams of a chat, in one run.
+"""Our HTTP server compared with SGLang's own and with the bare engine: 32 concurrent chat streams.
 
-Rule: every side makes the same tokens of the same prompt ids, with the same model and engine
-arguments. The bare engine is asked in the very process that serves our door; SGLang's server, set
-up for gpt-oss (its parsers; a chat template that renders our prompt), is another, and whichever is
-not measured is stopped (SIGSTOP): idle schedulers spin. The sides take turns, and boot anew after
-a few: the same engine is faster or slower by some percent from boot to boot. The client
-is this process, with bare sockets, the same for both servers. What is compared is tokens per
-second, the CPU of the process that serves (or reads the bare engine's output), and how long /ping
-takes meanwhile.
-Run: `python -m benchmarks.http_door [BOOTS]`.
+Rule: every side generates the same tokens from the same prompt ids, with the same model and engine
+arguments. The bare engine runs in the same process as our server. SGLang's server, set up for
+gpt-oss (its parsers; a chat template that renders our prompt), is another process. The process that
+is not being measured is stopped (SIGSTOP), because idle schedulers spin. The sides alternate, and
+reboot after a few rounds, because the same engine is some percent faster or slower from boot to
+boot. The client is this process, with raw sockets, the same for both servers. Compared are tokens
+per second, the CPU time of the process that serves (or reads the bare engine's output), and the
+latency of /ping under this load.
+Run: `python -m benchmarks.http_throughput [BOOTS]`.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ from worker.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 3
-"""Of each boot."""
+"""Rounds per boot."""
 NAMES = "bare engine", "worker.serve", "sglang.launch_server"
 
 
-class Figures(NamedTuple):
-    """Of one round of streams: tokens per second, CPU µs per token, /ping's p99 in ms."""
+class Measurement(NamedTuple):
+    """One round of streams: tokens per second, CPU µs per token, p99 of /ping in ms."""
 
     speed: float
     cpu_us: float
@@ -54,22 +54,22 @@ class Figures(NamedTuple):
 
 
 class Side:
-    """What is measured: a process with its children, and how it makes a round of streams."""
+    """What is measured: a process with its children, and how to run a round of streams on it."""
 
     def __init__(
         self, process: Process, streams: Callable[[], Awaitable[int]], port: int = 0
     ) -> None:
-        """`port`: where it answers /ping, if it is a server."""
+        """`port`: where it serves /ping; 0 if it is not a server."""
         self.process = process
         self._port = port
         self._streams = streams
-        self._seen = psutil.Process(process.pid)
+        self._ps = psutil.Process(process.pid)
 
     def signal(self, number: int) -> None:
-        for each in [*self._seen.children(recursive=True), self._seen]:
+        for each in [*self._ps.children(recursive=True), self._ps]:
             each.send_signal(number)
 
-    async def round(self) -> Figures:
+    async def round(self) -> Measurement:
         self.signal(signal.SIGCONT)
         pings: list[float] = []
         pinging = asyncio.create_task(ping(self._port, pings))
@@ -80,10 +80,10 @@ class Side:
         await asyncio.wait({pinging})
         self.signal(signal.SIGSTOP)
         p99 = statistics.quantiles(pings, n=100)[98] if len(pings) > 1 else 0.0
-        return Figures(tokens / wall, cpu / tokens * 1e6, p99 * 1000)
+        return Measurement(tokens / wall, cpu / tokens * 1e6, p99 * 1000)
 
     def _cpu(self) -> float:
-        times = self._seen.cpu_times()
+        times = self._ps.cpu_times()
         return times.user + times.system
 
 
@@ -92,18 +92,18 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-async def start(name: str, *words: str) -> Process:
+async def start(module: str, *arguments: str) -> Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", name, *words),
+        *(sys.executable, "-m", module, *arguments),
         cwd=ROOT,
         env=os.environ | {"MODEL": "demo", "LOG_LEVEL": "error"},
         stdin=PIPE,
-        stdout=PIPE if name == __spec__.name else DEVNULL,
+        stdout=PIPE if module == __spec__.name else DEVNULL,
     )
 
 
-async def answers(port: int, path: str) -> None:
-    """Returns once a server on a port is ready, as `path` says."""
+async def wait_ready(port: int, path: str) -> None:
+    """Waits until the server on `port` replies to `path` with 200. Raises TimeoutError."""
     async with asyncio.timeout(300), httpx.AsyncClient() as client:
         while True:
             with suppress(httpx.TransportError):
@@ -113,28 +113,28 @@ async def answers(port: int, path: str) -> None:
 
 
 async def our_sides() -> tuple[Side, Side]:
-    """The bare engine, and our door before it, in one process: a line in asks the bare engine for
-    a round, a line out tells its tokens."""
+    """The bare engine and our server, in one process: a line on its stdin runs a round on the bare
+    engine, a line on its stdout is the number of tokens."""
     port = free_port()
     process = await start(__spec__.name, "serve", str(port))
     assert process.stdin
     assert process.stdout
-    to, by = process.stdin, process.stdout
+    stdin, stdout = process.stdin, process.stdout
 
     async def bare_streams() -> int:
-        to.write(b"\n")
-        return int(await by.readline())
+        stdin.write(b"\n")
+        return int(await stdout.readline())
 
-    await answers(port, "/ping")
+    await wait_ready(port, "/ping")
     return Side(process, bare_streams), Side(process, lambda: streams(port), port)
 
 
-async def be_served(settings: Settings) -> None:
-    """`worker.serve`, which makes streams with its bare engine when a line comes in."""
+async def serve_and_run_bare(settings: Settings) -> None:
+    """`worker.serve`, plus a round of streams on its bare engine for each line on stdin."""
     model = resolve(settings)
     engine = SglangEngine(server_args(settings, model))
     serving = asyncio.create_task(serve(Service(engine, model, settings), settings, "127.0.0.1"))
-    while engine.health() is not Health.READY:  # noqa: ASYNC110 - the port has no event for it
+    while engine.health() is not Health.READY:  # noqa: ASYNC110 - the engine has no event for it
         await asyncio.sleep(0.1)
     while await asyncio.to_thread(sys.stdin.readline):
         print(await at_once(lambda: bare(engine, BODY)), flush=True)
@@ -142,31 +142,31 @@ async def be_served(settings: Settings) -> None:
 
 
 async def sglang_side(arguments: dict[str, Any], template: str) -> Side:
-    """SGLang's own server; `template` is the file of its chat template."""
+    """SGLang's own server; `template` is the path of its chat template."""
     parsers = ["--reasoning-parser", "gpt-oss", "--tool-call-parser", "gpt-oss"]
-    words = ["--chat-template", template, *parsers, *as_words(arguments)]
+    options = ["--chat-template", template, *parsers, *as_options(arguments)]
     port = free_port()
-    process = await start("sglang.launch_server", "--port", str(port), *words)
-    await answers(port, "/health_generate")
+    process = await start("sglang.launch_server", "--port", str(port), *options)
+    await wait_ready(port, "/health_generate")
     return Side(process, lambda: streams(port), port)
 
 
-def as_words(arguments: dict[str, Any]) -> list[str]:
-    """Our engine's very arguments, as SGLang's server takes them."""
-    words = ["--host", "127.0.0.1"]
+def as_options(arguments: dict[str, Any]) -> list[str]:
+    """Our engine's arguments as command-line options of SGLang's server."""
+    options = ["--host", "127.0.0.1"]
     for name, value in arguments.items():
         if name != "custom_sigquit_handler" and value is not False:
-            words.append("--" + name.replace("_", "-"))
-            words += [] if value is True else [str(value)]
-    return words
+            options.append("--" + name.replace("_", "-"))
+            options += [] if value is True else [str(value)]
+    return options
 
 
 async def main(settings: Settings, boots: int) -> None:
-    report([figures for _ in range(boots) for figures in await rounds(settings)])
+    report([measured for _ in range(boots) for measured in await rounds(settings)])
 
 
-async def rounds(settings: Settings) -> list[list[Figures]]:
-    """Every side's figures in the rounds of one boot, in the order of NAMES."""
+async def rounds(settings: Settings) -> list[list[Measurement]]:
+    """The rounds of one boot, each with the sides in the order of NAMES."""
     sides: list[Side] = []
     try:
         sides += await our_sides()
@@ -177,28 +177,28 @@ async def rounds(settings: Settings) -> list[list[Figures]]:
             template.flush()
             sides.append(await sglang_side(arguments, template.name))
         sides[-1].signal(signal.SIGSTOP)
-        figures = [[await side.round() for side in sides] for _ in range(ROUNDS + 1)]
-        return figures[1:]  # the first round warmed up
+        measured = [[await side.round() for side in sides] for _ in range(ROUNDS + 1)]
+        return measured[1:]  # the first round is the warm-up
     finally:
         for side in {side.process: side for side in sides}.values():
             side.signal(signal.SIGKILL)
             await side.process.wait()
 
 
-def report(figures: list[list[Figures]]) -> None:
-    print(f"{len(figures)} rounds, {ROUNDS} to a boot, of {STREAMS} streams; medians")
+def report(measured: list[list[Measurement]]) -> None:
+    print(f"{len(measured)} rounds of {STREAMS} streams, {ROUNDS} per boot; medians")
     print("| | tokens/s | CPU of the serving process, µs per token | /ping p99, ms |")
     print("| --- | --- | --- | --- |")
-    for name, of_side in zip(NAMES, zip(*figures, strict=True), strict=True):
+    for name, of_side in zip(NAMES, zip(*measured, strict=True), strict=True):
         speed, cpu, pings = (statistics.median(column) for column in zip(*of_side, strict=True))
         print(f"| {name} | {speed:.0f} | {cpu:.0f} | {pings:.1f} |")
-    door_to_bare = [door.speed / bare.speed for bare, door, _ in figures]
-    door_to_sglang = [door.speed / sglang.speed for _, door, sglang in figures]
-    cpu_to_sglang = [door.cpu_us / sglang.cpu_us for _, door, sglang in figures]
-    print("our door's, round by round (median, and the quartiles beside it):")
-    print(f"speed, of the bare engine's: {spread(door_to_bare)} (must: 0.95 or more)")
-    print(f"speed, of sglang.launch_server's: {spread(door_to_sglang)} (must: 1 or more)")
-    print(f"CPU per token, of sglang.launch_server's: {spread(cpu_to_sglang)} (must: 0.7 or less)")
+    ours_to_bare = [ours.speed / bare.speed for bare, ours, _ in measured]
+    ours_to_sglang = [ours.speed / sglang.speed for _, ours, sglang in measured]
+    cpu_to_sglang = [ours.cpu_us / sglang.cpu_us for _, ours, sglang in measured]
+    print("worker.serve, ratios per round: median (quartiles)")
+    print(f"speed / bare engine: {spread(ours_to_bare)} (target: at least 0.95)")
+    print(f"speed / sglang.launch_server: {spread(ours_to_sglang)} (target: at least 1)")
+    print(f"CPU per token / sglang.launch_server: {spread(cpu_to_sglang)} (target: at most 0.7)")
 
 
 def spread(ratios: list[float]) -> str:
@@ -208,7 +208,8 @@ def spread(ratios: list[float]) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        uvloop.run(be_served(Settings(model="demo", log_level="error", port=int(sys.argv[2]))))
+        settings = Settings(model="demo", log_level="error", port=int(sys.argv[2]))
+        uvloop.run(serve_and_run_bare(settings))
     else:
         boots = int(sys.argv[1]) if len(sys.argv) > 1 else 3
         uvloop.run(main(Settings(model="demo", log_level="error"), boots))
