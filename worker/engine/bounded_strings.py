@@ -25,14 +25,14 @@ from typing import Any
 
 from xgrammar import Grammar
 
-from worker.harmony.grammar import MARK, length_of
+from worker.harmony.grammar import LENGTH_PREFIX, length_bounds
 
 Format = dict[str, Any]
 Length = tuple[int, int | None]
 
 SPELLED = 48
 """How many characters are spelled out: up to 2 s of CPU time, on as many threads as there are."""
-_MOST_TIMES = 128
+_MAX_REPEAT = 128
 _ESCAPED = r'["\\/bfnrt]|u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2})'
 _CHARACTER = rf'(?:[^"\\\x00-\x1f]|\\(?:{_ESCAPED}))'
 """Of a string of JSON, but for the halves of one that UTF-16 has in two."""
@@ -41,7 +41,7 @@ _RULE = re.compile(r'^(\w+) ::= Regex\("((?:[^"\\]|\\.)*)", json_string=true\)',
 
 def with_bounded_strings(tag: str) -> str:
     """A structural tag in which schemas with bounded strings are grammars that count them."""
-    if MARK not in tag:
+    if LENGTH_PREFIX not in tag:
         return tag
     whole = json.loads(tag)
     return json.dumps({**whole, "format": _rewritten(whole["format"])})
@@ -62,13 +62,13 @@ def _counted(schema: Format) -> Format:
     """A format that admits what `schema` does; itself where no string of it is bounded."""
     tag = {"type": "structural_tag", "format": schema}
     text = str(Grammar.from_structural_tag(json.dumps(tag)))
-    bounds = [length for _, pattern in _RULE.findall(text) if (length := length_of(pattern))]
+    bounds = [length for _, pattern in _RULE.findall(text) if (length := length_bounds(pattern))]
     if not bounds:
         return schema
     spelled = _spelled(bounds)
 
     def rule(found: re.Match[str]) -> str:
-        length = length_of(found[2])
+        length = length_bounds(found[2])
         return found[0] if length is None else _rule(found[1], length, length in spelled)
 
     return {"type": "grammar", "grammar": _RULE.sub(rule, text)}
@@ -100,7 +100,7 @@ def _times(low: int, high: int) -> str:
     """`low` to `high` characters."""
     pieces = ""
     while high > 0:
-        least, most = min(low, _MOST_TIMES), min(high, _MOST_TIMES)
+        least, most = min(low, _MAX_REPEAT), min(high, _MAX_REPEAT)
         pieces += f"{_CHARACTER}{{{least},{most}}}"
         low, high = low - least, high - most
     return pieces

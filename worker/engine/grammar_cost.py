@@ -32,7 +32,7 @@ from sglang.srt.sampling.sampling_batch_info import SamplingBatchInfo
 from xgrammar import GrammarCompiler, GrammarMatcher, allocate_token_bitmask
 
 from worker.engine.bounded_strings import with_bounded_strings
-from worker.harmony.grammar import holds_headers_alone
+from worker.harmony.grammar import constrains_headers_only
 from worker.harmony.vocabulary import CHANNEL, ENDOFPROMPT, FIRST_SPECIAL, MESSAGE, SIZE
 
 Refused = int
@@ -66,7 +66,7 @@ class Backend(XGrammarGrammarBackend):
         grammar = super().dispatch_structural_tag(with_bounded_strings(key_string))
         if not isinstance(grammar, XGrammarGrammar):
             return grammar
-        if holds_headers_alone(key_string):
+        if constrains_headers_only(key_string):
             return HeaderGrammar.of(grammar)
         if _admits_no_answer(grammar.ctx):
             return InvalidGrammarObject("it admits no text")

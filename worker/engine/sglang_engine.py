@@ -26,7 +26,7 @@ from worker.engine.sglang_arguments import (
 )
 from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRefused, ServerError
 from worker.generation import FinishReason, Sampling, Step
-from worker.harmony.grammar import holds_headers_alone
+from worker.harmony.grammar import constrains_headers_only
 from worker.harmony.vocabulary import STOP_IDS
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class SglangEngine:
                     yield step
         except GrammarRefused:
             tag = sampling.structural_tag
-            headers_refused = tag is not None and holds_headers_alone(tag)
+            headers_refused = tag is not None and constrains_headers_only(tag)
             if not headers_refused:
                 raise
         except ValueError as error:  # SGLang's own checks of a request

@@ -1,7 +1,7 @@
 """Harmony, the format that gpt-oss reads and writes: prompts in, completions out.
 
-`conversation` is what goes in, `events` what comes out, both in no API's words.
-Rule: pure. No I/O but the vocabulary's file, no asyncio, nothing of any HTTP API.
+`conversation` is the input and `events` the output; both are independent of any API.
+Rule: pure. No I/O except reading the vocabulary file, no asyncio, nothing of any HTTP API.
 """
 
 from worker.harmony.events import (

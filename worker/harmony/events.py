@@ -1,15 +1,15 @@
-"""What a completion says: the parser's events, the language between tokens and any API.
+"""The parser's events: what a completion says, independent of any API.
 
-Each message of the completion is one run of events:
+Each message of the completion is one sequence of events:
 
     MessageBegun  (Reasoning | Text)*                        MessageEnded
     MessageBegun  ToolCallBegun  ToolCallArguments*          MessageEnded
     …                                                        Finished
 
-An event holds text for a reader or a call for a client, never a marker or a header. Texts and
-arguments arrive in pieces; joined, they are the whole. A message in another's name (a tool result
-that the model made up) has no events.
-(Not frozen: one is made for every token, and freezing doubles its cost.)
+An event has text for the user or a call for the client, never a marker or a header. Texts and
+arguments arrive in pieces that add up to the whole. A message in another's name (a tool result that
+the model made up) has no events.
+(Not frozen: one is created for every token, and freezing doubles the cost.)
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Channel = Literal["analysis", "commentary", "final"]
 
 
 class Kind(Enum):
-    """What a message's body is to the client."""
+    """What a message's body means to the client."""
 
     REASONING = auto()
     TEXT = auto()
@@ -31,7 +31,7 @@ class Kind(Enum):
 
 @dataclass(slots=True)
 class MessageBegun:
-    """A message begins: its header is over. `recipient`: the tool that is called, else None."""
+    """A message begins: its header is over. `recipient`: the called tool, or None."""
 
     kind: Kind
     channel: Channel
@@ -43,7 +43,7 @@ class MessageEnded:
     """The message is over, as soon as nothing after it can be part of it.
 
     `complete`: the model ended it; a limit did not cut it off.
-    `span`: where its body stands in the completion's ids. In well-formed output these are all
+    `span`: the position of its body in the completion's ids. In well-formed output these are all
     ordinary ids; in malformed output there can be markers among them.
     """
 
@@ -53,21 +53,21 @@ class MessageEnded:
 
 @dataclass(slots=True)
 class Reasoning:
-    """A piece of the analysis channel: the model thinking."""
+    """A piece of the analysis channel: the model's reasoning."""
 
     text: str
 
 
 @dataclass(slots=True)
 class Text:
-    """A piece of what the user reads: the final channel, or a preamble on commentary."""
+    """A piece of text for the user: the final channel, or a preamble on commentary."""
 
     text: str
 
 
 @dataclass(slots=True)
 class ToolCallBegun:
-    """A call to a tool begins. `index` counts the calls of this completion from 0."""
+    """A tool call begins. `index` counts the calls of this completion from 0."""
 
     index: int
     id: str

@@ -1,7 +1,7 @@
-"""The tools on offer, and which of them a recipient means, as the model wrote it.
+"""The tools on offer, and matching a recipient as the model wrote it to one of them.
 
-Rule: a recipient becomes one of the tools only where exactly one fits; any other keeps the name
-that the model wrote, since the caller can still answer it.
+Rule: a recipient is resolved to a tool only if exactly one fits. Otherwise it keeps the name that
+the model wrote, since the client can still answer the call.
 """
 
 import re
@@ -14,12 +14,12 @@ _NAME = re.compile(r"(?=[\w.\-/:]*[^\W_])\w(?:[\w.\-/:]*\w)?")
 _NAMESPACE = re.compile(r"(?:functions\.)+(?=.)", re.IGNORECASE)
 _NAMESPACED = re.compile(r"(?:functions|browser)\..")
 _TYPED_MARKER = re.compile(r"<\|\w*\|?>?")
-_GLUED = ("commentary", "analysis", "final", "json", "code")
-"""What follows a name in a header, and sticks to it where a marker is missing."""
+_SUFFIXES = ("commentary", "analysis", "final", "json", "code")
+"""Words that follow a name in a header, without a space if a marker is missing."""
 _JUNK = 40
-"""Letters that may stand in the middle of a name: what one token holds."""
+"""The most letters of junk inside a name: as many as one token has."""
 PYTHON = "python"
-"""gpt-oss's built-in tool; its arguments are code. The others are `browser.*`."""
+"""gpt-oss's built-in tool whose arguments are code. The other ones are `browser.*`."""
 
 
 class ToolNames:
@@ -31,37 +31,37 @@ class ToolNames:
 
     @cached_property
     def _by_letters(self) -> dict[str, list[str]]:
-        """The names by their letters alone, which only a mangled name is looked up by."""
+        """The names by their letters alone, to look up mangled names."""
         found: dict[str, list[str]] = {}
         for name in dict.fromkeys(self.names):
             found.setdefault(_letters(name), []).append(name)
         return found
 
     def resolve(self, recipient: str) -> str:
-        """The called tool's name: the tool that fits, or the name as the model wrote it."""
+        """The called tool's name: the matching tool, or the name as the model wrote it."""
         if recipient in self.names:
             return recipient
         found = map(_NAME.search, _TYPED_MARKER.split(recipient))
         name = next((match.group() for match in found if match), "")
-        return self._fitting(_NAMESPACE.sub("", name, count=1))
+        return self._matching(_NAMESPACE.sub("", name, count=1))
 
     def named_in(self, text: str) -> str | None:
-        """The one tool whose name stands in `text`, with junk around it or within: `get?_weather`.
+        """The only tool whose name occurs in `text`, with junk around or inside: `get?_weather`.
 
-        `get_weather_v2` does not name `get_weather`: it goes on like a name.
+        `get_weather_v2` does not name `get_weather`, since the name goes on.
         """
-        said = _letters(text)
+        text_letters = _letters(text)
         names = [letters for letters in self._by_letters if letters]
-        whole = [letters for letters in names if letters in said and _stands(letters, text)]
-        found = whole or [letters for letters in names if _is_split_in(letters, said)]
+        whole = [letters for letters in names if letters in text_letters and _occurs(letters, text)]
+        found = whole or [letters for letters in names if _is_split_in(letters, text_letters)]
         longest = [n for n in found if not any(n != m and n in m for m in found)]
-        meant = self._by_letters[longest[0]] if len(longest) == 1 else ()
-        if len(meant) > 1:  # `Read` and `read` are told apart by how they are written
-            meant = [name for name in meant if name in text]
-        return meant[0] if len(meant) == 1 else None
+        matches = self._by_letters[longest[0]] if len(longest) == 1 else ()
+        if len(matches) > 1:  # of `Read` and `read`, the one spelled as in `text`
+            matches = [name for name in matches if name in text]
+        return matches[0] if len(matches) == 1 else None
 
     def offers(self, recipient: str) -> bool:
-        """Whether a recipient, or a word that may be one, means a tool on offer."""
+        """Whether a recipient, or a word that may be one, resolves to a tool on offer."""
         return self.resolve(recipient) in self.names
 
     def is_tool(self, word: str) -> bool:
@@ -73,8 +73,8 @@ class ToolNames:
         return name == PYTHON and PYTHON not in self.names
 
     def code_property(self, name: str) -> str | None:
-        """Where raw code goes for a function on offer that has a built-in tool's name, which the
-        model was trained to call with code: its schema's only string property."""
+        """The property that takes raw code if a function on offer has a built-in tool's name: its
+        schema's only string property. The model was trained to call that name with code."""
         if not is_builtin(name) or name not in self.names:
             return None
         schema = self._tools[self.names.index(name)].parameters
@@ -85,11 +85,11 @@ class ToolNames:
         texts = texts or [key for key, value in properties.items() if "string" in _types(value)]
         return texts[0] if len(texts) == 1 else None
 
-    def _fitting(self, name: str) -> str:
-        """The one tool that `name` means but for case, punctuation and what sticks to it."""
+    def _matching(self, name: str) -> str:
+        """The only tool that `name` matches apart from case, punctuation and `_SUFFIXES`."""
         if name in self.names or not self.names:
             return name
-        for written in (name, *(name.removesuffix(word) for word in _GLUED)):
+        for written in (name, *(name.removesuffix(word) for word in _SUFFIXES)):
             letters = _letters(written)
             for key in (letters, letters.removeprefix("functions")):
                 fits = self._by_letters.get(key, [])
@@ -99,14 +99,14 @@ class ToolNames:
 
 
 def recipient(name: str, offered: Container[str] = ()) -> str:
-    """A tool's name as Harmony addresses it: a function on offer, and whatever is not built in, is
-    in the namespace `functions`; gpt-oss's built-in tools are in none."""
+    """A tool's name as a Harmony recipient. Functions on offer, and all names that are not built
+    in, are in the namespace `functions`; gpt-oss's built-in tools have no namespace."""
     built_in = is_builtin(name) and name not in offered
     return name if built_in else f"functions.{name}"
 
 
 def is_builtin(name: str) -> bool:
-    """Whether a name is one of gpt-oss's own tools, which have no `functions.` before them."""
+    """Whether a name is one of gpt-oss's built-in tools, which are called without `functions.`."""
     return name == PYTHON or name.startswith("browser.")
 
 
@@ -115,7 +115,7 @@ def is_namespaced(name: str) -> bool:
 
 
 def _types(schema: Json) -> set[str]:
-    """The JSON types that a property's schema names, if it is simple: `string`, or null."""
+    """The JSON types that a property's schema names, directly or in an `anyOf` or `oneOf`."""
     if not isinstance(schema, Mapping):
         return set()
     either: Json = schema.get("anyOf") or schema.get("oneOf")
@@ -125,14 +125,14 @@ def _types(schema: Json) -> set[str]:
     return {kind for kind in flat if isinstance(kind, str)}
 
 
-def _stands(letters: str, text: str) -> bool:
-    """Whether a name of these letters stands in `text` and does not go on."""
+def _occurs(letters: str, text: str) -> bool:
+    """Whether a name with these letters occurs in `text` and ends there."""
     name = r"[\W_]*".join(map(re.escape, letters))
     return re.search(rf"{name}(?![_.\-]\w)", text, re.IGNORECASE) is not None
 
 
 def _is_split_in(name: str, letters: str) -> bool:
-    """Whether `letters` have those of a name with something of one token in between."""
+    """Whether `letters` contain those of `name` with about a token's worth of junk in between."""
     if name in letters:
         return False
     for at in range(1, len(name)):

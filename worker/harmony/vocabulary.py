@@ -1,14 +1,14 @@
 """The o200k_harmony vocabulary: token ids ↔ bytes, and the ids of Harmony's markers.
 
-Rule: text is always encoded as ordinary text; a marker is only ever written by its id. So nothing
-that a user types can become a marker.
+Rule: text is always encoded as ordinary text; markers are only ever written by id. So nothing that
+a user types can become a marker.
 
-The vocabulary file lies beside this module and is checked by its sha256, since every offline pod
-would otherwise fetch it at start. `openai_harmony` takes its folder from the environment alone,
-which is why this module sets (never reads) one variable.
+The vocabulary file is stored beside this module and verified by its SHA-256; otherwise every pod,
+even an offline one, would have to download it at startup. `openai_harmony` takes the file's folder
+only from the environment, which is why this module sets (never reads) one variable.
 
-Text is encoded by tiktoken with the same vocabulary: `openai_harmony`'s own encoder takes time by
-the square of a word's length (5 s for 100,000 letters, holding the GIL) and panics on long ones.
+Text is encoded by tiktoken with the same vocabulary: the encoder of `openai_harmony` takes time
+quadratic in a word's length (5 s for 100,000 letters, holding the GIL) and panics on long words.
 """
 
 import base64
@@ -32,11 +32,11 @@ RETURN, CONSTRAIN, CHANNEL, START, END, MESSAGE, CALL = (
     200012,
 )
 ENDOFPROMPT = 200018
-"""The last special token with a name."""
+"""The last named special token."""
 FIRST_SPECIAL = STARTOFTEXT
-"""Ids from here up are special tokens (named or reserved); below are ordinary bytes."""
+"""Ids from here on are special tokens (named or reserved); lower ids are ordinary bytes."""
 SIZE = 201088
-"""Rows of gpt-oss's embedding: one more than the largest id."""
+"""Rows of gpt-oss's embedding matrix: the largest id plus one."""
 STOP_IDS = (RETURN, CALL)
 """The tokens that end an assistant's turn (Harmony: `stop_tokens_for_assistant_actions`)."""
 
@@ -55,9 +55,9 @@ _PATTERN = "|".join(
         r"\s+",
     )
 )
-"""How o200k cuts a text into words (tiktoken_ext.openai_public.o200k_base)."""
-_BLANK = 50_000
-"""Characters. tiktoken panics at a gap of some 500,000."""
+"""How o200k splits text into words (tiktoken_ext.openai_public.o200k_base)."""
+_MAX_WHITESPACE = 50_000
+"""Characters of whitespace in one piece. tiktoken panics at a run of about 500,000."""
 
 
 @lru_cache(maxsize=1)
@@ -69,10 +69,10 @@ def encoding() -> HarmonyEncoding:
 
 @lru_cache(maxsize=1)
 def token_bytes() -> list[bytes]:
-    """The bytes of every ordinary token, by id. Raises ValueError if the file is not the one."""
+    """The bytes of every ordinary token, by id. Raises ValueError if the file is corrupt."""
     data = _FILE.read_bytes()
     if hashlib.sha256(data).hexdigest() != _SHA256:
-        raise ValueError(f"{_FILE.name} is damaged: its sha256 is not {_SHA256}")
+        raise ValueError(f"{_FILE.name} is corrupt: its sha256 is not {_SHA256}")
     table = [b""] * FIRST_SPECIAL
     for line in data.splitlines():
         token, rank = line.split()
@@ -95,10 +95,10 @@ def encode(text: str) -> list[int]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """`text`, cut within gaps that are too long."""
+    """`text`, split within runs of whitespace that are too long."""
     start = 0
-    for end in range(_BLANK, len(text), _BLANK):
-        if text[end - _BLANK : end].isspace():
+    for end in range(_MAX_WHITESPACE, len(text), _MAX_WHITESPACE):
+        if text[end - _MAX_WHITESPACE : end].isspace():
             yield text[start:end]
             start = end
     yield text[start:]

@@ -19,7 +19,7 @@ from tests.worker.engine.test_constrained import LIKELY, problem
 from tests.worker.engine.test_grammar_cost import ask, backend
 from worker.api.chat import structural_tag
 from worker.engine.bounded_strings import with_bounded_strings
-from worker.harmony.grammar.text_length import length_of, of_length
+from worker.harmony.grammar.text_length import length_bounds, length_pattern
 from worker.harmony.vocabulary import FIRST_SPECIAL, SIZE, STOP_IDS, encode, token_bytes
 from worker.service import Service
 
@@ -81,8 +81,8 @@ def admits(schema: Schema, value: str) -> bool:
 )
 def test_a_pattern_says_the_bounds(bounds: tuple[int, int | None]) -> None:
     """Those that it was made of; a client's pattern says none."""
-    assert length_of(of_length(*bounds)) == bounds
-    assert length_of("^.{0,5}$") is None
+    assert length_bounds(length_pattern(*bounds)) == bounds
+    assert length_bounds("^.{0,5}$") is None
 
 
 @pytest.mark.parametrize("most", [1, 12, 48, 49, 500, 10_000])

@@ -25,7 +25,7 @@ from worker.engine import Sampling, SglangEngine
 from worker.engine.grammar_cost import KEPT, Backend, BodyGrammar, HeaderGrammar, update_masks
 from worker.engine.scheduler import Reserved
 from worker.errors import BadRequest
-from worker.harmony.grammar import holds_headers_alone
+from worker.harmony.grammar import constrains_headers_only
 from worker.harmony.vocabulary import CALL, END, FIRST_SPECIAL, RETURN, SIZE, START, STOP_IDS
 from worker.job_metrics import JobMetrics
 from worker.model import DEMO_FOLDER
@@ -104,7 +104,7 @@ def plain(tag: str) -> Any:
 
 def test_only_grammars_of_headers_are_light() -> None:
     """What someone asked for goes SGLang's way: its texts may be anything."""
-    assert holds_headers_alone(HEADERS)
+    assert constrains_headers_only(HEADERS)
     for request in (
         {"tools": TOOLS, "tool_choice": "required"},
         {"structured_outputs": {"choice": ["yes", "no"]}},
@@ -113,7 +113,7 @@ def test_only_grammars_of_headers_are_light() -> None:
     ):
         tag = structural_tag(request)
         assert tag is not None
-        assert not holds_headers_alone(tag)
+        assert not constrains_headers_only(tag)
         assert not isinstance(backend().dispatch_structural_tag(tag), HeaderGrammar)
 
 

@@ -1,10 +1,10 @@
-"""Grammars: what is wanted of a turn, as an xgrammar structural tag.
+"""Grammars: the constraints on a turn, as an xgrammar structural tag.
 
-`structural_tag` puts it together; `schema_support` says which JSON schemas a grammar can hold, with
-`schema_words`, `schema_bounds`, `schema_pattern` and `text_length`.
+`structural_tag` builds the tag. `schema_support` decides which JSON schemas a grammar can enforce,
+with the help of `schema_keywords`, `schema_bounds`, `schema_pattern` and `text_length`.
 """
 
-from worker.harmony.grammar.structural_tag import holds_headers_alone, structural_tag
-from worker.harmony.grammar.text_length import MARK, length_of
+from worker.harmony.grammar.structural_tag import constrains_headers_only, structural_tag
+from worker.harmony.grammar.text_length import LENGTH_PREFIX, length_bounds
 
-__all__ = ["MARK", "holds_headers_alone", "length_of", "structural_tag"]
+__all__ = ["LENGTH_PREFIX", "constrains_headers_only", "length_bounds", "structural_tag"]

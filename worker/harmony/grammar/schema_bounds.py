@@ -1,70 +1,70 @@
-"""Which bounds on a value the grammar holds: of one type of values, or a list of them.
+"""Which bounds on a value the grammar enforces, for values of one type or for a list of values.
 
-Rule: as in `schema_support`: what cannot be held to the letter is not held. Every keyword of the
-schema is well-formed by now.
+Rule, as in `schema_support`: a bound that cannot be enforced exactly counts as not enforced.
+Every keyword of the schema has been checked to be well-formed by now.
 """
 
 import json
 from collections.abc import Mapping
 
-from worker.harmony.grammar.schema_pattern import holdable
-from worker.harmony.grammar.schema_words import (
+from worker.harmony.grammar.schema_keywords import (
     FORMATS,
     NUMBERS,
-    SHAPES,
     TYPES,
-    UNHELD,
-    UNHELD_FORMATS,
+    UNENFORCED,
+    UNENFORCED_FORMATS,
+    VALUE_TYPES,
     Json,
     Schema,
     is_number,
     types_of,
     values_of,
 )
+from worker.harmony.grammar.schema_pattern import is_enforceable
 from worker.json_depth import DEEPEST
 
-LARGEST_LEAST = 256
-"""The largest `minLength`: each of its characters is spelled out."""
-LONGEST = 10_000
-"""The largest `maxLength`: a mask within such a string takes longer the longer it has become."""
-_LARGEST_FACTOR = 1024
-"""The grammar ignores a `multipleOf` beyond it."""
+MIN_LENGTH_LIMIT = 256
+"""The largest `minLength`: the grammar has a state for each of its characters."""
+MAX_LENGTH_LIMIT = 10_000
+"""The largest `maxLength`: the longer such a string gets, the longer each mask takes."""
+_MULTIPLE_OF_LIMIT = 1024
+"""The grammar ignores a larger `multipleOf`."""
 
 
-def binds(keyword: str, schema: Schema) -> bool:
-    """Whether the grammar holds a keyword that says something of one type of values.
+def is_enforced(keyword: str, schema: Schema) -> bool:
+    """Whether the grammar enforces a keyword that applies to values of one type.
 
-    It does not look at most of them where no type is named.
+    It ignores most of these keywords where the schema names no `type`.
     """
     match keyword:
         case "format" | "pattern" | "minLength" | "maxLength":
-            return _binds_strings(keyword, schema)
+            return _is_enforced_on_strings(keyword, schema)
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf":
-            return _binds_numbers(keyword, schema)
+            return _is_enforced_on_numbers(keyword, schema)
         case "minItems" | "maxItems":
-            return _binds_arrays(keyword, schema)
+            return _is_enforced_on_arrays(keyword, schema)
         case "required" | "minProperties" | "maxProperties" | "propertyNames":
-            return _binds_objects(keyword, schema)
+            return _is_enforced_on_objects(keyword, schema)
         case _:
             return True
 
 
-def _binds_strings(keyword: str, schema: Schema) -> bool:
+def _is_enforced_on_strings(keyword: str, schema: Schema) -> bool:
     if keyword == "format":
         bound = "type" in schema or schema[keyword] not in FORMATS
-        return bound and schema[keyword] not in UNHELD_FORMATS
+        return bound and schema[keyword] not in UNENFORCED_FORMATS
     if "type" not in schema or schema.get("format") in FORMATS:
         return False
     if keyword == "pattern":
-        return holdable(schema[keyword])
-    longest = LARGEST_LEAST if keyword == "minLength" else LONGEST
+        return is_enforceable(schema[keyword])
+    longest = MIN_LENGTH_LIMIT if keyword == "minLength" else MAX_LENGTH_LIMIT
     short = "pattern" not in schema and schema[keyword] <= longest
     return short and _in_order(schema, "minLength", "maxLength")
 
 
-def _binds_numbers(keyword: str, schema: Schema) -> bool:
+def _is_enforced_on_numbers(keyword: str, schema: Schema) -> bool:
     if keyword == "multipleOf":
-        whole = isinstance(schema[keyword], int) and 0 < schema[keyword] <= _LARGEST_FACTOR
+        whole = isinstance(schema[keyword], int) and 0 < schema[keyword] <= _MULTIPLE_OF_LIMIT
         return whole and schema.get("type") == "integer" and not schema.keys() & set(NUMBERS[:4])
     if "integer" in types_of(schema) and not TYPES["integer"](schema[keyword]):
         return False
@@ -76,17 +76,17 @@ def _binds_numbers(keyword: str, schema: Schema) -> bool:
 
 
 def _is_exact(bound: float, schema: Schema) -> bool:
-    """Whether the grammar reads a bound as it stands; of numbers, beyond a double's digits, it
-    takes the next one."""
+    """Whether the grammar takes a bound exactly. For `number` it rounds bounds beyond a double's
+    precision."""
     return abs(bound) <= 2**53 or ("number" not in types_of(schema) and _fits(bound))
 
 
 def _fits(number: float) -> bool:
-    """Whether a number is within 64 bits, as the grammar counts."""
+    """Whether a number fits into the 64-bit signed integer that the grammar uses."""
     return -(2**63) <= number < 2**63
 
 
-def _binds_arrays(keyword: str, schema: Schema) -> bool:
+def _is_enforced_on_arrays(keyword: str, schema: Schema) -> bool:
     prefix, more = len(schema.get("prefixItems") or ()), bool(schema.get("items", False))
     more = more or schema.get("items") == {}
     if not _in_order(schema, "minItems", "maxItems"):
@@ -96,7 +96,7 @@ def _binds_arrays(keyword: str, schema: Schema) -> bool:
     return prefix <= schema[keyword] if keyword == "maxItems" else more or schema[keyword] <= prefix
 
 
-def _binds_objects(keyword: str, schema: Schema) -> bool:
+def _is_enforced_on_objects(keyword: str, schema: Schema) -> bool:
     declared = schema.get("properties") or {}
     more = schema.get("additionalProperties", False) is not False
     match keyword:
@@ -118,8 +118,9 @@ def _in_order(schema: Schema, low: str, high: str) -> bool:
     return schema[low] <= schema[high]
 
 
-def enumerates(keyword: str, schema: Schema) -> bool:
-    """Whether the values of a list are all valid; the grammar looks at nothing else."""
+def is_enforced_with_enum(keyword: str, schema: Schema) -> bool:
+    """Whether `keyword` holds for every value of an `enum` or `const`; the grammar enforces only
+    the list of values."""
     values = values_of(schema)
     match keyword:
         case "const":
@@ -133,16 +134,20 @@ def enumerates(keyword: str, schema: Schema) -> bool:
             known = types <= TYPES.keys()
             return known and all(any(TYPES[t](value) for t in types) for value in values)
         case _:
-            return keyword not in SHAPES and keyword not in UNHELD and keyword != "uniqueItems"
+            return (
+                keyword not in VALUE_TYPES
+                and keyword not in UNENFORCED
+                and keyword != "uniqueItems"
+            )
 
 
 def _is_among(value: Json, values: list[Json]) -> bool:
-    """As JSON: to Python, `True` is 1."""
+    """Compared as JSON, since in Python `True == 1`."""
     return json.dumps(value) in map(json.dumps, values)
 
 
 def _is_written(value: Json, depth: int = 0) -> bool:
-    """Whether the grammar writes `value` so that it reads back as itself."""
+    """Whether `value` survives the grammar unchanged: what it writes reads back as `value`."""
     if depth > DEEPEST:
         return False
     if isinstance(value, Mapping):

@@ -1,15 +1,15 @@
-"""Which regular expressions a grammar can hold a JSON string to.
+"""Which regular expressions a grammar can enforce on a JSON string.
 
-Rule: the grammar ignores look-arounds, and anchors in the middle, and takes an escape of a pattern
-for one of JSON's. So a pattern is holdable if it is made of plain pieces only. It must not expand
-to much either.
+Rule: the grammar ignores look-arounds and anchors in the middle of a pattern, and takes a pattern's
+escape for a JSON escape. So only a pattern made of plain pieces is enforceable, and only if it does
+not expand to too many states.
 Measured on xgrammar 0.2.7 in tests/worker/harmony/grammar/test_schema_support.py.
 """
 
 import re
 from functools import lru_cache
 
-from worker.harmony.grammar.text_length import MARK, MOST_TIMES
+from worker.harmony.grammar.text_length import LENGTH_PREFIX, MAX_REPEAT
 
 _TIMES = r"(?P<{}>[*+?]|\{{\d+(?:,\d*)?\}})\??"
 _ESCAPE = r"\\[dswS./+*?()\[\]{}|^$@#%&=:,!<>~_-]"
@@ -25,15 +25,15 @@ _PIECE = re.compile(
 )
 _SET_OPERATION = re.compile(r"--|&&|\|\||~~")
 WIDE, _NARROW, _LITERAL_SIZE = 64, 8, 1
-"""What an atom costs: one that matches most characters, a class of few, a character itself."""
-LARGEST = 260 * WIDE
-"""How much all the patterns and least lengths of a schema, or a client's own regular expression,
-may spell out, repetitions counted. A greatest length costs as much as one character.
+"""The cost of an atom: one that matches most characters, a small class, a literal character."""
+MAX_SIZE = 260 * WIDE
+"""The limit on the total cost of a schema's patterns and minimum lengths, or of a client's own
+regular expression, counting repetitions. A maximum length costs as much as one wide character.
 
-xgrammar looks at the whole vocabulary for each character that is spelled out: 40 ms of CPU time for
-a wide one over gpt-oss's, 2 to 5 for `[a-z]` or `\\w`, none for a literal. So this is 10 s at most,
-1.3 s on eight threads. SGLang compiles in threads of its scheduler's process while others generate,
-keeps what it compiled, and gives up after 50 s.
+xgrammar scans the whole vocabulary for each state: with gpt-oss's vocabulary that takes 40 ms of
+CPU time for a wide atom, 2 to 5 ms for `[a-z]` or `\\w`, and none for a literal. So the limit
+corresponds to at most 10 s, or 1.3 s on eight threads. SGLang compiles in threads of its scheduler
+process while other requests generate, caches the result, and gives up after 50 s.
 """
 _TOKEN = re.compile(
     r"(?P<open>\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?)|(?P<close>\))|(?P<sign>[|^$])"
@@ -44,8 +44,8 @@ _REPEATED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 
 def size(pattern: str) -> int:
-    """How much a regular expression, of whatever dialect, spells out."""
-    position, sizes = 0, [0]  # of the groups that are open, the outermost first
+    """The cost of compiling a regular expression of any dialect; see `MAX_SIZE`."""
+    position, sizes = 0, [0]  # one size per open group, outermost first
     while token := _TOKEN.match(pattern, position):
         times = _REPEATED.match(pattern, token.end())
         count = max(int(number) for number in times.groups("0") if number) if times else 1
@@ -73,20 +73,24 @@ def _size_of(atom: str) -> int:
     return _NARROW
 
 
-def holdable(pattern: str) -> bool:
-    """Whether every string that the grammar of `pattern` admits matches it, and is JSON."""
-    if _SET_OPERATION.search(pattern) or not _compiles(pattern) or pattern.startswith(MARK):
+def is_enforceable(pattern: str) -> bool:
+    """Whether every string that the grammar of `pattern` admits matches `pattern` and is JSON."""
+    if (
+        _SET_OPERATION.search(pattern)
+        or not _compiles(pattern)
+        or pattern.startswith(LENGTH_PREFIX)
+    ):
         return False
-    position, depth = 0, 0  # of the groups that are open
+    position, depth = 0, 0  # depth: the number of open groups
     while position < len(pattern):
         piece = _PIECE.match(pattern, position)
-        if piece is None or _times(piece["times"] or piece["group_times"]) > MOST_TIMES:
+        if piece is None or _repeat_count(piece["times"] or piece["group_times"]) > MAX_REPEAT:
             return False
         depth += bool(piece["open"]) - bool(piece["close"])
         if piece["sign"] in ("^", "$") and (depth or not _at_an_edge(pattern, position)):
             return False
         position = piece.end()
-    return size(pattern) <= LARGEST
+    return size(pattern) <= MAX_SIZE
 
 
 def _compiles(pattern: str) -> bool:
@@ -98,12 +102,12 @@ def _compiles(pattern: str) -> bool:
 
 
 def _at_an_edge(pattern: str, position: int) -> bool:
-    """Whether the anchor there begins or ends an alternative."""
+    """Whether the anchor at `position` begins or ends an alternative."""
     if pattern[position] == "^":
         return pattern[:position].endswith("|") or position == 0
     return pattern[position + 1 :].startswith("|") or position + 1 == len(pattern)
 
 
-def _times(quantifier: str | None) -> int:
-    """The largest number in a quantifier, as far as it has one."""
+def _repeat_count(quantifier: str | None) -> int:
+    """The largest number in a quantifier; 1 if it has none."""
     return max([1, *map(int, re.findall(r"\d+", quantifier or ""))])

@@ -1,26 +1,25 @@
-"""Which JSON schemas a grammar can hold a completion to, and how they are told to the grammar.
+"""Which JSON schemas a grammar can enforce on a completion, and how they are given to xgrammar.
 
-Rule: a keyword is expressible only if whatever the grammar admits is valid by it; the grammar may
-admit less (an optional property that is never written harms nobody). What is malformed is not
-expressible either. Measured on xgrammar 0.2.7, keyword by keyword and by random walks through its
-grammars, in its tests. Two things no grammar rules out: a calendar date like 02-30, and a further
-property whose name is a declared one in escapes.
+Rule: a keyword is enforceable only if everything that the grammar admits is valid under it. The
+grammar may admit less (it is harmless if an optional property is never written). A malformed
+keyword is not enforceable either. Measured on xgrammar 0.2.7 in the tests, keyword by keyword and
+by random walks through its grammars. Two things no grammar rules out: an impossible date such as
+02-30, and an additional property whose name is a declared one written with escapes.
 """
 
 from collections.abc import Iterator, Mapping
 from itertools import chain, combinations
 from typing import NamedTuple
 
-from worker.harmony.grammar.schema_bounds import binds, enumerates
-from worker.harmony.grammar.schema_pattern import LARGEST, WIDE, size
-from worker.harmony.grammar.schema_words import (
+from worker.harmony.grammar.schema_bounds import is_enforced, is_enforced_with_enum
+from worker.harmony.grammar.schema_keywords import (
     ANNOTATIONS,
     FORMATS,
     LISTS,
     MAPS,
     SCHEMAS,
     TYPES,
-    UNHELD,
+    UNENFORCED,
     Json,
     Schema,
     as_list,
@@ -29,54 +28,55 @@ from worker.harmony.grammar.schema_words import (
     values_of,
     well_formed,
 )
-from worker.harmony.grammar.text_length import of_length
+from worker.harmony.grammar.schema_pattern import MAX_SIZE, WIDE, size
+from worker.harmony.grammar.text_length import length_pattern
 from worker.json_depth import DEEPEST
 
-_MOST_VARIANTS = 100
-"""Of a `oneOf`: each is compared with each."""
+_MAX_VARIANTS = 100
+"""The most variants of a `oneOf`: every pair is compared."""
 _Scalar = str | int | float | None
 
 
 class Unsupported(NamedTuple):
-    """A keyword that the grammar cannot express, and where it stands (a JSON pointer)."""
+    """A keyword that the grammar cannot enforce, and its location (a JSON pointer)."""
 
     keyword: str
     path: str
 
 
 def unsupported(schema: Json) -> Unsupported | None:
-    """The first keyword of `schema` that the grammar cannot express, or None."""
+    """The first keyword of `schema` that the grammar cannot enforce, or None."""
     return next(_Search(schema).problems(schema, "", 0), None)
 
 
-def as_held(schema: Json) -> Json:
-    """An expressible `schema` as the grammar reads it right.
+def for_xgrammar(schema: Json) -> Json:
+    """An enforceable `schema`, rewritten so that xgrammar interprets it correctly.
 
-    A bound on a string's length becomes a pattern. A format that it does not know is dropped.
+    A bound on a string's length becomes a pattern. A format that xgrammar does not know is dropped.
     """
     if not isinstance(schema, Mapping):
         return schema
-    held = {keyword: _held_part(keyword, value) for keyword, value in schema.items()}
-    if held.get("format") not in FORMATS:
-        held.pop("format", None)
-    low, high = held.pop("minLength", 0), held.pop("maxLength", None)
+    rewritten = {keyword: _part_for_xgrammar(keyword, value) for keyword, value in schema.items()}
+    if rewritten.get("format") not in FORMATS:
+        rewritten.pop("format", None)
+    low, high = rewritten.pop("minLength", 0), rewritten.pop("maxLength", None)
     if (low or high is not None) and "string" in types_of(schema):
-        held["pattern"] = of_length(low, high)
-    return held
+        rewritten["pattern"] = length_pattern(low, high)
+    return rewritten
 
 
-def _held_part(keyword: str, value: Json) -> Json:
+def _part_for_xgrammar(keyword: str, value: Json) -> Json:
     if keyword in SCHEMAS:
-        return as_held(value)
+        return for_xgrammar(value)
     if keyword in LISTS:
-        return [as_held(item) for item in value]
+        return [for_xgrammar(item) for item in value]
     if keyword in MAPS:
-        return {name: as_held(item) for name, item in value.items()}
+        return {name: for_xgrammar(item) for name, item in value.items()}
     return value
 
 
 class _Search:
-    """Looks through one schema, its `$ref`s included."""
+    """A search through one schema, following its `$ref`s."""
 
     def __init__(self, root: Json) -> None:
         self._root = root
@@ -95,8 +95,8 @@ class _Search:
             yield Unsupported(path.rsplit("/", maxsplit=1)[-1], path)
             return
         malformed = (k for k in schema if not well_formed(k, schema[k]))
-        unheld = (k for k in schema if not self._expressible(k, schema, nested=depth > 0))
-        for keyword in chain(malformed, unheld, self._too_large(schema)):
+        unenforced = (k for k in schema if not self._is_enforceable(k, schema, nested=depth > 0))
+        for keyword in chain(malformed, unenforced, self._too_large(schema)):
             yield Unsupported(keyword, f"{path}/{keyword}")
             return
         for place, inner in inner_schemas(schema):
@@ -107,7 +107,7 @@ class _Search:
             yield from self.problems(self._target(reference), reference[1:], depth + 1)
 
     def _too_large(self, schema: Schema) -> Iterator[str]:
-        """The keyword with which the schema spells out more than can be compiled, if it does."""
+        """The keyword at which the schema exceeds `MAX_SIZE`, if it does."""
         bounds = (keyword for keyword in ("pattern", "minLength", "maxLength") if keyword in schema)
         bound = next(bounds, None)
         if bound is None or id(schema) in self._sized or "string" not in types_of(schema):
@@ -115,11 +115,11 @@ class _Search:
         self._sized.add(id(schema))  # a definition is compiled once
         pattern, least = schema.get("pattern"), schema.get("minLength", 0)
         self._size += (least + 1) * WIDE if pattern is None else size(pattern)
-        if self._size > LARGEST:
+        if self._size > MAX_SIZE:
             yield bound
 
     def _target(self, reference: str) -> Json | None:
-        """What a reference into this schema points at, or None if the grammar cannot follow it."""
+        """The target of a reference into this schema, or None if the grammar cannot follow it."""
         target = self._root
         head, *names = reference.split("/")
         if head != "#" or "~" in reference or "%" in reference:
@@ -132,11 +132,11 @@ class _Search:
             in_map = not in_map and name in MAPS
         return None if in_map else target
 
-    def _expressible(self, keyword: str, schema: Schema, *, nested: bool) -> bool:
-        """Of a schema whose keywords are all well-formed."""
+    def _is_enforceable(self, keyword: str, schema: Schema, *, nested: bool) -> bool:
+        """Whether the grammar enforces `keyword`; all keywords of `schema` must be well-formed."""
         value, alone = schema[keyword], not schema.keys() - ANNOTATIONS - {keyword}
         if {"enum", "const"} & schema.keys() and keyword not in ANNOTATIONS:
-            return enumerates(keyword, schema)
+            return is_enforced_with_enum(keyword, schema)
         match keyword:
             case "$id":
                 return not nested
@@ -153,20 +153,20 @@ class _Search:
             case "type":
                 return bool(types_of(schema)) and types_of(schema) <= TYPES.keys()
             case _:
-                return keyword not in UNHELD and binds(keyword, schema)
+                return keyword not in UNENFORCED and is_enforced(keyword, schema)
 
     def _disjoint(self, variants: list[Json]) -> bool:
-        """Whether no value can be two of `variants` at once, as `oneOf` asks."""
-        if len(variants) > _MOST_VARIANTS:
+        """Whether no value can match two of `variants` at once, as `oneOf` requires."""
+        if len(variants) > _MAX_VARIANTS:
             return False
-        return all(_apart(a, b) for a, b in combinations(map(self._resolved, variants), 2))
+        return all(_are_disjoint(a, b) for a, b in combinations(map(self._resolved, variants), 2))
 
     def _resolved(self, schema: Json) -> Json:
         reference = schema.get("$ref") if isinstance(schema, Mapping) else None
         return self._target(reference) if isinstance(reference, str) else schema
 
 
-def _apart(a: Json, b: Json) -> bool:
+def _are_disjoint(a: Json, b: Json) -> bool:
     if not isinstance(a, Mapping) or not isinstance(b, Mapping):
         return False
     if (
@@ -175,13 +175,15 @@ def _apart(a: Json, b: Json) -> bool:
         and not _with_integers(types_of(a)) & _with_integers(types_of(b))
     ):
         return True
-    if _told_apart(values_of(a), values_of(b)):
+    if _have_no_value_in_common(values_of(a), values_of(b)):
         return True
     shared = _required(a) & _required(b)
-    return any(_told_apart(_property_values(a, n), _property_values(b, n)) for n in shared)
+    return any(
+        _have_no_value_in_common(_property_values(a, n), _property_values(b, n)) for n in shared
+    )
 
 
-def _told_apart(left: list[Json], right: list[Json]) -> bool:
+def _have_no_value_in_common(left: list[Json], right: list[Json]) -> bool:
     if not left or not right or not all(isinstance(v, _Scalar) for v in left + right):
         return False
     return not set(left) & set(right)
@@ -192,7 +194,7 @@ def _required(schema: Schema) -> set[str]:
 
 
 def _property_values(schema: Schema, name: str) -> list[Json]:
-    """The values that a required property can have, where they are listed."""
+    """The values that a required property can have, if the schema lists them."""
     properties = schema.get("properties")
     found = properties.get(name) if isinstance(properties, Mapping) else None
     return values_of(found) if isinstance(found, Mapping) else []

@@ -1,13 +1,16 @@
-"""What a completion must look like where the caller wants it certain: an xgrammar structural tag.
+"""The grammar that a constrained completion must follow, as an xgrammar structural tag.
 
-Rules: the grammar holds from the completion's first token. Analysis and preambles stay free; only
-the message that ends the turn is bound, to a call or to an answer; where it is complete, xgrammar
-admits the stop tokens alone, which are therefore not part of it. Where the answer may be JSON there
-is no preamble: it is content, and the content must be the JSON and nothing else. Markers are token
-ids in it, so no text can be taken for one. A schema that the grammar cannot hold is refused by its
-keyword where the caller says `strict`; else it is held where it can be, and JSON of its type.
-Where tools are offered and nothing is asked, the headers can be held, and they alone: every body is
-free text then, and who makes the tokens may do without such a grammar (`holds_headers_alone`).
+Rules:
+- The grammar applies from the completion's first token. Analysis and preambles are unconstrained;
+  only the message that ends the turn is constrained, to a call or to an answer. Once it is
+  complete, xgrammar admits only the stop tokens, which are therefore not part of the grammar.
+- Where the answer may be JSON there is no preamble: a preamble is content, and the content must be
+  the JSON and nothing else.
+- Markers are token ids in the grammar, so text can never pass for a marker.
+- If the grammar cannot enforce a schema, a `strict` request is rejected with the keyword's name;
+  for any other request, the grammar enforces only JSON of the schema's type.
+- If tools are offered and no constraint is requested, the headers alone can be constrained. Every
+  body is free text then, and the engine may do without such a grammar (`constrains_headers_only`).
 Source: xgrammar's structural tags (0.2.7), through SGLang's `structural_tag` sampling parameter.
 """
 
@@ -25,8 +28,8 @@ from worker.harmony.conversation import (
     Tool,
     Wanted,
 )
-from worker.harmony.grammar.schema_pattern import LARGEST, WIDE, size
-from worker.harmony.grammar.schema_support import as_held, unsupported
+from worker.harmony.grammar.schema_pattern import MAX_SIZE, WIDE, size
+from worker.harmony.grammar.schema_support import for_xgrammar, unsupported
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import (
     CHANNEL,
@@ -40,33 +43,37 @@ from worker.harmony.vocabulary import (
 
 Json = Any  # A JSON value of the request, validated by worker.api.
 Format = dict[str, Any]
-"""A format of xgrammar's structural tags."""
+"""A format object of an xgrammar structural tag."""
 
 _SPECIALS = list(range(FIRST_SPECIAL, ENDOFPROMPT + 1))
-_SPACE = 20
-"""How many spaces in a row JSON may have: enough to indent, too few to ramble."""
+_MAX_WHITESPACE = 20
+"""How many whitespace characters JSON may have in a row: enough to indent, too few to run away."""
 ANY_OBJECT: Format = {"type": "object"}
-_NAMES = 2**16
-"""How many characters the tools' names may have for headers to be held. 1,000 tools have 20,000 and
-take half a second to compile, 5,000 take five; nobody asked for this grammar."""
+_MAX_NAMES_LENGTH = 2**16
+"""Headers are constrained only if the tool names have at most this many characters in total. 1,000
+tools have 20,000 and take half a second to compile, 5,000 tools take five, which is too long for a
+grammar that the client did not ask for."""
 
 
 def structural_tag(wanted: Wanted, *, headers: bool = False) -> str | None:
-    """The grammar of a completion that is what is `wanted`, as JSON; None if anything is.
+    """The grammar of a completion as `wanted`, as JSON text; None if any completion is allowed.
 
-    With `headers`, a turn that may call tools and from which nothing is asked has its headers held
-    alone: channels, recipients among the tools, content type; arguments and texts stay free.
-    Raises BadRequest for a schema that cannot be held.
+    With `headers`, a turn that may call tools and is not constrained otherwise gets a grammar of
+    its headers: channels, recipients among the tools, content type. Arguments and texts stay free.
+    Raises BadRequest for a strict schema that cannot be enforced, or a regular expression that is
+    too expensive to compile.
     """
     tools = _callable(wanted)
     forced = wanted.calls == "required"
     body = None if forced or wanted.answer is None else _body(wanted.answer)
-    before = [_free(channel) for channel in ("analysis", "commentary")[: 2 if body is None else 1]]
+    before = [
+        _text_message(channel) for channel in ("analysis", "commentary")[: 2 if body is None else 1]
+    ]
     every = len(tools) == len({tool.name for tool in wanted.tools})
     free = wanted.calls == "auto" and every and not any(tool.strict for tool in tools)
     if body is None and (free or (wanted.calls == "none" and not wanted.tools)):
         names = [tool.name for tool in tools]
-        if not headers or not 0 < sum(map(len, names)) <= _NAMES:
+        if not headers or not 0 < sum(map(len, names)) <= _MAX_NAMES_LENGTH:
             return None
         ends = [_sequence(_call_header(names), _any_text())]
         before += ends  # The model may end a call as it ends a preamble, and make another.
@@ -78,8 +85,8 @@ def structural_tag(wanted: Wanted, *, headers: bool = False) -> str | None:
     return json.dumps({"type": "structural_tag", "format": whole})
 
 
-def holds_headers_alone(tag: str) -> bool:
-    """Whether in a structural tag of ours every `<|message|>` leads to free text."""
+def constrains_headers_only(tag: str) -> bool:
+    """Whether every `<|message|>` in a tag made by `structural_tag` is followed by free text."""
     formats = list(_formats(json.loads(tag)["format"]))
     bodies = sum(each.get("token") == MESSAGE for each in formats)
     return bodies == sum(each["type"] == "any_tokens" for each in formats)
@@ -95,13 +102,13 @@ def _callable(wanted: Wanted) -> Sequence[Tool]:
     """The tools that may be called."""
     if wanted.calls == "none":
         return ()
-    offered = {tool.name: tool for tool in wanted.tools}  # the last one of a name is meant
+    offered = {tool.name: tool for tool in wanted.tools}  # the last of several with one name
     names = offered if wanted.among is None else wanted.among
     return [offered[name] for name in names]
 
 
 def _body(answer: AnswerForm) -> Format:
-    """The body of a final message of that form."""
+    """The body of a final message in the form of `answer`."""
     match answer:
         case JsonAnswer(None):
             return _json(ANY_OBJECT)
@@ -119,7 +126,7 @@ def _body(answer: AnswerForm) -> Format:
 
 
 def _root(schema: Mapping[str, Json]) -> Format:
-    """What can be held of any schema: the type of the whole."""
+    """What can be enforced of any schema: its top-level type."""
     root = {"type": schema.get("type", "object")}
     return ANY_OBJECT if unsupported(root) else root
 
@@ -128,24 +135,26 @@ def _check(schema: Json, param: str | None) -> None:
     if problem := unsupported(schema):
         raise BadRequest(
             f"{param}: the keyword {problem.keyword!r} (at {problem.path or '/'}) cannot be "
-            "guaranteed; leave it out or do not ask for strict output.",
+            "enforced; remove it or set strict to false.",
             param=param,
             code="unsupported_schema",
         )
 
 
 def _check_size(pattern: str) -> None:
-    if size(pattern) > LARGEST:
+    if size(pattern) > MAX_SIZE:
         raise BadRequest(
-            f"structured_outputs: the regular expression spells out more than {LARGEST // WIDE} "
-            "characters of any kind, repetitions counted, and would take too long to compile.",
+            "structured_outputs: the regular expression expands to more than the equivalent of "
+            f"{MAX_SIZE // WIDE} wildcards, counting repetitions, and would take too long to "
+            "compile; use fewer repetitions.",
             param="structured_outputs",
             code="unsupported_schema",
         )
 
 
 def _call(tool: Tool, *, forced: bool) -> Format:
-    """A call of one tool. Strict arguments follow the schema; forced ones do where they can."""
+    """A call of one tool. Strict arguments follow the schema; so do forced ones if it can be
+    enforced."""
     schema = tool.parameters or {**ANY_OBJECT, "properties": {}}
     if tool.strict:
         _check(schema, f"tools: {tool.name}.parameters")
@@ -155,8 +164,8 @@ def _call(tool: Tool, *, forced: bool) -> Format:
 
 
 def _call_header(names: Sequence[str]) -> Format:
-    """The header of a call of one of these tools. What they share is one format, so that it
-    compiles in a time that grows with their number alone."""
+    """The header of a call of one of these tools. The common parts are one format, so that compile
+    time grows only with the number of tools."""
     return _sequence(
         *(_token(CHANNEL), _text("commentary to=")),
         _either([_text(recipient(name, [name])) for name in names]),
@@ -165,19 +174,19 @@ def _call_header(names: Sequence[str]) -> Format:
 
 
 def _answer(body: Format | None) -> Format:
-    """The final message. One that is held may announce its type, as the model does by itself."""
+    """The final message. A constrained one may state its content type, as the model does."""
     announced = _sequence(_text(" "), _token(CONSTRAIN), _text("json"))
     kind = [] if body is None else [{"type": "optional", "content": announced}]
     return _sequence(_token(CHANNEL), _text("final"), *kind, _token(MESSAGE), body or _any_text())
 
 
-def _free(channel: str) -> Format:
-    """A message of free text on this channel, to no one."""
+def _text_message(channel: str) -> Format:
+    """A message of free text on this channel, without a recipient."""
     return _sequence(_token(CHANNEL), _text(channel), _token(MESSAGE), _any_text())
 
 
 def _messages(kinds: Sequence[Format]) -> Format:
-    """Any number of such messages, each followed by the next message's start."""
+    """Any number of messages of these kinds, each followed by the start of the next message."""
     message = _sequence(_either(kinds), _token(END), _token(START), _text("assistant"))
     return {"type": "star", "content": message}
 
@@ -187,13 +196,16 @@ def _any_text() -> Format:
 
 
 def _json(schema: Json) -> Format:
-    held = as_held(schema)
-    return {"type": "json_schema", "json_schema": _readable(held), "max_whitespace_cnt": _SPACE}
+    return {
+        "type": "json_schema",
+        "json_schema": _without_unreadable(for_xgrammar(schema)),
+        "max_whitespace_cnt": _MAX_WHITESPACE,
+    }
 
 
-def _readable(value: Json) -> Json:
-    """A schema with U+FFFD, as a prompt shows it, for what xgrammar cannot read in a text: NUL,
-    and half of a character that UTF-16 has in two (`\ud83d`, cut from an emoji)."""
+def _without_unreadable(value: Json) -> Json:
+    """A schema with U+FFFD, as in a prompt, in place of characters that xgrammar cannot read: NUL,
+    and unpaired surrogates (`\ud83d`, cut from an emoji)."""
     match value:
         case str():
             return (
@@ -202,9 +214,11 @@ def _readable(value: Json) -> Json:
                 .decode("utf-16", "replace")
             )
         case dict():
-            return {_readable(key): _readable(inner) for key, inner in value.items()}
+            return {
+                _without_unreadable(key): _without_unreadable(inner) for key, inner in value.items()
+            }
         case list():
-            return [_readable(inner) for inner in value]
+            return [_without_unreadable(inner) for inner in value]
         case _:
             return value
 

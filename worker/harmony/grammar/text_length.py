@@ -1,34 +1,35 @@
-"""A bound on a string's length, as a pattern: how a schema tells it to whoever compiles grammars.
+"""A bound on a string's length, encoded as a pattern in the schema that is given to xgrammar.
 
-With `minLength` and `maxLength` themselves xgrammar admits control characters, which are not JSON.
-So `schema_support` writes a pattern in their place, and `engine/bounded_strings.py` reads the
-bounds off it again, to compile them faster than the pattern would be.
+Given `minLength` and `maxLength` themselves, xgrammar admits control characters, which are invalid
+in JSON. So `schema_support` replaces them with a pattern, and `engine/bounded_strings.py` parses
+the bounds out of the pattern again to compile them faster than the pattern itself.
 
-Rule: the pattern alone holds the bounds, however slowly. It begins with `MARK`, which matches
-nothing, and no pattern of a client's that begins so is held: a `.` of theirs is no line feed.
+Rule: the pattern alone enforces the bounds, if slowly. It begins with `LENGTH_PREFIX`, which
+matches the empty string; a client's pattern with that prefix is not enforced, since a `.` in it
+does not match a line feed.
 """
 
 import re
 
-MARK = "^.{0,0}"
-MOST_TIMES = 128
-"""The largest number that a quantifier may have: beyond, xgrammar takes another way, which lets
-control characters through or fails."""
-_WHOLE = re.compile(re.escape(MARK) + r"((?:\.\{\d+,\d+\})*)(\.\*)?\$")
+LENGTH_PREFIX = "^.{0,0}"
+MAX_REPEAT = 128
+"""The largest number in a quantifier. Beyond it, xgrammar uses another algorithm, which admits
+control characters or fails."""
+_WHOLE = re.compile(re.escape(LENGTH_PREFIX) + r"((?:\.\{\d+,\d+\})*)(\.\*)?\$")
 
 
-def of_length(low: int, high: int | None) -> str:
-    """A pattern of strings of `low` to `high` characters; None is any number."""
-    pattern, left = MARK, (low, low if high is None else high)
+def length_pattern(low: int, high: int | None) -> str:
+    """A pattern for strings of `low` to `high` characters; None means no upper bound."""
+    pattern, left = LENGTH_PREFIX, (low, low if high is None else high)
     while left[1] > 0:
-        least, most = (min(bound, MOST_TIMES) for bound in left)
+        least, most = (min(bound, MAX_REPEAT) for bound in left)
         pattern += f".{{{least},{most}}}"
         left = left[0] - least, left[1] - most
     return pattern + ("$" if high is not None else ".*$")
 
 
-def length_of(pattern: str) -> tuple[int, int | None] | None:
-    """The bounds of a pattern that `of_length` made; None of any other."""
+def length_bounds(pattern: str) -> tuple[int, int | None] | None:
+    """The bounds in a pattern made by `length_pattern`; None for any other pattern."""
     whole = _WHOLE.fullmatch(pattern)
     if whole is None:
         return None

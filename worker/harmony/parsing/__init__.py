@@ -1,7 +1,7 @@
-"""Completions: token ids as events, however malformed.
+"""Completions: token ids to events, however malformed.
 
-`parser` follows the markers between messages, `header` reads what stands before a message (with
-`words`, `address`), `body` what is in it, `call_arguments` a call's JSON.
+`parser` follows the markers between messages, `header` parses what precedes a message (with
+`header_words` and `address`), `body` its content, and `call_arguments` a call's JSON.
 """
 
 from worker.harmony.parsing.parser import Parser

@@ -1,105 +1,112 @@
-"""The arguments of one call on their way to the client: passed on as the model wrote them.
+"""The arguments of one call, streamed to the client as the model wrote them.
 
-Rule: what is sent is never taken back. So text is held from the first comma that may be too much,
-and at a natural end arguments that are not JSON are mended where only one mend is possible:
-trailing commas go, missing closing brackets come. Anything else stays as it was written.
+Rule: text that was sent cannot be taken back. So text is buffered from the first comma that may be
+a trailing one, and at a natural end invalid JSON is repaired where only one repair is possible:
+trailing commas are removed, missing closing brackets are added. Anything else stays as written.
 """
 
 import json
 import re
 
-_MARK = re.compile(r'\\.?|["{}\[\]]|,\s*+[}\]]?', re.DOTALL)
-_STRING_MARK = re.compile(r'["\\]')
-_WHOLE = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
+_SYNTAX = re.compile(r'\\.?|["{}\[\]]|,\s*+[}\]]?', re.DOTALL)
+_STRING_SYNTAX = re.compile(r'["\\]')
+_STRING_OR_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
 _OBJECT = re.compile(r'\s*\{\s*(?:\}|"(?:[^"\\]|\\.)*+"\s*:)', re.DOTALL)
 _MAY_BE_OBJECT = re.compile(r'\s*(?:\{\s*(?:"(?:[^"\\]|\\.)*+(?:\\|"\s*)?)?)?', re.DOTALL)
-_KEY = 80
-"""Characters in which it is clear whether an object begins: `{"code":`, or a set, `{"a", "b"}`."""
+_MAX_KEY = 80
+"""Characters that suffice to tell an object, `{"code":`, from code such as a set, `{"a", "b"}`."""
 _CLOSER = {"{": "}", "[": "]"}
 
 
 class Arguments:
-    """`feed` text in, text to send out; `close` gives what remains to be sent.
+    """`feed` takes text and returns text to send; `close` returns the rest.
 
-    `code`: the tool takes code, not JSON, so nothing is mended. `code_property`: the tool takes an
-    object, and what is not one is code, which goes under that property: `print(1)` becomes
-    `{"code": "print(1)"}`, piece by piece.
+    Example: `feed('{"a": [1')` returns `'{"a": [1'`, `feed(', ')` returns `''` (the comma may be a
+    trailing one), `feed('2,]')` returns `', 2'`, and `close(natural=True)` returns `']}'`: what was
+    sent is `{"a": [1, 2]}`.
+
+    `code`: the tool takes code, not JSON, so nothing is repaired. `code_property`: the tool takes
+    an object; text that is not an object is code, and becomes the value of that property:
+    `print(1)` is sent as `{"code": "print(1)"}`, piece by piece.
     """
 
     def __init__(self, *, code: bool = False, code_property: str | None = None) -> None:
         self._property = code_property
         self._wraps = False
         self.in_string = False
-        self.mended = False
+        self.repaired = False
         self._json: bool | None = False if code else None  # None until the first character
         self._sent: list[str] = []
-        self._held: list[str] = []
-        self._doubtful = False  # a comma stood before a bracket: all is held until the end
+        self._pending: list[str] = []
+        self._buffers_rest = False  # after a trailing comma: buffer everything until the end
         self._escaped = False  # the last piece ended in a string's backslash
-        self._missing: list[str] = []  # the closing brackets that are still to come
+        self._missing: list[str] = []  # the closing brackets still expected
 
     @property
     def unfinished(self) -> bool:
-        """Whether an object or an array is still open."""
+        """Whether a string, an object or an array is still open."""
         return self.in_string or bool(self._missing)
 
     def feed(self, text: str) -> str:
-        """Takes a piece of the arguments; returns the piece that can be sent now."""
+        """Takes a piece of the arguments; returns the text that can be sent now."""
         if self._wraps:
             return json.dumps(text, ensure_ascii=False)[1:-1]
         if self._json is None:
             return self._begin(text)
-        return self._pass(text)
+        return self._pass_on(text)
 
     def _begin(self, text: str) -> str:
-        """The first pieces, which say whether this is JSON at all."""
+        """Takes the first pieces, which decide whether this is JSON at all."""
         if self._property is None:
             start = text.lstrip()
             self._json = start[0] in _CLOSER if start else None
-            return self._pass(text)
-        text, self._held = "".join((*self._held, text)), []
+            return self._pass_on(text)
+        text, self._pending = "".join((*self._pending, text)), []
         if _MAY_BE_OBJECT.fullmatch(text):
-            if len(text) <= _KEY:
-                self._held = [text]
+            if len(text) <= _MAX_KEY:
+                self._pending = [text]
                 return ""
         elif not _OBJECT.match(text):
             self._wraps, self._json = True, False
             opened = json.dumps({self._property: ""}, ensure_ascii=False)[:-2]
             return opened + json.dumps(text, ensure_ascii=False)[1:-1]
         self._json = True
-        return self._pass(text)
+        return self._pass_on(text)
 
-    def _pass(self, text: str) -> str:
-        if not self._json or (self.in_string and not self._held and not _STRING_MARK.search(text)):
+    def _pass_on(self, text: str) -> str:
+        if not self._json or (
+            self.in_string and not self._pending and not _STRING_SYNTAX.search(text)
+        ):
             self._escaped = False
             self._sent.append(text)
             return text
-        if self._doubtful or (self._held and text.isspace()):
-            self._held.append(text)
+        if self._buffers_rest or (self._pending and text.isspace()):
+            self._pending.append(text)
             self._scan(text)
             return ""
-        if self._held:
-            text = "".join((*self._held, text))
+        if self._pending:
+            text = "".join((*self._pending, text))
         safe = self._scan(text)
-        self._held = [text[safe:]] if safe < len(text) else []
+        self._pending = [text[safe:]] if safe < len(text) else []
         self._sent.append(text[:safe])
         return text[:safe]
 
     def _scan(self, text: str) -> int:
-        """Follows strings and brackets; returns where a comma stands that may be too much."""
+        """Tracks strings and brackets; returns the position of a comma that may be a trailing one,
+        or else the length of `text`."""
         safe, start = len(text), int(self._escaped)
         self._escaped = False
-        for found in _MARK.finditer(text, start):
-            mark = found.group()
-            if mark[0] == "\\":
-                self._escaped = len(mark) == 1
-            elif mark == '"':
+        for found in _SYNTAX.finditer(text, start):
+            symbol = found.group()
+            if symbol[0] == "\\":
+                self._escaped = len(symbol) == 1
+            elif symbol == '"':
                 self.in_string = not self.in_string
             elif not self.in_string:
-                self._bracket(mark[-1])
-                followed = mark[-1] in _CLOSER.values()
-                if mark[0] == "," and not self._doubtful:
-                    self._doubtful = followed
+                self._bracket(symbol[-1])
+                followed = symbol[-1] in _CLOSER.values()
+                if symbol[0] == "," and not self._buffers_rest:
+                    self._buffers_rest = followed
                     if followed or found.end() == len(text):
                         safe = found.start()
         return safe
@@ -111,37 +118,37 @@ class Arguments:
             self._missing.pop()
 
     def close(self, *, natural: bool) -> str:
-        """What is still to be sent. `natural`: the model ended the call, it was not cut off."""
+        """The text still to be sent. `natural`: the model ended the call; it was not cut off."""
         if self._wraps:
             return '"}' if natural else ""
-        if self._json is None and any(map(str.strip, self._held)):
-            text, self._held, self._json = "".join(self._held), [], True
-            return self._pass(text) + self.close(natural=natural)
-        sent, held = "".join(self._sent), "".join(self._held)
+        if self._json is None and any(map(str.strip, self._pending)):
+            text, self._pending, self._json = "".join(self._pending), [], True
+            return self._pass_on(text) + self.close(natural=natural)
+        sent, pending = "".join(self._sent), "".join(self._pending)
         if natural and self._json is None:
             return "{}"
         if natural and self._json and not self.in_string:
-            whole = sent + held
-            for mended in (whole, _without_commas(whole) + "".join(reversed(self._missing))):
-                if _is_json(mended):
-                    self.mended = mended != whole
-                    return mended[len(sent) :]
-        return held
+            whole = sent + pending
+            for repaired in (whole, _without_commas(whole) + "".join(reversed(self._missing))):
+                if _is_json(repaired):
+                    self.repaired = repaired != whole
+                    return repaired[len(sent) :]
+        return pending
 
 
 def _without_commas(text: str) -> str:
-    """`text` without the commas before a closing bracket."""
-    return _WHOLE.sub(lambda found: found.group(1) or "", text)
+    """`text` without trailing commas."""
+    return _STRING_OR_TRAILING_COMMA.sub(lambda found: found.group(1) or "", text)
 
 
 def _is_json(text: str) -> bool:
-    """Whether `text` is JSON; NaN and Infinity, which Python's parser admits, are not."""
+    """Whether `text` is valid JSON; NaN and Infinity, which Python's parser accepts, are not."""
 
-    def refuse(constant: str) -> None:
+    def reject(constant: str) -> None:
         raise ValueError(constant)
 
     try:
-        json.loads(text, parse_constant=refuse)
+        json.loads(text, parse_constant=reject)
     except (ValueError, RecursionError):
         return False
     return True

@@ -1,6 +1,6 @@
-"""What the parser can have to mend in a completion, by kind; counted, so that it can be watched.
+"""The kinds of repair that the parser makes to a completion, counted for monitoring.
 
-Rule: well-formed text counts nothing and pays nothing for the count.
+Rule: well-formed text counts nothing and costs nothing.
 """
 
 from collections.abc import Iterator
@@ -14,27 +14,27 @@ from worker.harmony.tool_names import is_builtin
 
 class Recovery(StrEnum):
     MISSING_HEADER = "missing_header"
-    """Text stood where a header should."""
+    """Text appeared where a header was expected."""
     MISSING_START = "missing_start"
     """A message began without `<|start|>`."""
     MISSING_MESSAGE = "missing_message"
     """A header ended without `<|message|>`."""
     EARLY_END = "early_end"
-    """A call was ended before its arguments, which then came."""
+    """A call was ended before its arguments, which followed afterwards."""
     HEADER_JUNK = "header_junk"
-    """A header held words that mean nothing."""
+    """A header contained meaningless words."""
     RECIPIENT = "recipient"
     """A call's recipient was not written as `to=functions.NAME`."""
     CHANNEL = "channel"
-    """A call came on another channel than commentary."""
+    """A call was made on a channel other than commentary."""
     ARGUMENTS = "arguments"
-    """Trailing commas went from a call's arguments, or missing brackets came."""
+    """Trailing commas were removed from a call's arguments, or missing brackets added."""
     MADE_UP_RESULT = "made_up_result"
-    """A call's result followed the call, and is not told."""
+    """The model made up a result after its call; it is not passed on."""
 
 
-def mended(header: Header, address: Address) -> Iterator[Recovery]:
-    """What is not as it should be in a header that was understood."""
+def header_recoveries(header: Header, address: Address) -> Iterator[Recovery]:
+    """The deviations in a header that was understood nonetheless."""
     if header.origin not in (Origin.PROMPT, Origin.START):
         yield Recovery.MISSING_START
     if header.has_junk:

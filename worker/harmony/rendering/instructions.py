@@ -21,7 +21,7 @@ from openai_harmony import Message, ReasoningEffort, RenderOptions, Role, System
 
 from worker.errors import BadRequest
 from worker.harmony.conversation import AnswerForm, Json, JsonAnswer, Tool
-from worker.harmony.rendering.json_schema import Unfolding
+from worker.harmony.rendering.json_schema import RefInliner
 from worker.harmony.rendering.typescript import parameters, without_nul
 from worker.harmony.vocabulary import END, MESSAGE, START, encode, encoding
 from worker.json_depth import DEEPEST
@@ -121,16 +121,16 @@ def tools_section(tools: Sequence[Tool]) -> str:
     Raises BadRequest for a schema that is nested too deeply, or that has a number which is not
     JSON (NaN) or does not fit a double.
     """
-    unfolding = Unfolding()
+    inliner = RefInliner()
     lines = ["# Tools", "", "## functions", "", "namespace functions {", ""]
     for tool in tools:
-        lines += _function(tool, unfolding)
+        lines += _function(tool, inliner)
     return "\n".join([*lines, "} // namespace functions"]).replace("\0", "\ufffd")
 
 
-def _function(tool: Tool, unfolding: Unfolding) -> Iterator[str]:
+def _function(tool: Tool, inliner: RefInliner) -> Iterator[str]:
     _check(tool.parameters)
-    shown, descriptions = parameters(unfolding.inlined(tool.parameters))
+    shown, descriptions = parameters(inliner.inline(tool.parameters))
     for description in (tool.description, *descriptions):
         yield from (f"// {line}" for line in _lines(description))
     taken = f"_: {shown}" if shown else ""

@@ -1,9 +1,10 @@
-"""JSON schemas with their references resolved.
+"""JSON schemas with their references inlined.
 
-Rule: a reference says what its target says, whatever stands beside it (JSON Schema 2020-12: both
-hold). But neither a prompt nor a TypeScript type can hold an endless schema: one that refers to
-itself is cut at the second round; one that unfolds to more than `MOST_VALUES`, or deeper than
-`DEEPEST`, is cut the higher up, the more it takes. A cut reference stays a `$ref`.
+Rule: a reference is replaced by its target, combined with the keywords beside it (JSON Schema
+2020-12: both apply). Neither a prompt nor a TypeScript type can contain an infinite schema, so a
+recursive reference is left in place the second time. A schema that expands to more than
+`MAX_VALUES`, or deeper than `DEEPEST`, is inlined less deeply: the larger the expansion, the fewer
+levels. A reference that is not followed stays a `$ref`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,33 +18,35 @@ from worker.json_depth import DEEPEST
 
 Json = Any  # A JSON value from outside.
 
-MOST_VALUES, MOST_TOGETHER = 10_000, 100_000
-"""That come from a schema's references, and from all of a request's; each is a token or so."""
+MAX_VALUES, MAX_TOTAL_VALUES = 10_000, 100_000
+"""Limits on the JSON values that references add, per schema and per request. Each value is about
+one token."""
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _ANCHORS = ("$anchor", "$dynamicAnchor")
 _DEFINITIONS = ("$defs", "definitions")
 _NAMED = frozenset({"dependencies", "dependentSchemas", "patternProperties", "properties"})
-"""Keywords whose value has a schema for each name; a name may be any keyword's."""
+"""Keywords whose value maps names to schemas; a name may look like a keyword."""
 _VALUES = frozenset({"const", "default", "enum", "example", "examples", "required"})
-"""Keywords whose values are no schemas."""
-_CUTS = (DEEPEST, 40, 20, 12, 8, 4)
-"""Levels below which no reference is followed, until what unfolds is small enough."""
+"""Keywords whose values are not schemas."""
+_LEVEL_LIMITS = (DEEPEST, 40, 20, 12, 8, 4)
+"""The levels down to which references are followed, tried in turn until the expansion is small
+enough."""
 
 
-class Unfolding:
-    """Of the schemas of one request."""
+class RefInliner:
+    """Inlines the references in the schemas of one request, within a common limit."""
 
     def __init__(self) -> None:
-        self._left = MOST_TOGETHER
+        self._left = MAX_TOTAL_VALUES
 
-    def inlined(self, schema: Json) -> Json:
+    def inline(self, schema: Json) -> Json:
         """`schema`, of at most `DEEPEST` levels, with every reference replaced by its target.
 
-        What stands beside a reference is joined with the target by `allOf`. A reference that cannot
-        be resolved, that is being resolved already, or that is cut stays as it is.
+        Keywords beside a reference are combined with the target by `allOf`. A reference that cannot
+        be resolved, that is recursive, or that lies too deep stays as it is.
         """
-        for cut in _CUTS:
-            attempt = _Attempt(schema, min(self._left, MOST_VALUES), cut)
+        for cut in _LEVEL_LIMITS:
+            attempt = _Attempt(schema, min(self._left, MAX_VALUES), cut)
             with suppress(_TooLarge):
                 whole = attempt.schema(schema, _Place(schema))
                 self._left -= attempt.values
@@ -52,11 +55,11 @@ class Unfolding:
 
 
 class _TooLarge(Exception):
-    """Raised when a schema unfolds to too many values, or too deep."""
+    """Raised when a schema expands to too many values or too many levels."""
 
 
 class _Place(NamedTuple):
-    """Where a schema was found: in which document, how deep, within which references."""
+    """The location of a schema: its document, its level, and the references that led to it."""
 
     document: Json
     level: int = 0
@@ -69,19 +72,19 @@ class _Place(NamedTuple):
         return self._replace(level=self.level + 1, refs=(*self.refs, self.key(ref)))
 
     def key(self, ref: str) -> tuple[int, str]:
-        """`ref` as it is read here: `#/a` means another thing in another document."""
+        """`ref` qualified by its document: `#/a` has another target in another document."""
         return id(self.document), ref
 
 
 class _Attempt:
-    """One schema, with references followed down to a level."""
+    """One attempt to inline a schema, following references down to a given level."""
 
     def __init__(self, root: Json, most: int, cut: int) -> None:
         self.values = 0
-        self._root, self._most, self._cut = root, most, cut
+        self._root, self._max_values, self._max_level = root, most, cut
 
     def schema(self, node: Json, place: _Place) -> Json:
-        """`node` without references. Raises _TooLarge."""
+        """`node` with references inlined. Raises _TooLarge."""
         self._count(1 + (len(node) // 8 if isinstance(node, str) else 0), place)
         if isinstance(node, list):
             return [self.schema(item, place.below()) for item in node]
@@ -113,12 +116,16 @@ class _Attempt:
     def _count(self, tokens: int, place: _Place) -> None:
         if place.refs:
             self.values += tokens
-            if self.values > self._most or place.level > DEEPEST:
+            if self.values > self._max_values or place.level > DEEPEST:
                 raise _TooLarge
 
     def _target(self, ref: Json, place: _Place) -> Json | None:
-        """What `ref` names, without references; None where it is not followed."""
-        if not isinstance(ref, str) or place.key(ref) in place.refs or place.level >= self._cut:
+        """The target of `ref`, with references inlined; None if it is not followed."""
+        if (
+            not isinstance(ref, str)
+            or place.key(ref) in place.refs
+            or place.level >= self._max_level
+        ):
             return None
         found, document = self._names.resolved(ref, place.document)
         inner = place.within(ref)._replace(document=document)
@@ -130,7 +137,7 @@ class _Attempt:
 
 
 class _Names:
-    """The parts of a schema that have a name: an `$id` (or an `id`) or an `$anchor`."""
+    """The parts of a schema that have a name: an `$id` (or `id`) or an `$anchor`."""
 
     def __init__(self, root: Json) -> None:
         self._root = root
@@ -144,7 +151,7 @@ class _Names:
                 self._by_name.setdefault(_joined(self._base, name), node)
 
     def resolved(self, ref: str, document: Json) -> tuple[Json | None, Json]:
-        """What `ref` names (None if nothing), as found in `document`, and in which document."""
+        """The target of `ref` as seen from `document` (None if there is none), and its document."""
         name, _, fragment = ref.partition("#")
         documents = [document, self._root]
         if name:
@@ -156,7 +163,7 @@ class _Names:
 
 
 def _pointed(pointer: str, document: Json) -> Json | None:
-    """What a JSON pointer (RFC 6901, as a URI fragment) names in `document`; None if nothing."""
+    """The target of a JSON pointer (RFC 6901, as a URI fragment) in `document`, or None."""
     node = document
     for part in unquote(pointer).split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
@@ -170,7 +177,7 @@ def _pointed(pointer: str, document: Json) -> Json | None:
 
 
 def _joined(base: str, name: str) -> str:
-    """`name` as a URL relative to `base`, if both are such."""
+    """`name` resolved as a URL relative to `base`, or unchanged if it is not a URL."""
     try:
         return urljoin(base, name)
     except ValueError:  # `http://[`
@@ -178,7 +185,7 @@ def _joined(base: str, name: str) -> str:
 
 
 def _both(own: Mapping[str, Json], target: Json) -> Json:
-    """One schema of what stands beside a reference and what the reference names."""
+    """The keywords beside a reference and its target, as one schema."""
     if not own:
         return target
     combined = own.get("allOf")
@@ -186,7 +193,7 @@ def _both(own: Mapping[str, Json], target: Json) -> Json:
 
 
 def _inside(value: Json) -> Iterator[Json]:
-    """`value`, and every JSON value in it."""
+    """`value` and every JSON value nested in it."""
     yield value
     if isinstance(value, dict):
         yield from chain.from_iterable(map(_inside, value.values()))
@@ -195,7 +202,7 @@ def _inside(value: Json) -> Iterator[Json]:
 
 
 def _id(node: Json) -> str:
-    """The name of a schema; draft 4 has it under `id`."""
+    """The `$id` of a schema; draft 4 calls it `id`."""
     return _text(node, "$id") or _text(node, "id")
 
 

@@ -1,16 +1,16 @@
-"""A conversation, rendered as the token ids that gpt-oss was trained on.
+"""Renders a conversation as the token ids that gpt-oss was trained on.
 
-A prompt is a system message, a developer message (instructions, tools, the answer's form), the
+A prompt is a system message, a developer message (instructions, tools, response format), the
 conversation, and the beginning of the assistant's next turn, `<|start|>assistant`.
 
 Rules:
-- Text from outside is encoded as ordinary text, headers included: no marker can be injected.
+- Text from clients is encoded as ordinary text, in headers too, so no marker can be injected.
 - Calls are written as the model writes them (`<|channel|>commentary to=functions.NAME
-  <|constrain|>json`), so that a history that grew by a turn begins with the ids of the last one.
-- Reasoning since the last final answer is kept, older reasoning is dropped.
-- A result belongs to the call that its id names. Where an id names several calls (clients send ""
-  or a constant), it belongs to the one of its name, else to the first that has no result yet.
-- An author's name is shown without the characters that a header is made of; it is never refused.
+  <|constrain|>json`), so that a longer history begins with the ids of the previous prompt.
+- Reasoning since the last final answer is kept; older reasoning is dropped.
+- A result belongs to the call with its id. If several calls have that id (clients send "" or a
+  constant), it belongs to the one with its name, or else to the first that has no result yet.
+- Characters with a meaning in headers are replaced in an author's name; a name is never rejected.
 Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementations.
 """
 
@@ -36,9 +36,9 @@ from worker.harmony.rendering.memory import TurnMemory
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
 
-LONGEST_NAME = 128
-"""Characters of an author's name that are shown."""
-_NO_NAME = re.compile(r"[\s\x00-\x1f\x7f<>|\\/]+")
+MAX_NAME_LENGTH = 128
+"""An author's name is cut to this many characters."""
+_NOT_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f<>|\\/]+")
 
 
 def render(
@@ -50,9 +50,9 @@ def render(
 ) -> list[int]:
     """Token ids of the prompt for the next turn of `conversation`.
 
-    `effort` is taken where the conversation asks for none; `date` (YYYY-MM-DD) is shown to the
-    model only when given, since a date in the prompt's head empties the prefix cache daily;
-    `memory` is asked for the exact ids of turns with calls.
+    `effort` applies if the conversation specifies none. `date` (YYYY-MM-DD) is optional, since a
+    date at the beginning of the prompt invalidates the prefix cache every day. `memory` provides
+    the exact ids of turns with calls.
     Raises BadRequest for a result whose call is not in the conversation.
     """
     messages, wanted = conversation.messages, conversation.wanted
@@ -66,12 +66,12 @@ def render(
 
 
 class _History:
-    """The messages after the leading instructions, one after another."""
+    """Renders the messages after the leading instructions, one by one."""
 
     def __init__(
         self, messages: Sequence[Message], offered: Container[str], memory: TurnMemory | None
     ) -> None:
-        """`offered`: the names of the functions that the request offers."""
+        """`offered`: the names of the functions in the request."""
         self._messages = messages
         self._offered = offered
         self._memory = memory
@@ -105,8 +105,8 @@ class _History:
     def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[int]]:
         """How many messages of an assistant's turn were rendered, and their ids.
 
-        A remembered turn may be the beginning of what looks like one: a chat client that was given
-        two turns without a result between them sends one run of messages.
+        A remembered turn may be only the beginning of `turn`: a chat client that received two turns
+        without a result in between sends them as one sequence of messages.
         """
         keeps_reasoning = at >= self._reasoning_from
         if keeps_reasoning and self._memory is not None:
@@ -136,7 +136,7 @@ class _History:
         return [*start, *header, CONSTRAIN, *_word("json"), MESSAGE, *body, CALL]
 
     def _results(self, results: Sequence[Message]) -> list[int]:
-        """The results of one turn, in the order of their calls; those with an id choose first."""
+        """The results of one turn, in the order of their calls; those with an id match first."""
         found = [each for each in results if isinstance(each, Result)]
         rendered = [self._result(each) for each in sorted(found, key=lambda r: not r.call_id)]
         return [token for _, ids in sorted(rendered, key=lambda each: each[0]) for token in ids]
@@ -152,7 +152,7 @@ def _is_result(message: Message) -> bool:
 
 
 def _turn(messages: Sequence[Message]) -> list[Message]:
-    """The assistant's messages at the head of `messages`, up to a final answer."""
+    """The assistant's messages at the beginning of `messages`, up to a final answer."""
     turn: list[Message] = []
     for message in messages:
         if not isinstance(message, Thought | Said | Called):
@@ -171,7 +171,7 @@ class _CallInHistory(NamedTuple):
 
 
 class _Calls:
-    """The calls of a history so far, to find the one that a result answers."""
+    """The calls of the history so far, to find the call that a result answers."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -179,7 +179,7 @@ class _Calls:
         self._answered: set[int] = set()
 
     def add(self, turn: Sequence[Message]) -> None:
-        """The calls of one turn. An id that comes again means the new call from here on."""
+        """Adds the calls of one turn. A repeated id refers to the new call from here on."""
         new: dict[str, list[_CallInHistory]] = {}
         for call in turn:
             if isinstance(call, Called):
@@ -188,10 +188,10 @@ class _Calls:
         self._by_id.update(new)
 
     def answered_by(self, result: Result) -> _CallInHistory:
-        """The call that a result is of. Raises BadRequest if it names none."""
+        """The call that a result answers. Raises BadRequest if it matches none."""
         call = self._find(result.call_id, result.name)
         if call is None and result.name:
-            # Its call was left out of the history.
+            # The client left its call out of the history.
             return _CallInHistory(self._count, _shown(result.name))
         if call is None:
             raise BadRequest(
@@ -203,7 +203,7 @@ class _Calls:
 
     def _find(self, call_id: str, name: str) -> _CallInHistory | None:
         if not call_id:
-            # `role: function` has a name alone, and some clients send a result with neither.
+            # `role: function` has only a name, and some clients send a result with neither.
             found = [call for calls in self._by_id.values() for call in calls]
             found = [call for call in found if not name or call.name == name] or (
                 self._by_id.get("", [])
@@ -213,14 +213,15 @@ class _Calls:
         return min(found, key=lambda call: self._preference(call, name), default=None)
 
     def _preference(self, call: _CallInHistory, name: str) -> tuple[bool, bool, int]:
-        """What a result's call is chosen by, the least first: unanswered, of its name, early."""
+        """The sort key for choosing a result's call: unanswered first, then its name, then the
+        earliest (of answered calls, the latest)."""
         done = call.order in self._answered
         return done, call.name != name, -call.order if done else call.order
 
 
 def _shown(name: str) -> str:
-    """An author's name without blanks and what markers are written with: `Ann Lee` is `Ann_Lee`."""
-    return _NO_NAME.sub("_", name.strip())[:LONGEST_NAME]
+    """An author's name without whitespace and marker characters: `Ann Lee` becomes `Ann_Lee`."""
+    return _NOT_IN_NAME.sub("_", name.strip())[:MAX_NAME_LENGTH]
 
 
 def _plain(author: str, channel: str | None, text: str) -> list[int]:

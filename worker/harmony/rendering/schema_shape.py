@@ -1,10 +1,9 @@
-"""What a JSON schema (without references) says of a value, taken together for a reader.
+"""What a JSON schema (without references) states about a value, merged for display.
 
-Rule: nothing is dropped that a schema says of names, types, values, defaults, descriptions, and of
-what is required. `allOf`, and a union with one variant, say the same as if they stood in the schema
-itself, and are taken together with it; `anyOf` and `oneOf` stay unions; what a JSON type has no
-words for (`not`, `if`, …) is kept under its name. A malformed keyword says nothing, and a schema
-needs no `type` to be one of objects: its `properties` say so.
+Rule: no names, types, values, defaults, descriptions or required properties are dropped. `allOf`,
+and a union with one variant, are merged into the containing schema; `anyOf` and `oneOf` stay
+unions; keywords that a type cannot express (`not`, `if`, …) are kept by name. A malformed keyword
+is ignored, and a schema with `properties` describes an object even without a `type`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,21 +27,21 @@ _IMPLIED = {
     "array": {"maxItems", "minItems", "uniqueItems"},
     "object": {"maxProperties", "minProperties"},
 }
-"""The type that is meant by keywords which say something of no other."""
+"""The type implied by keywords that apply to no other type."""
 
 JSON_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 
-_OF_OBJECTS = frozenset(
+_OBJECT_KEYWORDS = frozenset(
     {"additionalProperties", "dependencies", "dependentRequired", "patternProperties"}
 ) | {"properties", "propertyNames", "required", "unevaluatedProperties"}
-_OF_ARRAYS = frozenset({"items", "prefixItems", "additionalItems", "unevaluatedItems"})
-_OF_CONDITIONS = frozenset(
+_ARRAY_KEYWORDS = frozenset({"items", "prefixItems", "additionalItems", "unevaluatedItems"})
+_CONDITION_KEYWORDS = frozenset(
     {"contains", "contentSchema", "dependencies", "dependentSchemas", "else", "if", "not", "then"}
 )
 
 
 class Union(NamedTuple):
-    """An `anyOf` or a `oneOf` (`exclusive`) of several variants; `nullable` if null was another."""
+    """An `anyOf` or a `oneOf` (`exclusive`); `nullable` if another variant was null."""
 
     variants: list[Json]
     nullable: bool
@@ -50,14 +49,14 @@ class Union(NamedTuple):
 
 
 class Array(NamedTuple):
-    """The first items' schemas, and all further ones'; `[]` and None where it says nothing."""
+    """The schemas of the first items and of all further ones; `[]` and None if unspecified."""
 
     first: list[Json]
     rest: Json | None
 
 
 class Pattern(NamedTuple):
-    """A map's keys (a pattern, or a schema of them), and the schema of its values."""
+    """A map: its keys (a pattern, or a schema of them) and the schema of its values."""
 
     pattern: str
     keys: Json
@@ -74,7 +73,7 @@ class Condition(NamedTuple):
 
 @dataclass
 class Shape:
-    """What a schema says, and all that it is a part of (`allOf`)."""
+    """What a schema states, merged with the parts of its `allOf`."""
 
     title: str | None = None
     descriptions: list[str] = field(default_factory=list[str])
@@ -85,7 +84,7 @@ class Shape:
     nullable: bool = False
     properties: dict[str, list[Json]] = field(default_factory=dict[str, list[Json]])
     required: dict[str, None] = field(default_factory=dict[str, None])
-    needs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    dependent_required: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     maps: list[Pattern] = field(default_factory=list[Pattern])
     open: bool = False
     arrays: list[Array] = field(default_factory=list[Array])
@@ -96,9 +95,9 @@ class Shape:
 
     @property
     def is_object(self) -> bool:
-        """Whether an object's properties are said, or no more than that the value is one."""
-        says = self.properties or self.required or self.needs or self.maps
-        return bool(says) or self._is_no_more_than("object")
+        """Whether properties of an object are stated, or only that the value is an object."""
+        stated = self.properties or self.required or self.dependent_required or self.maps
+        return bool(stated) or self._is_no_more_than("object")
 
     @property
     def is_array(self) -> bool:
@@ -109,38 +108,40 @@ class Shape:
 
     @property
     def is_untyped(self) -> bool:
-        """Whether no type is named, and none is told by values."""
+        """Whether no type is named or implied by values."""
         return not (self.types or self.values or self.unions)
 
     @property
-    def takes_nothing(self) -> bool:
-        """Whether these are the parameters of a function that has none."""
-        says = self.properties or self.required or self.needs or self.maps or self.open
+    def has_no_parameters(self) -> bool:
+        """Whether, as the parameters of a function, it has none."""
+        stated = (
+            self.properties or self.required or self.dependent_required or self.maps or self.open
+        )
         more = self.arrays or self.values or self.unions or self.conditions or self.others
         typed = any(types not in ("object", ["object"]) for types in self.types)
-        return not (says or more or typed or self.implied)
+        return not (stated or more or typed or self.implied)
 
 
 def shape_of(schema: Json) -> Shape:
-    """What `schema` says; nothing, if it is no schema."""
+    """The shape of `schema`; an empty one if it is not a schema."""
     shape = Shape()
     _take(shape, schema)
     return shape
 
 
 def _take(shape: Shape, schema: Json) -> None:
-    if schema is False or _is_nothing(schema):
+    if schema is False or _is_never(schema):
         shape.types.append("never")
         return
     if not isinstance(schema, dict):
         return
     _take_texts(shape, schema)
     _take_types(shape, schema)
-    if not _OF_OBJECTS.isdisjoint(schema):
+    if not _OBJECT_KEYWORDS.isdisjoint(schema):
         _take_object(shape, schema)
-    if not _OF_ARRAYS.isdisjoint(schema):
+    if not _ARRAY_KEYWORDS.isdisjoint(schema):
         _take_array(shape, schema)
-    if not _OF_CONDITIONS.isdisjoint(schema):
+    if not _CONDITION_KEYWORDS.isdisjoint(schema):
         _take_conditions(shape, schema)
     for part in _list(schema, "allOf"):
         _take(shape, part)
@@ -149,7 +150,7 @@ def _take(shape: Shape, schema: Json) -> None:
             _take_union(shape, variants, exclusive=keyword == "oneOf")
 
 
-def _is_nothing(schema: Json) -> bool:
+def _is_never(schema: Json) -> bool:
     """Whether it is `{"not": {}}`, which zod's converter writes for `undefined`."""
     return schema == {"not": {}} or (schema == {"not": True} and schema["not"] is True)
 
@@ -182,7 +183,7 @@ def _take_types(shape: Shape, schema: Mapping[str, Json]) -> None:
 
 
 def _type(name: str) -> str:
-    """A type's name; Google's clients write `STRING`."""
+    """A type's name in lower case; Google's clients write `STRING`."""
     return name.lower() if name.lower() in JSON_TYPES else name
 
 
@@ -197,7 +198,7 @@ def _take_object(shape: Shape, schema: Mapping[str, Json]) -> None:
     for keyword in ("dependentRequired", "dependencies"):
         for name, needed in _map(schema, keyword):
             if isinstance(needed, list):
-                shape.needs.setdefault(name, []).extend(filter(_is_text, needed))
+                shape.dependent_required.setdefault(name, []).extend(filter(_is_text, needed))
     shape.maps += [Pattern(p, None, inner) for p, inner in _map(schema, "patternProperties")]
     for keyword in ("additionalProperties", "unevaluatedProperties"):
         values = schema.get(keyword)
@@ -209,7 +210,7 @@ def _take_object(shape: Shape, schema: Mapping[str, Json]) -> None:
 
 
 def _names_keys(schema: Mapping[str, Json]) -> bool:
-    """Whether `propertyNames` lists the names that there may be."""
+    """Whether `propertyNames` lists the allowed names."""
     return bool(shape_of(schema["propertyNames"]).values)
 
 
@@ -219,7 +220,7 @@ def _take_array(shape: Shape, schema: Mapping[str, Json]) -> None:
     after = ["unevaluatedItems", "additionalItems" if isinstance(items, list) else "items"]
     rest = next((schema[keyword] for keyword in reversed(after) if keyword in schema), None)
     if rest is None and "items" in schema and not first:
-        rest = True  # `"items": null` is one of anything
+        rest = True  # `"items": null` is an array of anything
     if first or rest is not None:
         shape.arrays.append(Array(first, rest))
 
@@ -238,8 +239,8 @@ def _take_conditions(shape: Shape, schema: Mapping[str, Json]) -> None:
 
 
 def _take_union(shape: Shape, variants: list[Json], *, exclusive: bool) -> None:
-    """`anyOf: [T, null]` is `T`, nullable; and so is a union of one. A `oneOf` of one stays what it
-    is, since `openai_harmony` shows it as a union."""
+    """`anyOf: [T, null]` is a nullable `T`, and an `anyOf` of one variant is that variant. A
+    `oneOf` of one stays a union, since `openai_harmony` shows it as one."""
     real = [v for v in variants if v != {"type": "null"}]
     nullable = len(real) < len(variants)
     if len(real) == 1 and (nullable or not exclusive):
@@ -252,7 +253,7 @@ def _take_union(shape: Shape, variants: list[Json], *, exclusive: bool) -> None:
 
 
 def _name(ref: Json) -> str:
-    """A name for a reference that was not followed: `Node` of `#/$defs/Node`, `any` of `#`."""
+    """A name for a reference that was not followed: `Node` for `#/$defs/Node`, `any` for `#`."""
     if not isinstance(ref, str):
         return ""
     last = [part for part in ref.replace("#", "/").split("/") if part][-1:]

@@ -1,7 +1,7 @@
 """JSON schemas (without references) in the TypeScript-like notation that gpt-oss was trained on.
 
-Rule: everything that `Shape` keeps of a schema is written, and `any` only where it says nothing.
-Where `openai_harmony` loses nothing, its text is written, down to the blanks:
+Rule: everything that a `Shape` contains is written; `any` means that the schema states nothing.
+Where `openai_harmony` loses nothing, the output is identical to its text, including whitespace:
 
     // A description, before the property (an object's also before its `{`).
     name?: string, // default: "x"
@@ -10,9 +10,9 @@ Where `openai_harmony` loses nothing, its text is written, down to the blanks:
      | number
     ,
 
-What it has no form for is TypeScript's own: `A & B` where several things hold, `"a" | 1 | null`,
+Where it has no notation, TypeScript's is used: `A & B` if several types apply, `"a" | 1 | null`,
 `[string, ...number[]]`, `[key: string]: T`, and `Not<T>` or `(this extends A ? B : C)` for `not`
-and `if`. Names and texts in quotes are written so that they can be read back.
+and `if`. Quoted names and texts are escaped so that they can be parsed back.
 Source: openai/harmony, `json_schema_to_typescript`.
 """
 
@@ -36,20 +36,20 @@ Json = Any  # A JSON value from outside.
 _TYPES = {"integer": "number"}
 _GENERICS = {"not": "Not", "contains": "Contains", "contentSchema": "Json"}
 _PLAIN_NAME = re.compile(r"[^\s\"'`:?,;{}()\[\]|&<>=\\\x00-\x1f]+")
-"""What can stand before a `:` unquoted; `openai_harmony` quotes nothing."""
+"""A name that needs no quotes before `:`; `openai_harmony` quotes nothing."""
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Scope(NamedTuple):
-    """What the schemas around say of an object: its properties' names, and the required ones."""
+    """What the enclosing schemas state about an object: its property names and required names."""
 
     names: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
 
 
 class Typed(NamedTuple):
-    """A type as text. `joins` is the operator that it is made with, if any; a `commented` one ends
-    in a comment, so that what follows must stand on the next line."""
+    """A type as text. `joins`: the operator at its top level, if any. `commented`: it ends in a
+    comment, so that whatever follows must go on the next line."""
 
     text: str
     joins: str = ""
@@ -59,7 +59,7 @@ class Typed(NamedTuple):
         return f"{self.text}\n{indent}" if self.commented else self.text
 
     def within(self, operator: str, indent: str) -> str:
-        """The text as a part of something that is made with `operator` (`[]` binds closest)."""
+        """The text as an operand of `operator`, parenthesized if needed (`[]` binds tightest)."""
         if not self.joins or self.joins == operator:
             return self.closed(indent)
         lines = self.text.startswith("\n")
@@ -67,12 +67,12 @@ class Typed(NamedTuple):
 
 
 def parameters(schema: Json) -> tuple[str, list[str]]:
-    """A function's parameters as text, and the descriptions that stand before the function.
+    """A function's parameters as text, and the descriptions to put before the function.
 
-    The text is empty for a function that has no parameters.
+    The text is empty for a function without parameters.
     """
     shape = shape_of(schema)
-    if shape.takes_nothing:
+    if shape.has_no_parameters:
         return "", shape.descriptions
     shape.title = None  # the function has a name
     return _nested(shape, "", Scope()).closed(""), []
@@ -108,7 +108,7 @@ def _comment(lines: Iterable[str], indent: str) -> str:
 
 
 def _default(value: Json, *, bare: bool) -> str:
-    """`openai_harmony` quotes a property's default unless there is an `enum`."""
+    """A default as text; `openai_harmony` quotes a property's default unless there is an `enum`."""
     text = literal(value)
     bare = bare and isinstance(value, str) and text == f'"{value}"'
     return f"default: {value if bare else text}"
@@ -119,7 +119,7 @@ def _defaults(shape: Shape, *, bare: bool = True) -> list[str]:
 
 
 def _nested(shape: Shape, indent: str, scope: Scope) -> Typed:
-    """A type that no property's name precedes: what is said of it stands before it."""
+    """A type without a property name before it: its comments go before it."""
     texts = [] if shape.is_object else shape.descriptions
     if not shape.descriptions and shape.title:
         texts = [shape.title]
@@ -132,7 +132,7 @@ def _nested(shape: Shape, indent: str, scope: Scope) -> Typed:
 
 def _type(shape: Shape, indent: str, scope: Scope) -> Typed:
     scope = _scope(shape, scope)
-    unions = [union for union in shape.unions if _needed(union, shape) is None]
+    unions = [union for union in shape.unions if _required_names(union, shape) is None]
     parts = [] if unions and _is_bare(shape) else _parts(shape, indent, scope)
     parts += [_union(union, shape, indent, scope) for union in unions]
     parts += [_condition(condition, indent, scope) for condition in shape.conditions]
@@ -152,7 +152,7 @@ def _or_null(typed: Typed, indent: str) -> Typed:
 
 
 def _has_null(shape: Shape, unions: Sequence[Union]) -> bool:
-    """Whether null is written already: by a type, a value, or a union."""
+    """Whether null is already written, as a type, as a value, or in a union."""
     named = any("null" in _listed(types) for types in shape.types)
     listed = any(None in values for values in shape.values)
     return named or listed or (len(unions) == 1 and _is_bare(shape))
@@ -163,32 +163,33 @@ def _listed(types: str | list[str]) -> list[str]:
 
 
 def _is_bare(shape: Shape) -> bool:
-    """Whether a schema says no more than a type, which its unions' variants then take over."""
-    says = shape.properties or shape.required or shape.needs or shape.maps
-    return not (says or shape.arrays or shape.values)
+    """Whether a schema states only a type, which the variants of its unions then inherit."""
+    stated = shape.properties or shape.required or shape.dependent_required or shape.maps
+    return not (stated or shape.arrays or shape.values)
 
 
 def _scope(shape: Shape, scope: Scope) -> Scope:
-    """The scope of what a schema combines."""
+    """The scope for the schemas that `shape` combines."""
     return Scope(scope.names | shape.properties.keys(), scope.required | shape.required.keys())
 
 
-def _needed(union: Union, shape: Shape) -> list[list[str]] | None:
-    """The names that each variant requires, if it says nothing else, and all are properties."""
+def _required_names(union: Union, shape: Shape) -> list[list[str]] | None:
+    """The names that each variant requires, if the variants state nothing else and all names are
+    properties; else None."""
     names = list[list[str]]()
     for variant in union.variants:
-        said = shape_of(variant)
-        only = Shape(required=said.required, types=said.types)
-        if said != only or not said.required.keys() <= shape.properties.keys():
+        stated = shape_of(variant)
+        only = Shape(required=stated.required, types=stated.types)
+        if stated != only or not stated.required.keys() <= shape.properties.keys():
             return None
-        if not said.required or said.types not in ([], ["object"]):
+        if not stated.required or stated.types not in ([], ["object"]):
             return None
-        names.append(list(said.required))
+        names.append(list(stated.required))
     return names
 
 
 def _parts(shape: Shape, indent: str, scope: Scope) -> list[Typed]:
-    """What is said of a value besides unions: one of these values, of these types, all at once."""
+    """The types besides unions that apply together: the listed values, types and structures."""
     structures: dict[str, Typed] = {}
     if shape.is_object:
         structures["object"] = _object(shape, indent, scope)
@@ -204,7 +205,7 @@ def _parts(shape: Shape, indent: str, scope: Scope) -> list[Typed]:
 
 
 def _typed(shape: Shape, structures: dict[str, Typed]) -> list[Typed]:
-    """The types that are named; takes an object's or an array's text from `structures`."""
+    """The named types. Takes the text of an object or an array out of `structures`."""
     parts = dict[Typed, None]()
     structured = bool(structures)
     for types in shape.types or ([list(shape.implied)] if not structured else []):
@@ -214,7 +215,7 @@ def _typed(shape: Shape, structures: dict[str, Typed]) -> list[Typed]:
             parts[members[0]] = None
         elif members:
             parts[Typed(" | ".join(m.within("|", "") for m in members), "|")] = None
-    if len(parts) > 1:  # `object` says nothing beside an object
+    if len(parts) > 1:  # `object` is redundant beside an object's properties
         parts.pop(Typed("object"), None)
     return list(parts)
 
@@ -228,11 +229,11 @@ def _values(values: Sequence[Json], shape: Shape) -> Typed:
 
 def _object(shape: Shape, indent: str, scope: Scope) -> Typed:
     lines = [
-        _property(_written(name), _all_of(schemas), indent, required=name in scope.required)
+        _property(_property_name(name), _all_of(schemas), indent, required=name in scope.required)
         for name, schemas in shape.properties.items()
     ]
     lines += [_mapping(pattern, indent) for pattern in shape.maps]
-    lines += [f"{indent}{_written(name)}: any,\n" for name in _undeclared(shape, scope)]
+    lines += [f"{indent}{_property_name(name)}: any,\n" for name in _undeclared(shape, scope)]
     notes = list(_notes(shape, scope))
     head = _comment(shape.descriptions, indent)
     return Typed(f"{head}{{\n{''.join(lines)}{_comment(notes, indent)}{indent}}}")
@@ -243,9 +244,9 @@ def _all_of(schemas: list[Json]) -> Json:
 
 
 def _undeclared(shape: Shape, scope: Scope) -> list[str]:
-    """The names of required properties of which no schema says more, here or below.
+    """The names of required properties that no schema declares, here or in a combined schema.
 
-    None where a map's values say it of every name.
+    Empty if a map covers every name.
     """
     if shape.maps:
         return []
@@ -255,7 +256,7 @@ def _undeclared(shape: Shape, scope: Scope) -> list[str]:
 
 
 def _names_within(shape: Shape) -> set[str]:
-    """The properties' names of the schemas that a schema combines."""
+    """The property names of a schema and of all schemas that it combines."""
     parts = [v for union in shape.unions for v in union.variants]
     parts += [part for condition in shape.conditions for part in condition[1:]]
     found = set(shape.properties)
@@ -265,20 +266,20 @@ def _names_within(shape: Shape) -> set[str]:
 
 
 def _notes(shape: Shape, scope: Scope) -> Iterator[str]:
-    """What is said of an object's properties together."""
-    said = shape.required if shape.maps else scope.names
-    elsewhere = [n for n in shape.required if n in said and n not in shape.properties]
+    """Comments about several of an object's properties together."""
+    known = shape.required if shape.maps else scope.names
+    elsewhere = [n for n in shape.required if n in known and n not in shape.properties]
     if elsewhere:
         yield f"Required: {', '.join(elsewhere)}"
     for union in shape.unions:
-        if needed := _needed(union, shape):
+        if needed := _required_names(union, shape):
             word = "Exactly one of" if union.exclusive else "At least one of"
             yield f"{word}: {'; '.join(' and '.join(names) for names in needed)}"
-    for name, names in shape.needs.items():
+    for name, names in shape.dependent_required.items():
         yield f"{name} requires {', '.join(names)}"
 
 
-def _written(name: str) -> str:
+def _property_name(name: str) -> str:
     return name if _PLAIN_NAME.fullmatch(name) and "//" not in name else literal(name)
 
 
@@ -310,13 +311,13 @@ def _property(name: str, schema: Json, indent: str, *, required: bool) -> str:
 
 
 def _lone_union(shape: Shape) -> Union | None:
-    """The union that a schema is, if it is nothing else."""
+    """The union that a schema consists of, if it states nothing else."""
     alone = _is_bare(shape) and not shape.conditions and not shape.others
     return shape.unions[0] if alone and len(shape.unions) == 1 else None
 
 
 def _is_object_with(descriptions: list[str], schema: Json) -> bool:
-    """Whether an object's own text will say the same."""
+    """Whether `schema` is an object whose own text repeats these descriptions."""
     shape = shape_of(schema)
     return bool(descriptions) and shape.is_object and shape.descriptions == descriptions
 
@@ -335,10 +336,10 @@ def _union(union: Union, shape: Shape, indent: str, scope: Scope) -> Typed:
 def _variants(
     union: Union, shape: Shape, indent: str, scope: Scope, above: list[str] | None = None
 ) -> Iterator[tuple[str, bool]]:
-    """Each variant with what is said of it, and whether that ends in a comment.
+    """Each variant with its comments, and whether it ends in a comment.
 
-    `above` are the descriptions that stand above a property; `openai_harmony` then does not repeat
-    an object's behind the first variant.
+    `above`: the descriptions already written above the property; `openai_harmony` then does not
+    repeat an object's description after the first variant.
     """
     for at, schema in enumerate(union.variants):
         variant = shape_of(schema)

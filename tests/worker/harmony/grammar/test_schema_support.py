@@ -1,6 +1,6 @@
-"""Keyword by keyword: what is let pass is held by the grammar, and what is not held is refused.
+"""Keyword by keyword: accepted schemas are enforced by the grammar, and all others are rejected.
 
-The grammar is xgrammar's own, compiled as the engine compiles it; jsonschema is the judge.
+The grammars are xgrammar's, compiled as in the engine; the reference is jsonschema.
 """
 
 import json
@@ -14,7 +14,7 @@ import xgrammar
 from xgrammar.testing import _is_grammar_accept_string as admits
 
 from worker.engine.bounded_strings import with_bounded_strings
-from worker.harmony.grammar.schema_support import Unsupported, as_held, unsupported
+from worker.harmony.grammar.schema_support import Unsupported, for_xgrammar, unsupported
 
 Schema = dict[str, Any]
 
@@ -35,7 +35,7 @@ def text(**more: Any) -> Schema:
     return {"type": "string", **more}
 
 
-HELD: list[tuple[str, Schema, str, list[str]]] = [
+ENFORCED: list[tuple[str, Schema, str, list[str]]] = [
     ("nothing at all", {}, "[1]", ["zz", '"\n"']),
     ("type", INT, "1", ['"a"', "1.5"]),
     ("type, several", {"type": ["string", "null"]}, "null", ["1"]),
@@ -177,11 +177,11 @@ HELD: list[tuple[str, Schema, str, list[str]]] = [
     ),
 ]
 
-REFUSED: list[tuple[Any, str, str]] = [
+REJECTED: list[tuple[Any, str, str]] = [
     *(
         (schema, keyword, f"/{keyword}")
         for keyword, schema in [
-            # what the grammar ignores, or reads otherwise
+            # keywords that the grammar ignores or interprets differently
             ("not", {"not": INT}),
             ("if", {"if": INT}),
             ("dependentRequired", obj({}, dependentRequired={"a": ["b"]})),
@@ -203,7 +203,7 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("$ref", {"$ref": "#/$defs/none"}),
             ("$ref", {"$ref": "#/$defs/a~1b", "$defs": {"a/b": INT}}),
             ("$dynamicRef", {"$dynamicRef": "#a"}),
-            # what it looks at only where a type is named
+            # keywords that it reads only if a type is named
             ("minLength", {"minLength": 2}),
             ("maxLength", {"maxLength": 2}),
             ("pattern", {"pattern": "^a$"}),
@@ -214,7 +214,7 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("maxItems", {"type": "array", "maxItems": 1}),
             ("required", {"required": ["a"]}),
             ("propertyNames", {"propertyNames": TEXT}),
-            # what it does not hold together with something else
+            # combinations that it does not enforce
             ("required", obj({"a": INT}, required=["b"])),
             ("propertyNames", obj({"a": INT}, propertyNames=TEXT)),
             ("minProperties", obj({"a": INT}, minProperties=2)),
@@ -225,7 +225,7 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("minimum", {"enum": [1, 5], "minimum": 3}),
             ("pattern", {"const": "a", "pattern": "b"}),
             ("type", {"enum": ["a", 1], "type": "integer"}),
-            # formats and patterns that it does not know, or not as JSON
+            # formats and patterns that it does not know, or not as JSON strings
             ("format", text(format="idn-email")),
             ("format", text(format="regex")),
             ("format", text(format="json-pointer")),
@@ -248,12 +248,12 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("oneOf", {"oneOf": [{"const": n} for n in range(101)]}),
             ("oneOf", {"oneOf": [{"const": 1}, {"const": True}]}),
             ("enum", {"const": True, "enum": [1]}),
-            # one malformed keyword, whatever the others are
+            # one malformed keyword among others
             ("properties", {"type": "object", "properties": 5, "required": ["a"]}),
             ("format", {"type": "string", "pattern": "a", "format": []}),
             ("prefixItems", {"type": "array", "minItems": 1, "prefixItems": 5}),
             ("oneOf", {"oneOf": [{"required": [{}]}, {"required": [[]]}]}),
-            # what no value meets, or what is no schema
+            # schemas that no value satisfies, or that are not schemas
             ("enum", {"enum": []}),
             ("minimum", {**INT, "minimum": 5, "maximum": 3}),
             ("minimum", {**INT, "minimum": 2.5}),
@@ -261,7 +261,7 @@ REFUSED: list[tuple[Any, str, str]] = [
             ("minItems", array(minItems=5, maxItems=3)),
             ("minItems", array(minItems=-1)),
             ("exclusiveMinimum", {**INT, "exclusiveMinimum": True}),
-            # numbers that it would round, ignore or never meet, or that are none of JSON
+            # numbers that it would round, ignore or never reach, or that are not JSON
             ("multipleOf", {**INT, "multipleOf": 1025}),
             ("minimum", {**INT, "minimum": 2**63}),
             ("maximum", {"type": "number", "maximum": 2**53 + 1}),
@@ -304,28 +304,30 @@ REFUSED: list[tuple[Any, str, str]] = [
 
 
 def tag(schema: Any) -> str:
-    form = {"type": "json_schema", "json_schema": as_held(schema), "max_whitespace_cnt": 2}
+    form = {"type": "json_schema", "json_schema": for_xgrammar(schema), "max_whitespace_cnt": 2}
     return json.dumps({"type": "structural_tag", "format": form})
 
 
-@pytest.mark.parametrize(("schema", "good", "bad"), [h[1:] for h in HELD], ids=[h[0] for h in HELD])
-def test_what_passes_is_held(schema: Schema, good: str, bad: list[str]) -> None:
-    """The grammar admits what is valid and refuses what is not."""
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"), [h[1:] for h in ENFORCED], ids=[h[0] for h in ENFORCED]
+)
+def test_accepted_schemas_are_enforced(schema: Schema, good: str, bad: list[str]) -> None:
+    """The grammar admits valid JSON and rejects invalid JSON."""
     assert unsupported(schema) is None
-    for told in (tag(schema), with_bounded_strings(tag(schema))):
-        grammar = xgrammar.Grammar.from_structural_tag(told)
+    for form in (tag(schema), with_bounded_strings(tag(schema))):
+        grammar = xgrammar.Grammar.from_structural_tag(form)
         assert admits(grammar, good)
         assert [text for text in bad if admits(grammar, text)] == []
 
 
-@pytest.mark.parametrize(("schema", "keyword", "path"), REFUSED)
-def test_what_is_not_held_is_refused_by_its_name(schema: Any, keyword: str, path: str) -> None:
-    """The keyword and its place."""
+@pytest.mark.parametrize(("schema", "keyword", "path"), REJECTED)
+def test_unenforced_keywords_are_rejected_by_name(schema: Any, keyword: str, path: str) -> None:
+    """With the keyword and its path."""
     assert unsupported(schema) == Unsupported(keyword, path)
 
 
-def test_a_schema_without_a_bottom_is_refused() -> None:
-    """Instead of the stack running over."""
+def test_a_schema_that_is_too_deep_is_rejected() -> None:
+    """Instead of overflowing the stack."""
     schema: Schema = INT
     for _ in range(2000):
         schema = {"type": "array", "items": schema}
@@ -334,8 +336,8 @@ def test_a_schema_without_a_bottom_is_refused() -> None:
     assert found.keyword == "items"
 
 
-def test_long_lists_are_read_in_linear_time() -> None:
-    """Two lists of 100,000 values, which would take minutes if each were compared with each."""
+def test_long_enums_are_checked_in_linear_time() -> None:
+    """Two lists of 100,000 values; comparing every pair would take minutes."""
     left, right = ([f"{side}{n}" for n in range(100_000)] for side in "ab")
     assert unsupported({"enum": left}) is None
     assert unsupported({"oneOf": [{"enum": left}, {"enum": right}]}) is None
@@ -350,14 +352,14 @@ STOP = len(LETTERS)
 
 @pytest.fixture
 def compiler() -> xgrammar.GrammarCompiler:
-    """Of a vocabulary of letters. (One that lives until Python ends crashes it.)"""
+    """For a vocabulary of letters. (A compiler that lives until Python exits crashes it.)"""
     vocabulary = [*(letter.encode() for letter in LETTERS), b"<stop>"]
     kind = xgrammar.VocabType.RAW
     return xgrammar.GrammarCompiler(xgrammar.TokenizerInfo(vocabulary, kind, stop_token_ids=[STOP]))
 
 
 def walk(grammar: xgrammar.CompiledGrammar, rng: random.Random) -> str | None:
-    """A random text that the grammar admits; None if it has not ended after 2,000 letters."""
+    """A random text that the grammar admits; None if it does not end within 2,000 letters."""
     matcher, mask = xgrammar.GrammarMatcher(grammar), xgrammar.allocate_token_bitmask(1, STOP + 1)
     letters: list[str] = []
     while len(letters) < 2000:
@@ -378,9 +380,9 @@ def walk(grammar: xgrammar.CompiledGrammar, rng: random.Random) -> str | None:
 def test_random_walks_through_each_grammar_are_valid(
     compiler: xgrammar.GrammarCompiler, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever the grammar of a schema that passes admits is JSON, and valid by it."""
+    """Whatever an accepted schema's grammar admits is JSON, and valid under the schema."""
     valid = cut = 0
-    for name, schema, _, _ in HELD:
+    for name, schema, _, _ in ENFORCED:
         grammar = compiler.compile_structural_tag(with_bounded_strings(tag(schema)))
         judge = jsonschema.Draft202012Validator(schema)
         rng = random.Random(name)  # noqa: S311 - a seed is wanted
@@ -392,5 +394,5 @@ def test_random_walks_through_each_grammar_are_valid(
             judge.validate(json.loads(found))
             valid += 1
     with capsys.disabled():
-        print(f"\n{valid} random walks through {len(HELD)} schemas, all valid; {cut} cut")
+        print(f"\n{valid} random walks through {len(ENFORCED)} schemas, all valid; {cut} cut")
     assert cut < valid / 20

@@ -1,4 +1,4 @@
-"""Grammars: which completions the caller's wishes admit, judged by xgrammar token by token."""
+"""Which completions a request's grammar admits, checked with xgrammar token by token."""
 
 import json
 from functools import lru_cache
@@ -72,7 +72,7 @@ def compiler() -> xgrammar.GrammarCompiler:
 
 
 def admits(request: dict[str, Any], completion: str, *, headers: bool = False) -> bool:
-    """Whether the request's grammar lets the model write `completion`, and then stop."""
+    """Whether the request's grammar admits `completion` followed by a stop token."""
     tag = structural_tag(request, headers=headers)
     assert tag is not None
     matcher = xgrammar.GrammarMatcher(compiler().compile_structural_tag(tag))
@@ -112,7 +112,7 @@ def allowed(mode: str, name: str) -> dict[str, Any]:
 def test_the_grammar_admits_what_was_asked_for_and_nothing_else(
     request_: dict[str, Any], admitted: set[str]
 ) -> None:
-    """At once, after any thought, and after a preamble where the answer need not be JSON."""
+    """Immediately, after reasoning, and after a preamble unless the answer may be JSON."""
     for lead in ("", THOUGHT, THOUGHT + PREAMBLE):
         found = {name for name, text in EVERYTHING.items() if admits(request_, lead + text)}
         spoils = "response_format" in request_ and PREAMBLE in lead
@@ -129,13 +129,13 @@ def test_the_grammar_admits_what_was_asked_for_and_nothing_else(
         {"response_format": {"type": "text"}},
     ],
 )
-def test_nothing_is_bound_that_no_one_asked_for(request_: dict[str, Any]) -> None:
+def test_nothing_is_constrained_unless_requested(request_: dict[str, Any]) -> None:
     """A grammar costs time."""
     assert structural_tag(request_) is None
 
 
-def test_headers_can_be_held_alone() -> None:
-    """A call of a tool on offer with any arguments, an answer, and no other header."""
+def test_headers_alone_can_be_constrained() -> None:
+    """A call of a tool on offer with any arguments, or an answer, but no other header."""
     request = {"tools": [TOOLS[1]]}
     for completion in (BASH, BASH_FREE, BASH + "}} and more", ANSWER, THOUGHT + PREAMBLE + BASH):
         assert admits(request, completion, headers=True)
@@ -171,14 +171,14 @@ def json_schema(schema: Any, **more: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_cannot_be_guaranteed_is_refused(request_: dict[str, Any], message: str) -> None:
-    """Before any GPU work, by name."""
+def test_what_cannot_be_enforced_is_rejected(request_: dict[str, Any], message: str) -> None:
+    """Before any GPU work; the error names the keyword."""
     with pytest.raises(BadRequest, match=message):
         structural_tag(request_)
 
 
-def test_a_forced_call_that_is_not_strict_follows_its_schema_where_it_can() -> None:
-    """And is any object where the schema cannot be held."""
+def test_a_forced_call_that_is_not_strict_follows_its_schema_if_possible() -> None:
+    """If the schema cannot be enforced, it is any object."""
     loose = {"name": "bash", "parameters": {"type": "object", "not": {"required": ["x"]}}}
     tools = [{"type": "function", "function": loose}]
     assert admits({"tools": tools, "tool_choice": "required"}, BASH_FREE)
@@ -193,10 +193,10 @@ def test_a_forced_call_that_is_not_strict_follows_its_schema_where_it_can() -> N
         (None, '{"a": 1}', "[1]"),
     ],
 )
-def test_an_answer_that_is_not_strict_follows_its_schema_where_it_can(
+def test_an_answer_that_is_not_strict_follows_its_schema_if_possible(
     schema: Any, answer: str, other: str
 ) -> None:
-    """And is JSON of the schema's type where the schema cannot be held."""
+    """If the schema cannot be enforced, it is JSON of the schema's type."""
     request = {"response_format": json_schema(schema)}
     header = "<|channel|>final<|message|>"
     assert admits(request, header + answer)
@@ -214,8 +214,10 @@ def test_an_answer_that_is_not_strict_follows_its_schema_where_it_can(
         ({"response_format": {"type": "json_schema"}}, "response_format"),
     ],
 )
-def test_a_malformed_wish_is_refused_by_its_field(fields: dict[str, Any], param: str) -> None:
-    """Like any other field."""
+def test_a_malformed_constraint_is_rejected_with_its_field(
+    fields: dict[str, Any], param: str
+) -> None:
+    """Like any other malformed field."""
     body = {"messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS, **fields}
     with pytest.raises(BadRequest) as caught:
         read(ChatRequest, body)
@@ -223,7 +225,7 @@ def test_a_malformed_wish_is_refused_by_its_field(fields: dict[str, Any], param:
 
 
 @pytest.mark.parametrize("choice", ["required", function("bash"), allowed("auto", "bash")])
-def test_a_wish_as_openai_writes_it_is_read(choice: Any) -> None:
+def test_openais_forms_of_tool_choice_are_accepted(choice: Any) -> None:
     """A mode, a function, a subset."""
     body = {"messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS, "tool_choice": choice}
     assert read(ChatRequest, {**body, "response_format": SUM}).tool_choice is not None
@@ -237,18 +239,18 @@ def test_a_wish_as_openai_writes_it_is_read(choice: Any) -> None:
         ({"choice": ["yes"]}, {"type": "const_string", "value": "yes"}),
     ],
 )
-def test_a_structured_output_holds_the_final_body(
+def test_a_structured_output_constrains_the_final_body(
     outputs: dict[str, Any], body: dict[str, Any]
 ) -> None:
-    """Analysis stays free before it, and there is no preamble."""
+    """Analysis before it is unconstrained, and there is no preamble."""
     tag = structural_tag({"structured_outputs": outputs})
     assert tag is not None
     assert json.dumps(body) in tag
     assert "commentary" not in tag
 
 
-def test_what_xgrammar_cannot_read_in_a_text_is_replaced() -> None:
-    """Half of an emoji and NUL, in a description or a value, are shown as U+FFFD everywhere."""
+def test_characters_that_xgrammar_cannot_read_are_replaced() -> None:
+    """Half of an emoji and NUL, in a description or a value, become U+FFFD."""
     schema = {"description": "cut \ud83d", "enum": ["a\0b", "whole \U0001f600"]}
     request = {"response_format": json_schema(schema, strict=True)}
     for value in ("a\ufffdb", "whole \U0001f600"):

@@ -1,4 +1,4 @@
-"""Arguments are sent as they come, and mended at a natural end where only one mend is possible."""
+"""Arguments are sent as they arrive, and repaired at a natural end if there is only one repair."""
 
 import json
 from typing import Any
@@ -38,15 +38,15 @@ def test_a_comma_waits_for_what_follows() -> None:
     assert arguments.feed('"b"') == ', \n"b"'
 
 
-def test_after_a_comma_too_much_all_waits_for_the_end() -> None:
-    """Only then is it known whether the comma is all that is wrong."""
+def test_after_a_trailing_comma_everything_waits_for_the_end() -> None:
+    """Only then is it known whether the comma is the only error."""
     arguments = Arguments()
     assert arguments.feed('{"a":[1,]') == '{"a":[1'
     assert arguments.feed(',"b":2}') == ""
     assert arguments.close(natural=True) == '],"b":2}'
 
 
-def test_a_comma_too_much_stays_where_more_is_wrong() -> None:
+def test_a_trailing_comma_stays_if_there_are_other_errors() -> None:
     assert sent(['{"a":[1,],"b":NaN}']) == '{"a":[1,],"b":NaN}'
 
 
@@ -54,23 +54,23 @@ def test_a_comma_in_a_string_is_sent_at_once() -> None:
     assert Arguments().feed('{"a":"b,') == '{"a":"b,'
 
 
-def test_a_missing_bracket_comes_at_a_natural_end_alone() -> None:
+def test_missing_brackets_are_added_only_at_a_natural_end() -> None:
     assert sent(['{"a":[{"b":1'], natural=True) == '{"a":[{"b":1}]}'
     assert sent(['{"a":[{"b":1'], natural=False) == '{"a":[{"b":1'
 
 
-def test_what_a_limit_cuts_is_sent_as_it_is() -> None:
+def test_truncated_arguments_are_sent_unchanged() -> None:
     assert sent(['{"a":1, '], natural=False) == '{"a":1, '
     assert sent(['{"a":[1,]}'], natural=False) == '{"a":[1,]}'
     assert sent([], natural=False) == ""
 
 
-def test_no_arguments_are_an_empty_object() -> None:
+def test_missing_arguments_become_an_empty_object() -> None:
     assert json.loads(sent([])) == {}
     assert json.loads(sent([" \n"])) == {}
 
 
-def test_code_is_sent_as_it_is() -> None:
+def test_code_is_sent_unchanged() -> None:
     assert sent(["[1,]"], code=True) == "[1,]"
     assert sent(["print("], code=True) == "print("
     assert sent([], code=True) == ""
@@ -98,7 +98,7 @@ def test_code_is_sent_as_it_is() -> None:
         '{"a":' + "1" * 5_000 + ",]",
     ],
 )
-def test_anything_else_stays_raw(written: str) -> None:
+def test_any_other_invalid_json_is_sent_unchanged(written: str) -> None:
     assert sent([written]) == written
 
 
@@ -116,14 +116,14 @@ def test_unfinished_while_a_bracket_or_a_string_is_open(so_far: str, unfinished:
 def test_json_is_sent_as_written(
     value: Json, ascii_only: bool, indent: int | None, data: st.DataObject
 ) -> None:
-    """At any split, in any way to write it."""
+    """However it is split and formatted."""
     written = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     assert sent(split(written, data)) == written
 
 
 @given(objects, st.data())
-def test_commas_too_much_go_and_nothing_else(value: Json, data: st.DataObject) -> None:
-    """A comma after the last value of each object and array."""
+def test_only_trailing_commas_are_removed(value: Json, data: st.DataObject) -> None:
+    """There is one after the last value of each object and array."""
     lines = json.dumps(value, indent=1).split("\n")
     for i, after in enumerate(lines[1:]):
         if after.lstrip()[:1] in ("}", "]") and lines[i][-1] not in "{[":
@@ -132,8 +132,8 @@ def test_commas_too_much_go_and_nothing_else(value: Json, data: st.DataObject) -
 
 
 @given(objects, st.data())
-def test_missing_brackets_come_and_nothing_else(value: Json, data: st.DataObject) -> None:
-    """All of the last ones."""
+def test_only_missing_brackets_are_added(value: Json, data: st.DataObject) -> None:
+    """All of the final ones are missing."""
     assert json.loads(sent(split(json.dumps(value).rstrip("]}"), data))) == value
 
 

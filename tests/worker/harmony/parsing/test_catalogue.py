@@ -1,4 +1,4 @@
-"""Every output of the catalogue reads as it should: whole, token by token, and at any split."""
+"""Every output in the catalogue parses correctly: whole, token by token, and at random splits."""
 
 import random
 from typing import Any
@@ -36,7 +36,7 @@ def check(case: Case, events: list[Event]) -> None:
 each_case = pytest.mark.parametrize("case", CATALOGUE, ids=lambda case: case.reason)
 
 
-def test_catalogue_is_large_and_each_reason_is_its_own() -> None:
+def test_the_catalogue_is_large_and_its_reasons_are_unique() -> None:
     assert len(CATALOGUE) >= 170
     assert len({(case.reason, case.output) for case in CATALOGUE}) == len(CATALOGUE)
 
@@ -64,16 +64,16 @@ def test_at_random_splits(case: Case) -> None:
 
 
 @each_case
-def test_no_marker_shows(case: Case) -> None:
-    """Not even in a call's name; but for text in which the model itself typed one."""
+def test_no_marker_is_visible(case: Case) -> None:
+    """Not even in a call's name, unless the model itself typed one as text."""
     typed = case.content is not None and MARKER in case.content
     shown = str(message(read(case, [case.ids])))
     assert typed or MARKER not in shown
 
 
 @each_case
-def test_cut_anywhere_no_call_has_half_a_name(case: Case) -> None:
-    """Whatever a limit leaves of an output, each call has a whole name."""
+def test_wherever_an_output_is_cut_no_call_has_half_a_name(case: Case) -> None:
+    """Wherever a limit truncates an output, each call has a complete name."""
     names = {name for name, _ in case.calls} | set(case.tools)
     for end in range(len(case.ids)):
         calls = message(read(case, [case.ids[:end]]))["tool_calls"] or []

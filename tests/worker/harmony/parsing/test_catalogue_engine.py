@@ -20,11 +20,11 @@ from worker.job_metrics import JobMetrics
 from worker.service import Service
 
 CASES = [case for case in CATALOGUE if case.ids and not case.stops_early]
-"""All that a real engine can say whole: it ends a completion at its first stop token."""
+"""The cases that a real engine can produce: it ends a completion at the first stop token."""
 
 
 def script(case: Case) -> list[int]:
-    """The case's ids, ended as the engine ends them: by a stop token, or by the limit."""
+    """The case's ids, ended as by the engine: with a stop token, or by the limit."""
     ends = case.ids[-1] in STOP_IDS or case.cut
     return case.ids if ends else [*case.ids, RETURN]
 
@@ -46,7 +46,7 @@ async def answers(real: RealWorker, case: Case, *, stream: bool) -> list[dict[st
 
 
 async def both(real: RealWorker, case: Case) -> tuple[Any, Any]:
-    """The case's answer: whole, and as the fold of its stream."""
+    """The case's answer: in one piece, and assembled from its stream."""
     (whole,) = await answers(real, case, stream=False)
     fold = ChatFold()
     for chunk in await answers(real, case, stream=True):
@@ -70,7 +70,7 @@ def expected(case: Case) -> tuple[Any, ...]:
     return case.content, case.reasoning, case.calls, reason
 
 
-def test_the_catalogue_reads_the_same_through_the_real_engine(
+def test_the_catalogue_parses_the_same_through_the_real_engine(
     real: RealWorker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every case, streamed and not: content, reasoning, calls and finish reason."""

@@ -1,4 +1,4 @@
-"""200,000 outputs gone wrong, and floods: nothing raises, no marker shows, the time is linear."""
+"""200,000 malformed outputs, and floods: nothing raises, no marker is visible, time is linear."""
 
 import random
 import sys
@@ -20,14 +20,14 @@ SPLIT_EACH = 20
 
 
 def outputs(rng: random.Random) -> list[list[int]]:
-    """What is mutated: the catalogue, but for typed markers, and as many conversations."""
+    """The outputs to mutate: the catalogue without typed markers, and as many conversations."""
     written = [case.ids for case in CATALOGUE if "⟦" not in case.output]
     return written + [conversation(rng) for _ in written]
 
 
 @pytest.mark.timeout(600)
 def test_mutations(capsys: pytest.CaptureFixture[str]) -> None:
-    """No exception, no marker in a visible field, the same at any split."""
+    """No exception, no marker in a visible field, the same result at any split."""
     rng = random.Random(3)  # noqa: S311 - a seed is wanted
     sources = outputs(rng)
     tokens, leaked, split, spent = 0, 0, 0, 0.0
@@ -50,7 +50,7 @@ def test_mutations(capsys: pytest.CaptureFixture[str]) -> None:
     assert leaked == 0
 
 
-def test_an_id_that_is_no_marker_changes_nothing() -> None:
+def test_an_id_that_is_not_a_marker_changes_nothing() -> None:
     """Reserved ids and ids out of range, anywhere in any output."""
     rng = random.Random(5)  # noqa: S311 - a seed is wanted
     for ids in outputs(rng):
@@ -68,13 +68,13 @@ def test_an_id_that_is_no_marker_changes_nothing() -> None:
     ],
 )
 def test_what_the_coverage_guided_fuzz_found(output: str) -> None:
-    """Outputs of fuzz/fuzz_parser.py that once read differently token by token."""
+    """Outputs from fuzz/fuzz_parser.py that used to parse differently token by token."""
     ids = encoding().encode(output, allowed_special="all")
     assert joined(parse([[token] for token in ids])) == joined(parse([ids]))
 
 
 def seconds(ids: list[int]) -> float:
-    """The least time of three to read `ids` one by one."""
+    """The shortest of three times to parse `ids` one by one."""
 
     def once() -> float:
         parser = Parser(TOOLS)
@@ -87,8 +87,8 @@ def seconds(ids: list[int]) -> float:
     return min(once() for _ in range(3))
 
 
-def test_time_of_plain_text_is_linear(capsys: pytest.CaptureFixture[str]) -> None:
-    """48,000 tokens of plain text cost at most ten times 6,000."""
+def test_parsing_plain_text_takes_linear_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """48,000 tokens of plain text take at most ten times as long as 6,000."""
     text = encode("The quick brown fox jumps over the lazy dog, and says: hello! " * 4_000)
     short, long = seconds(text[:6_000]), seconds(text[:48_000])
     with capsys.disabled():
@@ -110,8 +110,8 @@ FLOODS = [
     "before", ["", CALL, f'{CALL}"b', f"{CALL}1,", "<|channel|>final<|message|>"]
 )
 @pytest.mark.parametrize("flood", FLOODS)
-def test_time_of_a_flood_is_linear(before: str, flood: str) -> None:
-    """Eight times as much of anything costs not much more than eight times the time."""
+def test_parsing_a_flood_takes_linear_time(before: str, flood: str) -> None:
+    """Eight times as many tokens take not much more than eight times as long."""
     start = encoding().encode(before, allowed_special="all")
     unit = encoding().encode(flood, allowed_special="all")
     short, long = seconds(start + unit * 500), seconds(start + unit * 4_000)

@@ -1,4 +1,4 @@
-"""A header's words: which belong to it, where it ends, whom it addresses."""
+"""A header's words: which belong to it, where it ends, and its address."""
 
 import pytest
 
@@ -13,7 +13,7 @@ TOOLS = ToolNames([Tool("get_weather"), Tool("fs.read")])
 
 
 def header(*parts: int | str, origin: Origin = Origin.PROMPT, after_call: bool = False) -> Header:
-    """A header of markers and texts, none of which ends it."""
+    """A header of markers and texts that do not end it."""
     new = Header(origin, TOOLS, after_call=after_call)
     for part in parts:
         if isinstance(part, int):
@@ -33,7 +33,7 @@ def test_the_recipient_makes_a_call_on_any_channel() -> None:
         assert found == call("fs.read", "analysis" if channel == "analysis" else "commentary")
 
 
-def test_the_channel_tells_reasoning_from_text() -> None:
+def test_the_channel_distinguishes_reasoning_from_text() -> None:
     assert header(CHANNEL, "analysis").address() == Address(Kind.REASONING, channel="analysis")
     assert header(CHANNEL, "commentary").address() == Address(Kind.TEXT, channel="commentary")
     assert header(CHANNEL, "final").address() == Address(Kind.TEXT)
@@ -42,7 +42,7 @@ def test_the_channel_tells_reasoning_from_text() -> None:
 
 
 @pytest.mark.parametrize("role", ["user", "system", "developer", "tool", "tool:fs.read"])
-def test_another_role_speaks_for_another(role: str) -> None:
+def test_a_message_in_another_role_is_foreign(role: str) -> None:
     assert header(role, origin=Origin.START).address().kind is Kind.FOREIGN
 
 
@@ -60,7 +60,7 @@ def test_a_tool_answers_after_a_call_and_is_called_before_one() -> None:
     assert after.address().kind is Kind.FOREIGN
 
 
-def test_a_content_type_tells_a_call_from_a_result() -> None:
+def test_a_content_type_distinguishes_a_call_from_a_result() -> None:
     parts = ("fs.read", CHANNEL, "commentary ", CONSTRAIN, "json")
     found = header(*parts, origin=Origin.START, after_call=True).address()
     assert found == call("fs.read")
@@ -76,14 +76,14 @@ def test_a_message_to_the_assistant_is_a_result() -> None:
     assert final.address().kind is Kind.TEXT
 
 
-def test_python_is_a_tool_but_on_final_a_language() -> None:
+def test_python_is_a_tool_but_a_language_on_final() -> None:
     assert header(CHANNEL, "analysis python").address() == call("python", "analysis")
     assert header(CHANNEL, "final python").address() == Address(Kind.TEXT)
     assert header(CHANNEL, "final to=python").address() == call("python")
 
 
 @pytest.mark.parametrize("text", ["Hello there, my", "It is sunny", "日本 です 。"])
-def test_text_that_no_marker_announced_ends_the_header_after_two_words(text: str) -> None:
+def test_text_without_a_marker_ends_the_header_after_two_words(text: str) -> None:
     """One or two words may be junk before a recipient or a channel."""
     new = header()
     assert new.add_text(text.encode()) == text.encode()
@@ -92,12 +92,12 @@ def test_text_that_no_marker_announced_ends_the_header_after_two_words(text: str
 
 @pytest.mark.parametrize("junk", ["?", " We call", "{", "(x", '{"', " write: the file"])
 def test_an_unexpected_word_waits_for_the_next_marker(junk: str) -> None:
-    """And means nothing if the header goes on."""
+    """And is dropped if the header goes on."""
     new = header(CHANNEL, "commentary to=functions.fs.read", junk, CONSTRAIN, "json")
     assert new.address() == call("fs.read")
 
 
-def test_what_is_held_is_text_when_it_is_too_long() -> None:
+def test_undecided_text_that_is_too_long_is_text() -> None:
     new = header(CHANNEL, "final")
     assert new.add_text(b" It is sunny." + b" And warm." * 20) is not None
     assert new.certain
@@ -110,7 +110,7 @@ def test_text_that_may_be_a_header_waits(text: str) -> None:
     assert header().add_text(text.encode()) is None
 
 
-def test_a_word_that_may_be_either_is_given_back_with_the_text() -> None:
+def test_an_ambiguous_word_belongs_to_the_text_after_it() -> None:
     new = header(CHANNEL, "final", " json")
     assert new.add_text(b" is") is None
     assert new.end(natural=True) == b" json is"
@@ -118,7 +118,7 @@ def test_a_word_that_may_be_either_is_given_back_with_the_text() -> None:
     assert new.address() == Address(Kind.TEXT)
 
 
-def test_a_word_that_may_be_either_is_the_headers_before_a_bracket() -> None:
+def test_an_ambiguous_word_before_a_bracket_belongs_to_the_header() -> None:
     new = header(CHANNEL, "final", " json")
     assert new.add_text(b' {"a":') == b' {"a":'
 
@@ -137,26 +137,26 @@ def test_a_name_before_prose_is_prose() -> None:
     assert new.address() == Address(Kind.TEXT, channel="commentary")
 
 
-def test_a_cut_drops_the_word_that_may_be_half_a_word() -> None:
+def test_a_cut_drops_a_word_that_may_be_incomplete() -> None:
     assert header(CHANNEL, "commentary to=functions.get_w").end(natural=False).strip() == b""
     new = header(CHANNEL, "commentary to=get_weather ", CONSTRAIN, "js")
     new.end(natural=False)
     assert new.address() == call("get_weather")
 
 
-def test_an_end_gives_back_the_word_that_is_no_headers() -> None:
+def test_an_end_returns_a_word_that_is_not_the_headers() -> None:
     assert header(CHANNEL, "final Yes").end(natural=True) == b" Yes"
     assert header("json").end(natural=True) == b"json"
     assert header("final").end(natural=True) == b""
 
 
-def test_typed_markers_are_space() -> None:
+def test_typed_markers_count_as_spaces() -> None:
     new = header(CHANNEL, "commentary to=fs.read", "<", "|message", "|>")
     assert new.add_text(b'{"a":') == b' {"a":'
     assert new.address() == call("fs.read")
 
 
-def test_a_header_of_any_length_is_text() -> None:
+def test_an_overlong_header_is_text() -> None:
     new = header()
     pieces = [new.add_text(b"json ") for _ in range(200)]
     assert any(pieces)
@@ -165,7 +165,7 @@ def test_a_header_of_any_length_is_text() -> None:
     assert any(typed.add_text(b"a") for _ in range(600))
 
 
-def test_blank_until_anything_came() -> None:
+def test_blank_until_anything_arrives() -> None:
     assert header("\n", origin=Origin.LOOSE).blank
     assert not header(CHANNEL, origin=Origin.LOOSE).blank
     assert not header(origin=Origin.START).blank

@@ -1,4 +1,4 @@
-"""Junk in headers: a stray token loses no call, spoils no arguments, and is shown to no one."""
+"""Junk in headers: a stray token loses no call, corrupts no arguments, and is never visible."""
 
 import random
 from collections import Counter
@@ -63,7 +63,7 @@ MARKS = [
 
 
 def right(form: Form) -> dict[str, Any]:
-    """What the form says, junk or not."""
+    """The correct reading of the form, with or without junk."""
     call = ("get_weather", PARIS)
     return {
         "calls": [call] if form.kind == "call" else [],
@@ -83,8 +83,8 @@ def said(ids: list[int], tools: Any = None) -> dict[str, Any]:
 
 
 def test_a_random_token_in_a_header_changes_nothing() -> None:
-    """20,000 random ordinary tokens, each at a random place of a random form: at least 99 % are
-    right, none has its arguments spoiled, and reasoning is never told."""
+    """20,000 random ordinary tokens, each at a random place of a random form: at least 99 % parse
+    correctly, no arguments are corrupted, and reasoning is never shown as content."""
     rng = random.Random(2026)  # noqa: S311 - a seed is wanted
     ordinary = [token for token, data in enumerate(token_bytes()) if data]
     counts: Counter[str] = Counter()
@@ -101,16 +101,16 @@ def test_a_random_token_in_a_header_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.header)
-def test_a_mark_in_a_header_changes_nothing(form: Form) -> None:
-    """Punctuation, emoji, invisible and no-break characters, at every place."""
+def test_a_stray_character_in_a_header_changes_nothing(form: Form) -> None:
+    """Punctuation, emoji, invisible and no-break characters, at every position."""
     for place in places(form):
         for mark in MARKS:
             assert said(with_junk(form, place, encode(mark))) == right(form), (place, mark)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_junk_reads_the_same_at_any_split(seed: int) -> None:
-    """Token by token, and in random pieces; and a cut anywhere raises nothing."""
+def test_junk_parses_the_same_at_any_split(seed: int) -> None:
+    """Token by token and in random pieces; and a cut anywhere raises nothing."""
     rng = random.Random(seed)  # noqa: S311
     form = rng.choice(FORMS)
     junk = [rng.randrange(100_000) for _ in range(rng.choice((1, 2, 3)))]
@@ -133,8 +133,8 @@ def test_junk_reads_the_same_at_any_split(seed: int) -> None:
 @pytest.mark.parametrize(
     "name", ["analysis", "commentary", "final", "assistant", "json", "functions"]
 )
-def test_a_tool_with_one_of_harmonys_words_for_a_name_is_called_by_to_alone(name: str) -> None:
-    """And ordinary messages stay what they are."""
+def test_a_tool_named_like_a_harmony_word_is_called_only_with_to(name: str) -> None:
+    """And ordinary messages are unaffected."""
     tools = [{"type": "function", "function": {"name": name}}]
     for form in FORMS:
         if form.kind != "call":
@@ -150,7 +150,7 @@ def test_a_tool_with_one_of_harmonys_words_for_a_name_is_called_by_to_alone(name
     ],
 )
 @pytest.mark.parametrize("to", [" to=", " To=", " to =", " to:", " to: "])
-def test_a_recipient_is_the_tool_that_it_names_at_its_loosest(to: str, recipient: str) -> None:
+def test_a_recipient_is_matched_loosely(to: str, recipient: str) -> None:
     header = f"<|channel|>commentary{to}{recipient} <|constrain|>json<|message|>{PARIS}<|call|>"
     assert said(tokens(header))["calls"] == [("get_weather", PARIS)]
 
@@ -163,18 +163,18 @@ def test_a_content_type_with_junk_is_a_content_type(kind: str) -> None:
     assert said(tokens(f"{header}{PARIS}<|call|>"))["calls"] == [("get_weather", PARIS)]
 
 
-def test_a_content_type_between_two_message_markers_is_no_argument() -> None:
+def test_a_content_type_between_two_message_markers_is_not_an_argument() -> None:
     header = "<|channel|>commentary to=functions.get_weather<|message|>json<|message|>"
     assert said(tokens(f"{header}{PARIS}<|call|>"))["calls"] == [("get_weather", PARIS)]
 
 
-def test_a_header_of_punctuation_calls_nothing_and_its_text_is_told() -> None:
+def test_a_header_of_punctuation_calls_nothing_and_its_text_is_shown() -> None:
     output = "<|channel|>commentary:<|message|>Let me look.<|end|>"
     assert said(tokens(output)) == {"calls": [], "reasoning": None, "content": "Let me look."}
 
 
-def test_code_for_a_function_called_python_goes_under_its_only_string() -> None:
-    """Streamed piece by piece; what is JSON already stays as it is."""
+def test_code_for_a_function_named_python_becomes_its_only_string_property() -> None:
+    """Streamed piece by piece; arguments that are already JSON stay unchanged."""
     properties = {"code": {"type": "string"}, "timeout": {"type": "integer"}}
     function = {"name": "python", "parameters": {"type": "object", "properties": properties}}
     tools = [{"type": "function", "function": function}]

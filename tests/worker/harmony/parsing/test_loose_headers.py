@@ -1,5 +1,5 @@
-"""Headers as gpt-oss may write them and no one would: loose_headers.json has the outputs by kind,
-each with what is right, written down before it was tried."""
+"""Badly malformed headers that gpt-oss might write: loose_headers.json has the outputs by kind,
+each with its correct reading, written down before it was tried."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ CASES: dict[str, list[dict[str, Any]]] = json.loads(
 
 
 def read(case: dict[str, Any], size: int) -> dict[str, Any]:
-    """What is told of a case's output, fed so many tokens at once."""
+    """What the client gets of a case's output, fed in pieces of `size` tokens."""
     ids = encoding().encode(case["output"], allowed_special="all")
     parser = Parser([Tool(name) for name in case.get("tools", ("get_weather", "get_time"))])
     fold = MessageFold()
@@ -35,8 +35,8 @@ def read(case: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_what_was_meant_is_told(kind: str) -> None:
-    """No call is lost, nothing spoiled, no reasoning told; whole and token by token."""
+def test_loose_headers_are_read_as_intended(kind: str) -> None:
+    """No call is lost, nothing is corrupted, no reasoning is shown; whole and token by token."""
     for case in CASES[kind]:
         right = {"content": None, "reasoning": None, "calls": []}
         right |= {key: case[key] for key in right if key in case}

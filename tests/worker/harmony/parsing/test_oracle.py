@@ -1,7 +1,7 @@
-"""On well-formed text the parser says what `openai_harmony.StreamableParser` says, as it says it.
+"""On well-formed text the parser agrees with `openai_harmony.StreamableParser`, token by token.
 
-Two differences are meant: a call of a function without arguments has `{}`, and a trailing comma or
-a role may lie in what comes last, so a comma and an `assistant` wait for the next token.
+Two differences are intended: a call without arguments gets `{}`, and a final comma or `assistant`
+waits for the next token, since it may be a trailing comma or the role of a header.
 """
 
 import random
@@ -31,15 +31,15 @@ pytestmark = pytest.mark.slow
 
 CONVERSATIONS = 5_000
 WAITING = re.compile(r"(,\s*|assistant)?")
-Told = list[tuple[str, str]]
-"""What was said, in order: ("content" or "reasoning" or a call's number and name, text)."""
+Output = list[tuple[str, str]]
+"""The output in order: ("content" or "reasoning" or a call's number and name, text)."""
 
 
-def add(told: Told, kind: str, text: str) -> None:
-    if told and told[-1][0] == kind:
-        told[-1] = (kind, told[-1][1] + text)
+def add(output: Output, kind: str, text: str) -> None:
+    if output and output[-1][0] == kind:
+        output[-1] = (kind, output[-1][1] + text)
     elif text or kind not in ("content", "reasoning"):
-        told.append((kind, text))
+        output.append((kind, text))
 
 
 def kind_of(channel: str | None, recipient: str | None, number: int) -> str:
@@ -48,43 +48,43 @@ def kind_of(channel: str | None, recipient: str | None, number: int) -> str:
     return "reasoning" if channel == "analysis" else "content"
 
 
-def by_oracle(ids: list[int]) -> Told:
-    """What the oracle says in messages."""
+def by_oracle(ids: list[int]) -> Output:
+    """The oracle's messages."""
     oracle = StreamableParser(encoding(), role=Role.ASSISTANT)
     for token in ids:
         oracle.process(token)
-    told: Told = []
+    output: Output = []
     calls = 0
     for message in oracle.messages:
         if message.author.role == Role.ASSISTANT:
             text = "".join(part.to_dict()["text"] for part in message.content)
             if message.recipient not in (None, "python"):
                 text = text or "{}"
-            add(told, kind_of(message.channel, message.recipient, calls), text)
+            add(output, kind_of(message.channel, message.recipient, calls), text)
             calls += message.recipient is not None
-    return told
+    return output
 
 
-def add_events(told: Told, names: list[str], events: list[Event]) -> None:
+def add_events(output: Output, names: list[str], events: list[Event]) -> None:
     for event in events:
         match event:
             case Text(text):
-                add(told, "content", text)
+                add(output, "content", text)
             case Reasoning(text):
-                add(told, "reasoning", text)
+                add(output, "reasoning", text)
             case ToolCallBegun(index, _, name):
                 names.append(f"{index} {name}")
-                add(told, names[index], "")
+                add(output, names[index], "")
             case ToolCallArguments(index, text):
-                add(told, names[index], text)
+                add(output, names[index], text)
             case MessageBegun() | MessageEnded() | Finished():
                 pass
 
 
-def joined(events: list[Event]) -> Told:
-    told: Told = []
-    add_events(told, [], events)
-    return told
+def joined(events: list[Event]) -> Output:
+    output: Output = []
+    add_events(output, [], events)
+    return output
 
 
 def test_five_thousand_conversations_as_messages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,15 +101,15 @@ def test_five_thousand_conversations_as_messages(capsys: pytest.CaptureFixture[s
         sys.stdout.write(f"\n{CONVERSATIONS} conversations ({tokens} tokens): as the oracle's\n")
 
 
-def meant(channel: str | None, recipient: str | None) -> str:
-    """The channel that a message is meant for: a call on `final`, say, for commentary."""
+def intended_channel(channel: str | None, recipient: str | None) -> str:
+    """The channel where a message belongs: for a call on `final`, for example, commentary."""
     if recipient:
         return "analysis" if channel == "analysis" else "commentary"
     return channel if channel in ("analysis", "commentary") else "final"
 
 
-def test_each_message_is_told_apart() -> None:
-    """Where it begins, on which channel and to whom, and which ids its body is."""
+def test_message_boundaries_match_the_oracle() -> None:
+    """Where each begins, its channel and recipient, and the ids of its body."""
     rng = random.Random(21)  # noqa: S311 - a seed is wanted
     for _ in range(1_000):
         ids = conversation(rng)
@@ -122,7 +122,7 @@ def test_each_message_is_told_apart() -> None:
         bodies = [encoding().decode(ids[each.span.start : each.span.stop]) for each in ended]
         expected = [
             (
-                meant(message.channel, message.recipient),
+                intended_channel(message.channel, message.recipient),
                 message.recipient and message.recipient.removeprefix("functions."),
                 "".join(
                     content.text for content in message.content if isinstance(content, TextContent)
@@ -137,34 +137,34 @@ def test_each_message_is_told_apart() -> None:
 
 
 def test_conversations_as_streams() -> None:
-    """What the oracle has told after an id, the parser has told too, but for what has to wait."""
+    """After each id, the parser has emitted what the oracle has, except for text that must wait."""
     rng = random.Random(8)  # noqa: S311 - a seed is wanted
     for _ in range(1_000):
-        parser, told, names = Parser(), Told(), list[str]()
-        oracle, expected, calls = StreamableParser(encoding(), role=Role.ASSISTANT), Told(), 0
+        parser, output, names = Parser(), Output(), list[str]()
+        oracle, expected, calls = StreamableParser(encoding(), role=Role.ASSISTANT), Output(), 0
         for token in conversation(rng):
             oracle.process(token)
-            add_events(told, names, parser.feed([token]))
+            add_events(output, names, parser.feed([token]))
             if oracle.last_content_delta and oracle.current_role == Role.ASSISTANT:
                 kind = kind_of(oracle.current_channel, oracle.current_recipient, calls)
                 add(expected, kind, oracle.last_content_delta)
             by_us = [m for m in oracle.messages if m.author.role == Role.ASSISTANT]
             calls = sum(m.recipient is not None for m in by_us)
-            assert_lags_by_little(told, expected)
+            assert_lags_by_little(output, expected)
 
 
-def assert_lags_by_little(told: Told, expected: Told) -> None:
-    """At times the oracle lags: it waits for a token whose last character is not whole yet."""
+def assert_lags_by_little(output: Output, expected: Output) -> None:
+    """Sometimes the oracle lags: it waits while the last character is incomplete."""
     streamed = {kind for kind, _ in expected}
-    in_both = [(kind, text) for kind, text in told if kind in streamed or text != "{}"]
+    in_both = [(kind, text) for kind, text in output if kind in streamed or text != "{}"]
     ours, theirs = characters(in_both), characters(expected)
     both = min(len(ours), len(theirs))
     assert ours[:both] == theirs[:both]
     assert WAITING.fullmatch("".join(character for _, character in theirs[both:]))
 
 
-def characters(told: Told) -> list[tuple[str, str]]:
-    return [(kind, character) for kind, text in told for character in text]
+def characters(output: Output) -> list[tuple[str, str]]:
+    return [(kind, character) for kind, text in output for character in text]
 
 
 @settings(max_examples=300, deadline=None)
@@ -183,7 +183,7 @@ def test_any_split_gives_the_same_events(seed: int, sizes: list[int]) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=40))
-def test_any_text_comes_back_as_it_is(text: str) -> None:
+def test_any_text_is_returned_unchanged(text: str) -> None:
     parser = Parser()
     header = encoding().encode("<|channel|>final<|message|>", allowed_special="all")
     events = parser.feed(header) + parser.feed(encode(text)) + parser.finish()
@@ -193,7 +193,7 @@ def test_any_text_comes_back_as_it_is(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(-5, 300_000), max_size=60), st.data())
 def test_any_ids_at_any_split_give_the_same_events(ids: list[int], data: st.DataObject) -> None:
-    """Ids that are no Harmony at all, out of range too."""
+    """Ids that are not Harmony at all, including out-of-range ones."""
     at = data.draw(st.integers(0, len(ids)))
     whole, split = Parser(), Parser()
     events = split.feed(ids[:at]) + split.feed(ids[at:]) + split.finish()

@@ -1,4 +1,4 @@
-"""The parser as a stream: what it says when, and what it never says."""
+"""The parser as a stream: which events it emits when, and what it never emits."""
 
 from tests.support.fuzzing import SPECIAL
 from worker.api.chat import message_from_tokens
@@ -20,8 +20,8 @@ def ids(output: str) -> list[int]:
     return encoding().encode(output, allowed_special="all")
 
 
-def test_each_token_is_told_when_it_is_fed() -> None:
-    """A message begins with its header's end, and ends when the next one begins."""
+def test_each_token_takes_effect_when_it_is_fed() -> None:
+    """A message begins when its header ends, and ends when the next one begins."""
     parser = Parser()
     assert parser.feed(ids("<|channel|>analysis<|message|>")) == [
         MessageBegun(Kind.REASONING, "analysis")
@@ -40,7 +40,7 @@ def test_each_token_is_told_when_it_is_fed() -> None:
     ]
 
 
-def test_a_call_is_told_when_its_header_is_over() -> None:
+def test_a_call_is_emitted_when_its_header_is_over() -> None:
     """With its id, before its arguments."""
     parser = Parser(call_id=lambda: "call_1")
     header = ids("<|channel|>commentary to=functions.x <|constrain|>json<|message|>")
@@ -58,8 +58,8 @@ def test_a_call_is_told_when_its_header_is_over() -> None:
     assert parser.calls == 1
 
 
-def test_a_message_is_followed_through_what_is_malformed() -> None:
-    """Text without a header begins where it stands; a call that ended early, with its arguments."""
+def test_message_spans_are_right_in_malformed_output() -> None:
+    """Text without a header begins where it is; a call that ended early, with its arguments."""
     thought = ids("<|channel|>analysis<|message|>Hm.<|end|>")
     assert spans([*thought, *ids("The answer is 4.<|return|>")]) == [
         ("analysis", "Hm."),
@@ -71,7 +71,7 @@ def test_a_message_is_followed_through_what_is_malformed() -> None:
     assert spans(ids("<|channel|>commentary to=functions.x<|call|>")) == [("commentary", "")]
 
 
-def test_a_result_that_the_model_made_up_has_no_events() -> None:
+def test_a_made_up_result_has_no_events() -> None:
     made_up = "<|start|>functions.x to=assistant<|channel|>commentary<|message|>21<|end|>"
     call = "<|channel|>commentary to=functions.x<|message|>{}<|call|>"
     assert spans(ids(call + made_up)) == [("commentary", "{}")]
@@ -89,14 +89,14 @@ def spans(output: list[int]) -> list[tuple[str, str]]:
     return found
 
 
-def test_each_call_has_an_id_of_its_own() -> None:
+def test_each_call_has_a_unique_id() -> None:
     call = "<|channel|>commentary to=functions.x<|message|>{}<|call|>"
     calls = message_from_tokens(ids(call + "<|start|>assistant" + call))["tool_calls"]
     assert len({call["id"] for call in calls}) == 2
     assert all(call["id"].startswith("call_") for call in calls)
 
 
-def test_plain_text_is_told_from_its_third_word() -> None:
+def test_plain_text_is_emitted_from_its_third_word_on() -> None:
     """Until then it may be junk before a header."""
     assert Parser().feed(ids("Hi there, you")) == [
         MessageBegun(Kind.TEXT, "final"),
@@ -104,8 +104,8 @@ def test_plain_text_is_told_from_its_third_word() -> None:
     ]
 
 
-def test_a_character_of_several_tokens_is_told_whole() -> None:
-    """The decoder waits for its last byte; in a header's place too."""
+def test_a_character_of_several_tokens_is_emitted_whole() -> None:
+    """The decoder waits for its last byte, also in a header's place."""
     emoji = encode("🧑🏽‍🚀")
     assert len(emoji) > 3
     parser = Parser()
@@ -115,7 +115,7 @@ def test_a_character_of_several_tokens_is_told_whole() -> None:
     assert "�" not in "".join(texts)
 
 
-def test_bytes_that_are_no_text_become_replacement_characters() -> None:
+def test_invalid_utf_8_becomes_replacement_characters() -> None:
     broken = token_bytes().index(b"\xff")
     assert (
         message_from_tokens([*ids("<|channel|>final<|message|>a"), broken, *ids("b<|return|>")])[
@@ -125,15 +125,15 @@ def test_bytes_that_are_no_text_become_replacement_characters() -> None:
     )
 
 
-def test_half_a_character_at_an_end_shows_and_at_a_cut_does_not() -> None:
+def test_half_a_character_is_replaced_at_an_end_and_dropped_at_a_cut() -> None:
     half = token_bytes().index(b"\xe2")
     start = [*ids("<|channel|>final<|message|>a"), half]
     assert message_from_tokens([*start, *ids("<|return|>")])["content"] == "a�"
     assert message_from_tokens(start)["content"] == "a"
 
 
-def test_special_ids_never_show_anywhere() -> None:
-    """Reserved ids and ids out of range, in a header and in each kind of body."""
+def test_special_ids_are_never_visible() -> None:
+    """Reserved and out-of-range ids, in a header and in each kind of body."""
     ignored = [token for token in SPECIAL if token < 200002 or token > 200012 or token == 200018]
     ignored.remove(199999)  # `<|endoftext|>` ends a message
     written = ids(
@@ -146,7 +146,7 @@ def test_special_ids_never_show_anywhere() -> None:
     assert found["tool_calls"][0]["function"] == {"name": "x", "arguments": '{"a":1}'}
 
 
-def test_in_text_while_the_user_reads() -> None:
+def test_in_text_is_true_while_text_for_the_user_arrives() -> None:
     parser = Parser()
     assert not parser.in_text
     parser.feed(ids("<|channel|>final"))
@@ -159,7 +159,7 @@ def test_in_text_while_the_user_reads() -> None:
     assert not parser.in_text
 
 
-def test_reasoning_tokens_are_those_of_analysis_alone() -> None:
+def test_reasoning_tokens_are_those_of_analysis_only() -> None:
     parser = Parser()
     thought = "Let me think about the weather."
     parser.feed(ids(f"<|channel|>analysis<|message|>{thought}<|end|><|start|>assistant"))
@@ -168,7 +168,7 @@ def test_reasoning_tokens_are_those_of_analysis_alone() -> None:
     assert parser.reasoning_tokens == len(encode(thought))
 
 
-def test_a_role_without_a_start_is_no_text() -> None:
+def test_a_role_without_a_start_marker_is_not_text() -> None:
     """`assistant` and a channel, in the middle of a body."""
     thought, answer = (
         ids("<|channel|>analysis<|message|>Hm."),
@@ -178,7 +178,7 @@ def test_a_role_without_a_start_is_no_text() -> None:
     assert (found["reasoning"], found["content"]) == ("Hm.", "Hi.")
 
 
-def test_a_role_that_no_channel_follows_is_text() -> None:
+def test_a_role_without_a_channel_is_text() -> None:
     body = [*ids("<|channel|>final<|message|>My "), *ids("assistant")]
     assert message_from_tokens(body)["content"] == "My assistant"
     assert (
@@ -191,15 +191,15 @@ def test_a_role_that_no_channel_follows_is_text() -> None:
     assert parser.feed(ids("s")) == [Text("assistants")]
 
 
-def test_an_endless_header_is_given_up() -> None:
-    """Text between ever more markers is told in the end."""
+def test_an_endless_header_becomes_text() -> None:
+    """Text between more and more markers is emitted in the end."""
     flood = ids("<|channel|>final<|message|>One.") + ids("<|channel|>two ") * 20
     content = message_from_tokens(flood + ids("three.<|return|>"))["content"]
     assert content.startswith("One.")
     assert content.endswith("three.")
 
 
-def test_nothing_after_finish() -> None:
+def test_nothing_is_emitted_after_finish() -> None:
     """A message that a limit cuts off is not complete."""
     parser = Parser()
     parser.feed(ids("<|channel|>final<|message|>Hi"))

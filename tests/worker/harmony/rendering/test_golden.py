@@ -1,8 +1,7 @@
-"""Whole prompts as gpt-oss reads them, written down: golden/NAME.json is the request, NAME.txt the
-prompt.
+"""Golden prompts, exactly as gpt-oss gets them: request golden/NAME.json, prompt golden/NAME.txt.
 
-A changed prompt is seen in review as a changed text; `python -m
-tests.worker.harmony.rendering.test_golden` writes the texts anew.
+A changed prompt shows up in review as a changed text file; `python -m
+tests.worker.harmony.rendering.test_golden` regenerates the files.
 """
 
 import json
@@ -22,7 +21,7 @@ def prompt(request: Path) -> str:
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=[path.stem for path in REQUESTS])
-def test_the_prompt_is_the_one_written_down(request_: Path) -> None:
+def test_the_prompt_matches_the_golden_file(request_: Path) -> None:
     """Byte for byte."""
     assert prompt(request_) == request_.with_suffix(".txt").read_text()
 

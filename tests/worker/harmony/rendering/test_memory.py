@@ -30,7 +30,7 @@ from worker.turn import Turn, TurnOptions
 
 
 def turn_text(number: int) -> str:
-    """A turn of its own: some thought, and a call."""
+    """A unique turn: some reasoning and a call."""
     thought = f"Turn {number}. " + "Paris, I think. " * (number % 7)
     return (
         f"<|channel|>analysis<|message|>{thought}<|end|><|start|>assistant<|channel|>commentary"
@@ -47,14 +47,14 @@ def call(arguments: str = '{"location": "Paris"}', call_id: str = "call_1") -> C
 
 
 def told(ids: list[int], call_id: str = "call_1") -> list[Message]:
-    """What a client was told of these ids, its calls under this id."""
+    """The messages that a client got for these ids, with this call id."""
     turn = Turn(Parser(TOOLS, call_id=lambda: call_id), TurnOptions())
     turn.take(Step(ids, "stop"))
     return turn.messages
 
 
 def recalled(made: TurnMemory, *messages: Message) -> list[int] | None:
-    """The ids that these messages stand for, all of them."""
+    """The ids recalled for these messages, which must all be part of the turn."""
     found = made.recall(messages)
     if found is None:
         return None
@@ -63,29 +63,29 @@ def recalled(made: TurnMemory, *messages: Message) -> list[int] | None:
 
 
 def memory() -> TurnMemory:
-    """One that remembers the turn above."""
+    """A memory that contains `TURN`."""
     made = TurnMemory(10_000)
     made.remember(told(TURN), TURN)
     return made
 
 
 def test_a_turn_is_recalled_by_its_call() -> None:
-    """With its reasoning, which the client has not sent."""
+    """With its reasoning, which the client did not send."""
     assert recalled(memory(), call()) == TURN
 
 
-def test_arguments_may_be_written_anew() -> None:
-    """Clients parse and print them."""
+def test_arguments_may_be_reformatted() -> None:
+    """Clients parse and reserialize them."""
     assert recalled(memory(), call('{ "location":"Paris"}')) == TURN
 
 
 def test_reasoning_that_was_sent_back_unchanged_is_recalled() -> None:
-    """The ids that were generated, not those that the text would be encoded to."""
+    """With the generated ids, not those that the text would be encoded to."""
     assert recalled(memory(), Thought("Paris, I think."), call()) == TURN
 
 
 def test_what_follows_a_remembered_turn_is_left_to_the_caller() -> None:
-    """A client that was given two turns without a result between them sends one run of messages."""
+    """A client that got two turns without a result in between sends them as one sequence."""
     found = memory().recall([call(), Thought("Hm."), call(call_id="call_2")])
     assert found is not None
     assert (found.messages, list(found.ids)) == (1, TURN)
@@ -108,8 +108,8 @@ def test_what_the_client_changed_is_not_recalled(messages: list[Message]) -> Non
     assert memory().recall(messages) is None
 
 
-def test_a_call_that_ended_otherwise_is_recalled_as_a_call() -> None:
-    """Its stop token becomes the one that Harmony has for calls."""
+def test_a_call_with_another_stop_token_is_recalled_as_a_call() -> None:
+    """Its stop token is replaced by the one for calls."""
     made = TurnMemory(10_000)
     made.remember(told(TURN), [*TURN[:-1], RETURN])
     assert recalled(made, call()) == [*TURN[:-1], CALL]
@@ -139,8 +139,8 @@ def test_a_malformed_turn_is_not_remembered(harmony: str) -> None:
 
 @given(st.integers(0, 2**32))
 def test_what_is_remembered_is_what_openai_harmony_reads(seed: int) -> None:
-    """Of random well-formed turns, whole or with a token changed: never a malformed one, and always
-    one that consists of the assistant's own thoughts and one call."""
+    """Of random well-formed turns, whole or with one token changed, no malformed one is remembered,
+    only turns that consist of the assistant's reasoning and one call."""
     rng = random.Random(seed)  # noqa: S311 - a seed's turns are the same every time
     ids = [*conversation(rng)]
     if rng.random() < 0.5:
@@ -158,7 +158,7 @@ def test_what_is_remembered_is_what_openai_harmony_reads(seed: int) -> None:
 
 @given(st.integers(0, 2**32))
 def test_a_turn_as_gpt_oss_was_trained_to_write_it_is_remembered(seed: int) -> None:
-    """Thoughts, a preamble, and one call in any of the forms that it was trained on."""
+    """Reasoning, a preamble, and one call in any form that the model was trained on."""
     rng = random.Random(seed)  # noqa: S311
     header = rng.choice(
         [
@@ -189,7 +189,7 @@ def test_the_least_recently_used_turns_are_forgotten_first() -> None:
     assert made.recall([call(call_id="call_1")]) is None
 
 
-def test_a_memory_of_no_size_is_off() -> None:
+def test_a_memory_of_size_zero_is_off() -> None:
     """REASONING_MEMORY_MB=0."""
     made = TurnMemory(0)
     made.remember(told(TURN), TURN)
@@ -216,7 +216,7 @@ async def loop(of: Service, turns: int, tools: list[Any]) -> list[dict[str, Any]
 
 
 def test_the_next_prompt_begins_with_the_ids_of_the_last_one() -> None:
-    """Also where the client left out the reasoning and printed the arguments anew."""
+    """Even if the client left out the reasoning and reformatted the arguments."""
     engine = ScriptedEngine(TURN)
     model = Model(path="x", names=("demo",), context_length=131072)
 
@@ -230,7 +230,7 @@ def test_the_next_prompt_begins_with_the_ids_of_the_last_one() -> None:
     assert len(engine.prompts) == 200
 
 
-def test_switched_off_the_prompt_has_what_the_client_sent() -> None:
+def test_without_memory_the_prompt_has_what_the_client_sent() -> None:
     """Without reasoning."""
     engine = ScriptedEngine(TURN)
     model = Model(path="x", names=("demo",), context_length=131072)
@@ -252,7 +252,7 @@ def test_switched_off_the_prompt_has_what_the_client_sent() -> None:
 def test_in_a_loop_of_fifty_turns_nearly_everything_comes_from_the_cache(
     real: RealWorker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On the real engine: each turn's cached tokens are 99 % of the last prompt and completion."""
+    """On the real engine: 99 % of the previous prompt and completion are cached in each turn."""
     forced = ForcedEngine(real.engine, [tokens(turn_text(number)) for number in range(50)])
     usages = real.run(loop(Service(forced, real.model, real.settings), 50, TOOLS))
     shares = [

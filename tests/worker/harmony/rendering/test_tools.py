@@ -1,4 +1,4 @@
-"""Tool schemas as the TypeScript that gpt-oss reads: nothing of them is lost."""
+"""Tool schemas as the TypeScript that gpt-oss was trained on: nothing in them is lost."""
 
 import random
 from math import inf, nan
@@ -10,9 +10,9 @@ import pytest
 from worker.api.chat import render_prompt, structural_tag
 from worker.errors import BadRequest
 from worker.harmony.conversation import Tool
-from worker.harmony.grammar.schema_words import ANNOTATIONS, SHAPES, UNHELD
+from worker.harmony.grammar.schema_keywords import ANNOTATIONS, UNENFORCED, VALUE_TYPES
 from worker.harmony.rendering.instructions import tools_section
-from worker.harmony.rendering.json_schema import MOST_TOGETHER, MOST_VALUES, Unfolding
+from worker.harmony.rendering.json_schema import MAX_TOTAL_VALUES, MAX_VALUES, RefInliner
 from worker.harmony.vocabulary import encode, encoding
 
 
@@ -58,18 +58,18 @@ def shown(schema: dict[str, Any]) -> str:
     ],
 )
 def test_a_schema_is_shown_whole(schema: dict[str, Any], typescript: str) -> None:
-    """Also in the forms that OpenAI's renderer does not know by itself."""
+    """Including forms that OpenAI's renderer does not support."""
     assert shown(schema) == typescript
 
 
-def test_a_schema_that_holds_itself_is_cut() -> None:
-    """At the second round, where the reference's name stands for it."""
+def test_a_recursive_schema_is_cut() -> None:
+    """At the second level, where the reference's name is shown instead."""
     schema = {
         "$ref": "#/$defs/Node",
         "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}},
     }
     cut = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
-    assert Unfolding().inlined(schema) == cut
+    assert RefInliner().inline(schema) == cut
     assert shown(schema) == "p?: {\n    next?: Node,\n    },"
 
 
@@ -84,9 +84,9 @@ def test_a_schema_that_holds_itself_is_cut() -> None:
         ("#somewhere", "somewhere"),
     ],
 )
-def test_a_reference_to_nothing_is_shown_by_its_name(ref: str, typescript: str) -> None:
+def test_an_unresolved_reference_is_shown_by_its_name(ref: str, typescript: str) -> None:
     """If it has one."""
-    assert Unfolding().inlined({"$ref": ref}) == {"$ref": ref}
+    assert RefInliner().inline({"$ref": ref}) == {"$ref": ref}
     assert shown({"$ref": ref}) == f"p?: {typescript},"
 
 
@@ -115,15 +115,15 @@ ORIGIN = {"anyOf": [CITY, {"type": "null"}]}
 )
 @pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef"])
 def test_a_reference_may_name_any_part(ref: str, schema: dict[str, Any], keyword: str) -> None:
-    """By a pointer, an anchor, or an id; and a document's pointers are its own."""
+    """By a pointer, an anchor, or an id; pointers are relative to their document."""
     schema["properties"] = {**schema.get("properties", {}), "to": {keyword: ref}}
-    to = Unfolding().inlined(schema)["properties"]["to"]
+    to = RefInliner().inline(schema)["properties"]["to"]
     assert keyword not in to
     assert "properties" in to
 
 
-def test_keywords_beside_a_reference_hold_too() -> None:
-    """JSON Schema 2020-12: those of the target as well."""
+def test_keywords_beside_a_reference_apply_too() -> None:
+    """JSON Schema 2020-12: in addition to those of the target."""
     schema = {
         "$ref": "#/$defs/a",
         "description": "Mine.",
@@ -140,20 +140,20 @@ def test_keywords_beside_a_reference_hold_too() -> None:
     "name", ["$defs", "$ref", "allOf", "anyOf", "const", "definitions", "enum", "oneOf", "type"]
 )
 def test_a_property_may_have_a_keyword_s_name(name: str) -> None:
-    """The model sees it by this name, and with its own schema."""
+    """The model sees it under this name, with its own schema."""
     schema = {"type": "object", "properties": {name: {"type": "boolean"}}}
     assert f"{name}?: boolean," in shown(schema)
 
 
-def test_values_are_no_schemas() -> None:
-    """A default keeps the words that are keywords elsewhere."""
+def test_values_are_not_schemas() -> None:
+    """A default keeps keys that are keywords in schemas."""
     assert shown({"type": "object", "default": {"const": 1}}) == (
         'p?: {\n    }, // default: {"const":1}'
     )
 
 
 def doubling(rounds: int) -> dict[str, Any]:
-    """A schema of `rounds` + 1 definitions that unfolds to 2 ** `rounds` strings."""
+    """A schema of `rounds` + 1 definitions that expands to 2 ** `rounds` strings."""
     definitions: dict[str, Any] = {f"d{rounds}": {"type": "string"}}
     for n in range(rounds):
         inner = {"$ref": f"#/$defs/d{n + 1}"}
@@ -167,40 +167,40 @@ def values(schema: Any) -> int:
     return 1 + (sum(map(values, inner)) if isinstance(schema, dict | list) else 0)
 
 
-def test_a_schema_is_unfolded_whole_if_it_is_short_enough() -> None:
-    """All 1,024 strings of ten rounds."""
-    assert str(Unfolding().inlined(doubling(10))).count("'string'") == 1024
+def test_a_schema_is_fully_inlined_if_it_is_small_enough() -> None:
+    """For example, all 1,024 strings of ten rounds."""
+    assert str(RefInliner().inline(doubling(10))).count("'string'") == 1024
 
 
 @pytest.mark.parametrize("rounds", [12, 40])
-def test_a_schema_that_multiplies_is_cut_higher_up(rounds: int) -> None:
+def test_an_exponential_schema_is_cut_at_a_higher_level(rounds: int) -> None:
     """Its first levels are shown, and the rest is `any`, instead of 2 ** 40 values."""
-    cut = Unfolding().inlined(doubling(rounds))
-    assert 10 < values(cut) <= MOST_VALUES + 1
+    cut = RefInliner().inline(doubling(rounds))
+    assert 10 < values(cut) <= MAX_VALUES + 1
     assert cut["properties"]["a"]["properties"]["b"]["type"] == "object"
 
 
-def test_types_that_all_hold_each_other_are_cut() -> None:
-    """Nine of them, as in the tree of a language, would be 6 million values."""
+def test_mutually_recursive_types_are_cut() -> None:
+    """Nine of them, as in a syntax tree, would expand to 6 million values."""
     properties = {f"p{n}": {"$ref": f"#/$defs/d{n}"} for n in range(9)}
     node = {"type": "object", "properties": properties}
-    cut = Unfolding().inlined({**node, "$defs": {f"d{n}": node for n in range(9)}})
-    assert 100 < values(cut) <= MOST_VALUES + 100
+    cut = RefInliner().inline({**node, "$defs": {f"d{n}": node for n in range(9)}})
+    assert 100 < values(cut) <= MAX_VALUES + 100
     assert cut["properties"]["p8"]["properties"].keys() == properties.keys()
 
 
-def test_all_tools_of_a_request_share_a_bound() -> None:
-    """Many tools that multiply are no way round it."""
-    unfolding = Unfolding()
-    cut = [unfolding.inlined(doubling(10)) for _ in range(200)]
+def test_all_tools_of_a_request_share_a_limit() -> None:
+    """Many expanding tools cannot get around it."""
+    inliner = RefInliner()
+    cut = [inliner.inline(doubling(10)) for _ in range(200)]
     assert values(cut[0]) == values(cut[9]) > 5000
-    assert sum(map(values, cut)) <= MOST_TOGETHER + 1000
+    assert sum(map(values, cut)) <= MAX_TOTAL_VALUES + 1000
 
 
 def test_a_long_chain_of_references_is_cut() -> None:
-    """Instead of the stack running over."""
+    """Instead of overflowing the stack."""
     chain = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(5000)}
-    cut = Unfolding().inlined({"$ref": "#/$defs/d0", "$defs": chain})
+    cut = RefInliner().inline({"$ref": "#/$defs/d0", "$defs": chain})
     assert cut["$ref"].startswith("#/$defs/d")
 
 
@@ -210,7 +210,7 @@ def nested(levels: int, inner: dict[str, Any]) -> dict[str, Any]:
     return inner
 
 
-def test_a_schema_that_is_too_deep_is_refused() -> None:
+def test_a_schema_that_is_too_deep_is_rejected() -> None:
     """Where references make it deep, they are cut instead."""
     assert shown(nested(45, {"type": "string"})).count("a?: ") == 45
     with pytest.raises(BadRequest, match="more than 100 levels"):
@@ -222,19 +222,19 @@ def test_a_schema_that_is_too_deep_is_refused() -> None:
 
 
 @pytest.mark.parametrize("number", [inf, -inf, nan, 10**400])
-def test_a_number_that_is_none_is_refused(number: float) -> None:
-    """Python reads `1e999` and `NaN`, which are no JSON."""
+def test_a_number_that_is_not_json_is_rejected(number: float) -> None:
+    """Python accepts `1e999` and `NaN`, which are not JSON."""
     with pytest.raises(BadRequest, match="a number that is not finite or does not fit"):
         shown({"type": "array", "items": {"type": "number", "default": number}})
 
 
-WORDS = [*SHAPES, *sorted(ANNOTATIONS | UNHELD), "$ref", "enum", "const", "a"]
+WORDS = [*VALUE_TYPES, *sorted(ANNOTATIONS | UNENFORCED), "$ref", "enum", "const", "a"]
 SCALARS: list[Any] = [None, True, False, 0, -1, 2.5, 10**20, inf]
 TEXTS = ["", "string", "integer", "object", "array", "null", "date", "^a$", "#", "#/$defs/a"]
 
 
 def nonsense(rng: random.Random, depth: int) -> Any:
-    """A random JSON value in the words of JSON Schema."""
+    """A random JSON value made of JSON Schema keywords."""
     kind = rng.random() if depth else 0
     if kind < 0.35:
         return rng.choice([*SCALARS, *TEXTS])
@@ -243,8 +243,8 @@ def nonsense(rng: random.Random, depth: int) -> Any:
     return {rng.choice(WORDS): nonsense(rng, depth - 1) for _ in range(rng.randrange(6))}
 
 
-def test_any_schema_is_shown_or_refused() -> None:
-    """5,000 random ones: nothing but a prompt and a grammar, or the client's error."""
+def test_any_schema_is_shown_or_rejected() -> None:
+    """5,000 random ones: each gives a prompt and a grammar, or a client error."""
     shown_ones = refused = 0
     for seed in range(5000):
         rng = random.Random(seed)  # noqa: S311 - a seed is wanted
@@ -261,8 +261,8 @@ def test_any_schema_is_shown_or_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["a \ud83d", "a \0"])
-def test_half_a_character_is_shown_as_a_replacement(text: str) -> None:
-    """As it is everywhere else: JavaScript clients cut texts within an emoji. And so is NUL."""
+def test_an_unpaired_surrogate_is_shown_as_a_replacement_character(text: str) -> None:
+    """As everywhere else: JavaScript clients cut texts inside an emoji. So is NUL."""
     whole = "a \ufffd"
     assert shown({"type": "string", "description": text}) == f"// {whole}\np?: string,"
     assert shown({"enum": [text, {text: [text]}]}) == (
@@ -275,7 +275,7 @@ def test_half_a_character_is_shown_as_a_replacement(text: str) -> None:
     assert shown({"const": "a \\u0000"}) == 'p?: "a \\\\u0000",'
 
 
-def test_a_long_word_costs_no_more_than_its_length() -> None:
+def test_a_long_word_takes_linear_time() -> None:
     """OpenAI's encoder would take minutes for it, or crash."""
     begun = process_time()
     assert len(shown({"type": "string", "description": "a" * 200_000})) > 200_000
@@ -283,7 +283,7 @@ def test_a_long_word_costs_no_more_than_its_length() -> None:
 
 
 def test_references_to_long_texts_are_cut_too() -> None:
-    """A text counts by its length: 200 of 100,000 characters are 20 million."""
+    """A text counts by its length: 200 texts of 100,000 characters would be 20 million."""
     text = {"type": "string", "description": "a " * 50_000}
     schema = {"properties": {f"p{n}": {"$ref": "#/$defs/a"} for n in range(200)}}
     assert len(shown({**schema, "$defs": {"a": text}})) < 400_000

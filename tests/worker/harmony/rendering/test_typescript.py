@@ -1,4 +1,4 @@
-"""Schemas as TypeScript: as `openai_harmony` writes it where it loses nothing; and the rest."""
+"""Schemas as TypeScript: as `openai_harmony` writes them if it loses nothing; and all others."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def theirs(tools: list[dict[str, Any]]) -> list[int]:
     return ids[ids.index(MESSAGE) + 1 : -1]
 
 
-# What `openai_harmony` loses nothing of.
+# Schemas of which `openai_harmony` loses nothing.
 
 NAMES = st.one_of(
     st.from_regex(r"[a-z_$@][A-Za-z0-9_.-]{0,8}", fullmatch=True),
@@ -53,7 +53,7 @@ QUOTED = st.text(
 SHORT_FLOATS = st.builds(
     lambda m, e: float(f"{m}e{e}"), st.integers(-999, 999), st.integers(-12, 20)
 )
-"""Of longer ones, `openai_harmony` may spoil the last digit."""
+"""`openai_harmony` may change the last digit of longer ones."""
 NUMBERS = st.one_of(st.integers(-(2**63), 2**64 - 1), SHORT_FLOATS)
 PLAIN_VALUES = st.one_of(st.none(), st.booleans(), st.integers(-99, 99), QUOTED)
 VALUES = st.one_of(
@@ -65,8 +65,8 @@ VALUES = st.one_of(
 
 
 def with_texts(typed: st.SearchStrategy[Schema]) -> st.SearchStrategy[Schema]:
-    """With what a property can say besides its type."""
-    said = st.fixed_dictionaries(
+    """Adds what a property can state besides its type."""
+    more = st.fixed_dictionaries(
         {},
         optional={
             "title": TEXTS,
@@ -76,11 +76,11 @@ def with_texts(typed: st.SearchStrategy[Schema]) -> st.SearchStrategy[Schema]:
             "nullable": st.booleans(),
         },
     )
-    return st.builds(lambda schema, more: once_null({**more, **schema}), typed, said)
+    return st.builds(lambda schema, more: once_null({**more, **schema}), typed, more)
 
 
 def once_null(schema: Schema) -> Schema:
-    """Of an object that has a null in it, `openai_harmony` does not say that it is nullable."""
+    """Without `nullable` if null occurs inside, since `openai_harmony` then does not show it."""
     inner = json.dumps({key: schema.get(key) for key in ("properties", "items") if key in schema})
     inner = inner.replace("nullable", "null") if '"nullable": true' in inner else inner
     return {k: v for k, v in schema.items() if k != "nullable" or "null" not in inner}
@@ -112,7 +112,7 @@ def objects(inner: st.SearchStrategy[Schema]) -> st.SearchStrategy[Schema]:
 
 
 def described_once(schema: Schema) -> Schema:
-    """As an array's items, or a variant: a title, a default or examples would be lost there."""
+    """For an array's items or a variant, where a title, a default or examples would be lost."""
     kept = {"type", "enum", "properties", "required", "items"}
     return {key: value for key, value in schema.items() if key in kept}
 
@@ -132,7 +132,7 @@ def untitled(schema: Schema) -> Schema:
 
 
 def unions(inner: st.SearchStrategy[Schema]) -> st.SearchStrategy[Schema]:
-    """Without a description of its own, which would hide the first variant's."""
+    """Without its own description, which would hide the first variant's."""
     plain = inner.filter(lambda schema: "oneOf" not in schema).map(untitled)
     return st.lists(plain, min_size=1, max_size=3).map(lambda variants: {"oneOf": variants})
 
@@ -156,8 +156,10 @@ LOSSLESS = st.recursive(LEAVES, grown, max_leaves=8)
 
 @settings(max_examples=150, deadline=None)
 @given(objects(LOSSLESS).filter(lambda schema: schema["properties"]), st.none() | TEXTS)
-def test_it_is_openai_harmonys_where_that_loses_nothing(schema: Schema, text: str | None) -> None:
-    """Id for id."""
+def test_it_matches_openai_harmony_where_that_loses_nothing(
+    schema: Schema, text: str | None
+) -> None:
+    """Token by token."""
     if text:
         schema = {**schema, "description": text}
     tools = [tool(schema), tool(None)]
@@ -166,11 +168,11 @@ def test_it_is_openai_harmonys_where_that_loses_nothing(schema: Schema, text: st
     assert encode(tools_section([*map(Tool.of, tools)])) == expected
 
 
-# Everything else: read back, name by name.
+# All other schemas: parsed back, name by name.
 
 
 def assert_all_is_shown(schema: Schema) -> None:
-    """Each name at its depth, with its mark; each text and value."""
+    """Each name at its depth, marked as optional or not; each text and value."""
     text = shown(schema)
     found = names(text.removeprefix("_: "))
     assert [said for said in expected_texts(schema, schema) if said not in text] == [], text
@@ -181,18 +183,18 @@ def assert_all_is_shown(schema: Schema) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(schemas())
-def test_whatever_a_schema_says_is_shown(schema: Schema) -> None:
-    """In all combinations: no name, value, text or default is lost, and none is misplaced."""
+def test_everything_in_a_schema_is_shown(schema: Schema) -> None:
+    """In all combinations: no name, value, text or default is lost or misplaced."""
     assert_all_is_shown(schema)
 
 
 REAL = json.loads((Path(__file__).parent / "real_schemas.json").read_text())
-"""As MCP servers, pydantic, zod and OpenAPI proxies send them."""
+"""Tools as MCP servers, pydantic, zod and OpenAPI proxies send them."""
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_tool_is_shown_whole(name: str) -> None:
-    """Every name at its depth, and every text, value and default."""
+    """Every name at its depth; every text, value and default."""
     assert_all_is_shown(REAL[name])
 
 
@@ -289,13 +291,13 @@ B_SHOWN = "{\n       b?: string,\n       }"
         ),
     ],
 )
-def test_what_openai_harmony_loses_has_a_form(schema: Any, typescript: str) -> None:
-    """TypeScript's own, as far as it has one; `any` is for what says nothing."""
+def test_what_openai_harmony_loses_is_written_too(schema: Any, typescript: str) -> None:
+    """In TypeScript's own notation, as far as it has one; `any` means that nothing is stated."""
     assert prop(schema) == typescript
 
 
-def test_either_or_is_told_beside_the_properties() -> None:
-    """Which no type could say in as few words."""
+def test_alternative_required_properties_are_noted_in_a_comment() -> None:
+    """A type for it would be longer."""
     places = {"lat": NUMBER, "lon": NUMBER, "city": TEXT}
     either = [{"required": ["lat", "lon"]}, {"required": ["city"]}]
     object_ = (
@@ -305,8 +307,8 @@ def test_either_or_is_told_beside_the_properties() -> None:
     assert shown({"properties": places, "oneOf": either}) == object_ % "Exactly"
 
 
-def test_what_the_schema_around_requires_is_required_in_a_variant() -> None:
-    """And the variant says which of the properties around it requires."""
+def test_what_the_enclosing_schema_requires_is_required_in_a_variant() -> None:
+    """And the variant notes which of the enclosing properties it requires."""
     variants = [{"properties": {"b": TEXT}, "required": ["a"]}, {"properties": {"c": TEXT}}]
     assert shown({**A, "required": ["b"], "anyOf": variants}) == (
         "_: {\na?: string,\n} & (\n | {\n   b: string,\n   // Required: a\n   }"
@@ -316,12 +318,12 @@ def test_what_the_schema_around_requires_is_required_in_a_variant() -> None:
 
 @pytest.mark.parametrize("parameters", [None, {}, True, {"type": "object"}, {"properties": {}}, []])
 def test_a_function_without_parameters_takes_none(parameters: Any) -> None:
-    """As OpenAI's format page has it."""
+    """As on OpenAI's page about the format."""
     assert shown(parameters) == ""
 
 
 def test_a_function_without_parameters_keeps_their_description() -> None:
-    """Above the function."""
+    """As a comment above the function."""
     text = tools_section([*map(Tool.of, [tool({"type": "object", "description": "None needed."})])])
     assert "// Does it.\n// None needed.\ntype f = () => any;\n" in text
 
@@ -330,7 +332,7 @@ def test_a_function_without_parameters_keeps_their_description() -> None:
     "keyword", ["items", "allOf", "anyOf", "not", "if", "properties", "additionalProperties"]
 )
 def test_the_deepest_schemas_are_shown(keyword: str) -> None:
-    """In less stack than Python has."""
+    """Without overflowing Python's stack."""
     schema: Any = {"const": "deep"}
     levels = 49 if keyword in ("allOf", "anyOf", "properties") else 98
     for _ in range(levels):

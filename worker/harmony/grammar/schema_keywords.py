@@ -1,16 +1,17 @@
-"""The keywords of JSON Schema, as far as the grammar tells them apart, and how a schema is read.
+"""The keywords of JSON Schema, grouped as the grammar treats them, and accessors for a schema.
 
-Rule: nothing here says what is expressible; every value is the client's, and may be anything.
+Rule: nothing here decides what is enforceable. Every value comes from the client and may be
+anything.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from typing import Any
 
-Json = Any  # A JSON value, or a JSON schema, of the client's.
+Json = Any  # A JSON value or a JSON schema from the client.
 Schema = Mapping[str, Json]
 
-UNHELD = frozenset(
+UNENFORCED = frozenset(
     {
         "$dynamicRef",
         "$recursiveRef",
@@ -29,7 +30,7 @@ UNHELD = frozenset(
         "unevaluatedProperties",
     }
 )
-"""Keywords that the grammar ignores or reads otherwise."""
+"""Keywords that the grammar ignores or interprets differently."""
 
 ANNOTATIONS = frozenset(
     {"$comment", "$defs", "$id", "$schema", "default", "definitions", "deprecated", "description"}
@@ -38,7 +39,7 @@ ANNOTATIONS = frozenset(
 FORMATS = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri"}
 ) | {"uri-reference", "uri-template", "uuid"}
-UNHELD_FORMATS = frozenset(
+UNENFORCED_FORMATS = frozenset(
     {"idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer", "regex"}
 ) | {"relative-json-pointer"}
 
@@ -47,7 +48,7 @@ LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 MAPS = ("properties", "$defs", "definitions")
 NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
-SHAPES: Mapping[str, type | tuple[type, ...]] = {
+VALUE_TYPES: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(LISTS, list),
     **dict.fromkeys(MAPS, Mapping),
     **dict.fromkeys(SCHEMAS, (Mapping, bool)),
@@ -57,15 +58,15 @@ SHAPES: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("enum", "required"), list),
     "type": (str, list),
 }
-"""What the value of a keyword must be. A boolean is no number."""
+"""The type that a keyword's value must have. A boolean is not a number."""
 
 
-MOST_COUNTED = 2**31 - 1
-"""The grammar's own limit of a count."""
+MAX_COUNT = 2**31 - 1
+"""The largest count that the grammar can represent."""
 
 
 def is_number(value: Json) -> bool:
-    """Whether `value` is a number of JSON; `1e999`, which Python reads as infinity, is not."""
+    """Whether `value` is a JSON number. `1e999`, which Python reads as infinity, is not."""
     return _is_whole(value) or (isinstance(value, float) and isfinite(value))
 
 
@@ -85,18 +86,18 @@ TYPES: Mapping[str, Callable[[Json], bool]] = {
 
 
 def well_formed(keyword: str, value: Json) -> bool:
-    shape = SHAPES.get(keyword)
+    shape = VALUE_TYPES.get(keyword)
     if shape is None:
         return True
     if isinstance(value, bool):
         return keyword in SCHEMAS
     if keyword in COUNTS:
-        return isinstance(value, int) and 0 <= value <= MOST_COUNTED
+        return isinstance(value, int) and 0 <= value <= MAX_COUNT
     return isinstance(value, shape) and (keyword not in NUMBERS or is_number(value))
 
 
 def inner_schemas(schema: Schema) -> Iterator[tuple[str, Json]]:
-    """The schemas that `schema` is made of, each with its place in it."""
+    """The direct subschemas of `schema`, each with its path in it."""
     for keyword in SCHEMAS:
         closing = keyword != "propertyNames" and schema.get(keyword) is False
         if keyword in schema and not closing:

@@ -1,7 +1,7 @@
-"""The words of a Harmony header: how its text falls into them, and what each can be by itself.
+"""The words of a Harmony header: how its text is split into words, and what each one can mean.
 
-Rule: bytes, not characters, are split, since a character may be split over tokens and what proves
-to be no header goes to the body untouched.
+Rule: bytes are split, not characters, since a character may be split across tokens, and text that
+turns out not to be a header must reach the body unchanged.
 """
 
 import re
@@ -18,10 +18,11 @@ CONTENT_TYPES = frozenset({"json", "code", "text", "javascript", "typescript", "
 FOREIGN_ROLES = frozenset({"user", "system", "developer", "tool"})
 
 BRACKET = re.compile(rb"[{\[(]")
-"""What no word of a header has: the arguments begin."""
+"""Not part of any header word: the arguments begin."""
 _CHANNEL = re.compile(rb"\s*(analysis|commentary|final)(?![_\-])", re.IGNORECASE)
 _ROLE = re.compile(rb"\s*(assistant)(?=[^\s:=._\-/]|[:=._\-/]\W)")
-"""The role, where text sticks to it (`assistantThe answer`); a name may (`assistant:anna`)."""
+"""The role with text directly after it (`assistantThe answer`), but not a name
+(`assistant:anna`)."""
 _WORD = re.compile(
     rb"assistant(?=analysis|commentary|final)|(?<=assistant)(?:analysis|commentary|final)"
     rb"|to=(?:(?!to=)[^\s{\[(])*"
@@ -35,8 +36,9 @@ _TO = re.compile(r"to\W{0,4}?[=:]\W{0,4}(?=\w)", re.IGNORECASE)
 _IN_CHANNELS_PLACE = re.compile("analysis|commentary|final", re.IGNORECASE)
 
 
-def loosened(data: bytes) -> bytes:
-    """A header's text without invisible characters, and with `To =`, `to:`, `to=?` as `to=`."""
+def normalized(data: bytes) -> bytes:
+    """A header's text in NFKC, without invisible characters, and with `To =`, `to:` and `to=?` as
+    `to=`."""
     if _PLAIN.fullmatch(data):
         return data
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", data.decode("utf-8", "replace")))
@@ -44,9 +46,10 @@ def loosened(data: bytes) -> bytes:
 
 
 class Word(NamedTuple):
-    """A word of a header: its text, the marker before it, its place after that marker, its end.
+    """A word of a header.
 
-    `marker` is 0 where the role stands.
+    `marker`: the marker before it, or 0 for the role. `place`: its index after that marker.
+    `start`, `end`: its byte offsets in the text after that marker.
     """
 
     text: str
@@ -61,12 +64,12 @@ class Word(NamedTuple):
 
     @property
     def channel(self) -> str | None:
-        """The channel that the word names: one of Harmony's, in any case, in any place."""
+        """The Harmony channel that the word names, in any case and any position."""
         return self.text.lower() if self.text.lower() in CHANNELS else None
 
     @property
     def loose_channel(self) -> str | None:
-        """The same, and in a channel's place one with anything around it: `??analysis`."""
+        """Like `channel`; after `<|channel|>`, also with anything around the name: `??analysis`."""
         if self.channel or self.marker != CHANNEL:
             return self.channel
         found = _IN_CHANNELS_PLACE.findall(self.text) if self.recipient is None else ()
@@ -74,8 +77,8 @@ class Word(NamedTuple):
         return "analysis" if "analysis" in named else next(iter(named), None)
 
     @property
-    def names_channel(self) -> bool:
-        """Whether the word stands where a channel's name does."""
+    def in_channel_position(self) -> bool:
+        """Whether the word is the first one after `<|channel|>`."""
         return self.marker == CHANNEL and self.place == 0
 
     @property
@@ -85,11 +88,11 @@ class Word(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def split(data: bytes, marker: int) -> Sequence[Word]:
-    """The words of the text after `marker`, 0 or START where the role stands. A channel's name
-    and, after START, the role end where they are known.
+def split_words(data: bytes, marker: int) -> Sequence[Word]:
+    """The words of the text after `marker`, which is 0 or START for the role. A channel's name and,
+    after START, the role end as soon as they are recognized, even without a space.
 
-    Headers are alike, so what was split is kept: each is looked at more than once as it is.
+    Cached, since headers are alike and each is split more than once.
     """
     at, words = 0, list[Word]()
     known = _CHANNEL if marker == CHANNEL else _ROLE if marker == START else None
