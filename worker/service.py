@@ -32,6 +32,7 @@ from worker.engine import Engine
 from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
 from worker.harmony import Parser, TurnMemory, render, structural_tag
+from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
 from worker.job_metrics import JobMetrics
 from worker.merge import merged
@@ -77,6 +78,10 @@ class Service:
         self.engine = engine
         self.model = model
         self.created = int(time.time())
+        self.capsules = Capsules(
+            [key.get_secret_value() for key in settings.state_keys],
+            max_tokens=model.context_length,
+        )
         self._settings = settings
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
 

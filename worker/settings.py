@@ -37,6 +37,8 @@ def _day(value: str) -> str:
     return value
 
 
+StateKey = Annotated[SecretStr, Field(min_length=32)]
+
 PEERS = {"model_name": "model", "max_concurrency": "max_running_requests"}
 """Settings of RunPod's vLLM and SGLang workers, and what they are called here."""
 
@@ -109,6 +111,9 @@ class Settings(BaseSettings):
     )
     reasoning_memory_mb: int = Field(
         default=64, ge=0, description="megabytes, an integer of at least 0 (0: off)"
+    )
+    state_keys: Annotated[tuple[StateKey, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="keys of at least 32 characters each, separated by commas"
     )
     header_grammar: bool = Field(default=True, description="true or false")
     stream_flush_ms: int = Field(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from worker.errors import WorkerError
 from worker.generation import Sampling
+from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
 from worker.turn import Told, TurnOptions, Usage
 
@@ -117,6 +118,11 @@ class Host(Protocol):
 
     @property
     def context_length(self) -> int: ...
+
+    @property
+    def capsules(self) -> Capsules:
+        """Seals reasoning for a client to carry, and opens what it brings back."""
+        ...
 
     def count(self, conversation: Conversation) -> int:
         """How many tokens the prompt of a conversation has. Raises BadRequest."""
