@@ -1,4 +1,4 @@
-"""Capsules: exact token ids in a string that a client carries, whatever becomes of it on the way."""
+"""Capsules: exact token ids in a string that a client carries."""
 
 import base64
 import zlib
