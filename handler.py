@@ -1,23 +1,24 @@
-"""The worker's entry on RunPod's queue, and its local run.
+"""Entry point of the RunPod queue worker and of local test runs.
 
-With RUNPOD_WEBHOOK_GET_JOB set: a queue worker. Without: answers `./test_input.json`, or
-`--test_input '{…}'`, and exits 0 only if the job completed. `--rp_serve_api` serves the SDK's own
-test API. Everything is behind the guard below: the engine's processes import this file again.
+If RUNPOD_WEBHOOK_GET_JOB is set, runs as a queue worker. Otherwise runs the job in
+`./test_input.json`, or in `--test_input '{…}'`, and exits 0 only if the job completed.
+`--rp_serve_api` serves the SDK's own test API. Everything is behind the `__main__` guard below,
+because the engine's child processes import this file again.
 """
 
 import argparse
 import os
 import sys
 
-# The SDK reads these at its import: it logs every yield at its default level, and its checks of
-# the GPU would compete with the booted engine for memory.
+# The SDK reads these when it is imported. At its default level it logs every yield, and its GPU
+# checks would compete with the running engine for memory.
 os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
 os.environ.setdefault("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "true")
 os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
 
 
 def main() -> int:
-    """The process's exit status."""
+    """Runs the worker; returns the process exit status."""
     from worker import logs, settings
     from worker.engine import SglangEngine, server_args
     from worker.model import resolve
@@ -33,7 +34,7 @@ def main() -> int:
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    logs.configure(chosen.log_number)
+    logs.configure(chosen.log_level_number)
     service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
     as_api = arguments.rp_serve_api or chosen.runpod_realtime_port > 0
     if as_api or (chosen.runpod_webhook_get_job and arguments.test_input is None):

@@ -99,7 +99,7 @@ async def serve(model_path: str, ports: list[int]) -> None:
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     from worker.engine import SglangEngine, server_args
-    from worker.entrypoints.http.server import server_of
+    from worker.entrypoints.http.server import create_server
     from worker.model import resolve
     from worker.service import Service
     from worker.settings import Settings
@@ -119,7 +119,7 @@ async def serve(model_path: str, ports: list[int]) -> None:
         import socket
 
         listener = socket.create_server(("127.0.0.1", port), backlog=2048)
-        server = server_of(Service(engine, model, settings), settings)
+        server = create_server(Service(engine, model, settings), settings)
         tasks.append(asyncio.create_task(server.serve([listener])))
     manager = engine._engine.tokenizer_manager
     info = getattr(engine._engine, "_scheduler_init_result", None)

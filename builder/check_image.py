@@ -12,7 +12,7 @@ from pkgutil import walk_packages
 
 ROOT = Path(__file__).parent.parent
 SGLANG = "0.5.23"
-NOT_IMPORTABLE = {"worker.engine.bounded_strings", "worker.engine.grammar_cost"}
+NOT_IMPORTABLE = {"worker.engine.bounded_strings", "worker.engine.grammar_masks"}
 """Modules that import SGLang or its grammar library at the top: they may fail without a GPU."""
 
 

@@ -35,7 +35,7 @@ def importers(package: str) -> set[str]:
     }
 
 
-SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_cost.py"}
+SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_masks.py"}
 """What runs in SGLang's process."""
 
 
@@ -43,7 +43,7 @@ SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_cost.py"}
     ("package", "allowed"),
     [
         ("sglang", SGLANGS_OWN | {"worker/engine/processes.py"}),
-        ("torch", {"worker/engine/sglang_arguments.py", "worker/engine/grammar_cost.py"}),
+        ("torch", {"worker/engine/sglang_arguments.py", "worker/engine/grammar_masks.py"}),
         ("xgrammar", SGLANGS_OWN | {"worker/engine/bounded_strings.py"}),
         (
             "runpod",

@@ -1,8 +1,8 @@
-"""The one tree of errors, in no API's words: each dialect words them for its clients.
+"""The exception hierarchy, independent of any API. Each dialect formats errors for its clients.
 
-Rule: what a client may read is in `message`; nothing else of an exception ever leaves the worker.
-Each entrypoint has one boundary, and `visible` is what translates any exception there.
-`status` is HTTP's, which all APIs share.
+Rule: clients see only `message`, `param` and `code`; nothing else about an exception leaves the
+worker. Each entrypoint handles exceptions in one place, where `client_error` converts them.
+`status` is the HTTP status, which all APIs share.
 """
 
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkerError(Exception):
-    """An error that a client may see. `param` names the field that caused it."""
+    """An error that may be shown to clients. `param` names the request field that caused it."""
 
     status: ClassVar[int] = 500
     code: str | None = None
@@ -25,102 +25,105 @@ class WorkerError(Exception):
 
 
 def _well_formed(text: str) -> str:
-    """`text` as it can be sent: a client's unpaired surrogates may be quoted in it."""
+    """Replaces unpaired surrogates, which can come from a quoted client value, with `?`."""
     return text.encode("utf-8", "replace").decode()
 
 
 class BadRequest(WorkerError):
-    """The request itself is wrong; sending it again cannot help."""
+    """The request is invalid. Retrying it unchanged cannot succeed."""
 
     status = 400
 
 
 class ContextLengthExceeded(BadRequest):
-    """The prompt, or the prompt with the tokens asked for, does not fit the context."""
+    """The prompt, or the prompt plus the requested tokens, exceeds the context length."""
 
     code = "context_length_exceeded"
 
 
-class GrammarRefused(BadRequest):
-    """The engine cannot hold what the request asks for."""
+class GrammarRejected(BadRequest):
+    """The engine cannot enforce the requested grammar."""
 
     code = "unsupported_schema"
 
 
 class NotFound(BadRequest):
-    """An unknown route or model."""
+    """The route or model does not exist."""
 
     status = 404
 
 
 class MethodNotAllowed(BadRequest):
-    """The route exists, and does not take this method."""
+    """The route exists but does not support this method."""
 
     status = 405
 
 
 class RequestTimeout(BadRequest):
-    """The request did not come in time."""
+    """The request was not received in time."""
 
     status = 408
 
 
 class PayloadTooLarge(BadRequest):
-    """The request's body is larger than this worker takes."""
+    """The request body exceeds this worker's limit."""
 
     status = 413
 
 
 class HeadersTooLarge(BadRequest):
-    """The request's headers are larger than this worker takes."""
+    """The request headers exceed this worker's limit."""
 
     status = 431
 
 
 class Unauthorized(BadRequest):
-    """No key, or none that this worker knows."""
+    """The API key is missing or incorrect."""
 
     status = 401
     code = "invalid_api_key"
 
 
 class ServerError(WorkerError):
-    """Something failed that is not the request's fault."""
+    """A failure that the request did not cause."""
 
 
 class EngineDead(ServerError):
-    """The engine's processes have died: this worker can serve nothing more."""
+    """An engine process has died; this worker can serve no more requests."""
 
     status = 503
     code = "engine_dead"
 
 
 class EngineOverloaded(WorkerError):
-    """The engine's queue is full; the same request may succeed later."""
+    """The engine's queue is full. The same request may succeed later."""
 
     status = 429
     code = "engine_overloaded"
 
 
 class TooManyRequests(EngineOverloaded):
-    """This key has as many requests running as it may have."""
+    """This API key has reached its limit of concurrent requests."""
 
     code = "rate_limit_exceeded"
 
 
 class NotReady(ServerError):
-    """The engine is still booting; the same request will succeed in `seconds` or so."""
+    """The engine is still starting. Retry after about `retry_after` seconds."""
 
     status = 503
     code = "model_loading"
-    seconds = 5
+    retry_after = 5
 
 
-def visible(error: Exception, what: str) -> WorkerError:
-    """The error that a client may see of any exception; `what` (`request r1`) is logged with it."""
+def client_error(error: Exception, what: str) -> WorkerError:
+    """Converts any exception to one that is safe to show to clients.
+
+    Unexpected exceptions are logged with `what`, which names the request (`job j1`).
+    """
     match error:
         case WorkerError():
             return error
         case _:
             log.error("%s failed", what, exc_info=error)
-            return ServerError("The worker failed on this request.")
+            return ServerError("The worker failed to process this request.")

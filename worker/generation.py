@@ -1,6 +1,6 @@
-"""What is asked of an engine (`Sampling`) and what it gives back, step by step (`Step`).
+"""An engine's input (`Sampling`) and its output (`Step`).
 
-Rule: plain values that any engine can take and give; nothing of SGLang and nothing of OpenAI.
+Rule: plain values, independent of SGLang and of any API.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "abort"]
-AS_MANY_AS_FIT = 2**31 - 1
-"""`max_tokens` of a request that sets no limit: more than any context."""
+NO_TOKEN_LIMIT = 2**31 - 1
+"""`max_tokens` for a request without a limit: more than any context length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to generate. Units and ranges are OpenAI's, or SGLang's where OpenAI has none."""
+    """Sampling parameters. Units and ranges are OpenAI's, or SGLang's where OpenAI has none."""
 
     max_tokens: int
     temperature: float = 1.0
@@ -27,19 +27,20 @@ class Sampling:
     seed: int | None = None
     logit_bias: Mapping[int, float] = field(default_factory=dict[int, float])
     top_logprobs: int | None = None
-    """How many alternatives to report for each token; None reports no logprobs at all."""
+    """How many alternatives to report per token; None reports no log probabilities at all."""
     stop_ids: tuple[int, ...] = ()
     min_tokens: int = 0
-    """How many are generated before any of `stop_ids`, or what the model ends with, may be."""
+    """How many tokens come before `stop_ids` or the model's own stop tokens are allowed."""
     ignore_eos: bool = False
-    """Whether no token ends the generation, which then takes `max_tokens`."""
+    """Whether to ignore all stop tokens and generate `max_tokens` tokens."""
     structural_tag: str | None = None
-    """The grammar that the completion must follow, as xgrammar's JSON."""
+    """The grammar that constrains the completion, as xgrammar's structural tag JSON."""
 
     def within(self, room: int, choice: int, structural_tag: str | None) -> "Sampling":
-        """The sampling of choice number `choice`, with `room` tokens left in the context.
+        """The parameters for choice number `choice`, with `room` tokens left in the context.
 
-        Each choice has a seed of its own, around the end of the 64 bits that an engine takes.
+        Each choice has its own seed, `seed + choice`, wrapped to the signed 64 bits that an engine
+        accepts.
         """
         seed = None if self.seed is None else (self.seed + choice + 2**63) % 2**64 - 2**63
         limit = min(self.max_tokens, room)
@@ -53,7 +54,7 @@ class Sampling:
 
 
 class TokenLogprob(NamedTuple):
-    """A generated token's natural log probability, and those of its likeliest alternatives."""
+    """A generated token's natural log probability, and those of the most likely alternatives."""
 
     id: int
     logprob: float
@@ -61,9 +62,10 @@ class TokenLogprob(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What was generated since the last step. The counts are totals of the request so far.
+    """The token IDs generated since the last step.
 
-    `ids` include the stop token. `finish_reason` is set on the last step alone.
+    The counts are totals for the request so far. `ids` include the stop token. `finish_reason` is
+    set only on the last step.
     """
 
     ids: Sequence[int]

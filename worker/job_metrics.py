@@ -1,6 +1,6 @@
-"""The figures of one job: when its first token came, how many tokens it took, how fast.
+"""Timings and token counts of one job: time to first token, usage, decoding speed.
 
-Rule: times are measured on the monotonic clock, in milliseconds where the name says so.
+Times are measured with the monotonic clock, in seconds unless the name ends in `_ms`.
 """
 
 import time
@@ -11,7 +11,7 @@ from worker.turn import Usage
 
 
 class JobMetrics:
-    """Filled while a job runs; `to_object` at any time gives what is known so far."""
+    """Filled in while a job runs. `to_object` can be called at any time."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -19,23 +19,23 @@ class JobMetrics:
         self._last_step: float | None = None
         self.usage: Usage | None = None
         self.answer: tuple[str, int] | None = None
-        """A queue job's route and the status of its answer, as HTTP's; None if it was stopped."""
+        """A queue job's route label and HTTP-style status; None if it was stopped."""
         self.recoveries: Mapping[str, int] = {}
         self.gaps: list[float] = []
         self.deliveries: list[float] = []
 
     @property
     def seconds(self) -> float:
-        """Since the job came."""
+        """Since the job was received."""
         return time.monotonic() - self._started
 
     @property
     def first_token_seconds(self) -> float | None:
-        """From the job's coming to its first token, if that has come."""
+        """Time to first token, or None if there is no token yet."""
         return None if self._first_step is None else self._first_step - self._started
 
     def note_step(self) -> None:
-        """Tokens have come from the engine."""
+        """Records that the engine has produced tokens."""
         now = time.monotonic()
         if self._last_step is None:
             self._first_step = now
@@ -44,22 +44,23 @@ class JobMetrics:
         self._last_step = now
 
     def note_delivery(self, seconds: float) -> None:
-        """One delivery has arrived, after `seconds`."""
+        """Records a successful delivery that took `seconds`."""
         self.deliveries.append(seconds)
 
     def note_answer(self, route: str, status: int) -> None:
-        """A queue job was answered; `route` is one of few."""
+        """Records a queue job's outcome; `route` must have low cardinality."""
         self.answer = route, status
 
     def note_usage(self, usage: Usage) -> None:
-        """The answer is made, of so many tokens."""
+        """Records the answer's token usage."""
         self.usage = usage
 
     def note_recoveries(self, recoveries: Mapping[str, int]) -> None:
-        """What the parser had to mend, by kind."""
+        """Records how often the parser had to recover, by kind."""
         self.recoveries = recoveries
 
     def to_object(self) -> dict[str, Any]:
+        """The figures known so far, as a JSON object."""
         figures: dict[str, Any] = {"total_ms": _ms(self.seconds)}
         if self._first_step is not None and self._last_step is not None:
             figures["ttft_ms"] = _ms(self._first_step - self._started)

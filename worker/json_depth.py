@@ -1,7 +1,7 @@
-"""How deep JSON from outside may nest: one limit, whichever way it comes in.
+"""The maximum nesting depth of client JSON, the same for every entrypoint.
 
-What walks such a value afterwards (prompt, grammar, answer) can then recurse: Python gives up at a
-thousand levels, and a JSON schema of a tool has ten or so.
+Code that walks such a value later (prompt, grammar, answer) can then recurse safely: Python's
+recursion limit is 1,000 levels, and a tool's JSON schema has about ten.
 """
 
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from worker.errors import BadRequest
 
 Json = Any  # A JSON value from outside.
 
-DEEPEST = 100
-"""Levels of lists and objects within each other."""
+MAX_DEPTH = 100
+"""Levels of nested arrays and objects."""
 
 
 def too_deep(what: str) -> BadRequest:
-    """The error for `what` ("The request's body")."""
-    return BadRequest(f"{what} is nested more than {DEEPEST} levels deep.")
+    """The error for `what` ("The request body")."""
+    return BadRequest(f"{what} must not be nested more than {MAX_DEPTH} levels deep.")
 
 
 def check(value: Json, what: str) -> None:
-    """Raises BadRequest for a value that nests deeper than `DEEPEST`. It does not recurse."""
+    """Raises BadRequest if a value is nested deeper than `MAX_DEPTH`. Does not recurse."""
     level = _nested([value])
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         if not level:
             return
         level = _nested(chain.from_iterable(v.values() if type(v) is dict else v for v in level))

@@ -1,7 +1,7 @@
-"""The worker's log lines: on standard error, apart from SGLang's and the SDK's.
+"""Logging for the worker: to standard error, separate from SGLang's and the SDK's logs.
 
-Rule: standard output belongs to results. SGLang sets up the root logger when it boots, for all of
-the process, so the worker's loggers have a handler of their own.
+Standard output is reserved for results. SGLang configures the root logger when it starts, for the
+whole process, so the worker's loggers have their own handler.
 """
 
 import logging
@@ -9,7 +9,7 @@ import sys
 
 
 def configure(level: int) -> None:
-    """Has every logger below `worker` write to standard error from `level` up."""
+    """Makes all `worker.*` loggers write messages of `level` and above to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("worker")

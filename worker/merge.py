@@ -1,6 +1,7 @@
-"""Several generations as one: what is ready of all of them, at once.
+"""Merges concurrent generations into one stream of whatever steps are ready.
 
-Rule: nothing is generated ahead of who reads, but for one step of each; leaving closes them all.
+Rule: at most one step per generation is buffered ahead of the consumer. Closing the merged stream
+closes all of them.
 """
 
 import asyncio
@@ -10,10 +11,10 @@ from contextlib import aclosing
 from worker.generation import Step
 
 
-async def merged(
+async def merge(
     generations: Sequence[AsyncGenerator[Step]],
 ) -> AsyncGenerator[list[tuple[int, Step]]]:
-    """The items of several generators, all that are ready, each with its generator's index."""
+    """Yields the steps that are ready, each with the index of its generator."""
     if len(generations) == 1:
         async with aclosing(generations[0]) as steps:
             async for step in steps:

@@ -1,7 +1,7 @@
-"""What the worker can be watched by: every metric, in Prometheus's words.
+"""All Prometheus metrics of the worker.
 
-Rules: a label has few values, whatever clients send. Figures of a job are taken over when it ends,
-from its JobMetrics; what the engine knows is asked of it when someone looks.
+Rules: labels have low cardinality, whatever clients send. A job's figures are recorded when it
+ends, from its JobMetrics; the engine's figures are read at each scrape.
 Source: https://prometheus.io/docs/practices/naming. The dashboard is docs/grafana.json.
 """
 
@@ -18,19 +18,19 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from worker.engine import Engine
-from worker.engine.port import Measured
+from worker.engine.port import MeasurableEngine
 from worker.job_metrics import JobMetrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-disable_created_metrics()  # a series for each series, that no one reads
+disable_created_metrics()  # they would double the number of series, and nothing uses them
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 class Telemetry:
-    """The metrics of one worker. Its doors report to it; `text` is what Prometheus reads."""
+    """The metrics of one worker. Entrypoints record to it; `text` is what Prometheus scrapes."""
 
     def __init__(self, engine: Engine) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
@@ -40,16 +40,24 @@ class Telemetry:
             "Tokens, by kind: prompt, cached (of the prompt), completion, reasoning.",
             "kind",
         )
-        self._recoveries = self._counter("parser_recoveries", "Outputs mended, by kind.", "kind")
-        self._retries = self._counter("post_retries", "Deliveries to RunPod's queue tried again.")
+        self._recoveries = self._counter(
+            "parser_recoveries", "Malformed outputs recovered by the parser, by kind.", "kind"
+        )
+        self._retries = self._counter("post_retries", "Retried deliveries to RunPod's queue.")
         self._first_token = self._histogram(
-            "time_to_first_token_seconds", "From a request to its first token.", _LONG
+            "time_to_first_token_seconds",
+            "Time from receiving a request to its first token.",
+            _LONG,
         )
         self._gaps = self._histogram(
-            "inter_token_seconds", "Between the steps in which tokens come.", _SHORT
+            "inter_token_seconds", "Time between generation steps.", _SHORT
         )
-        self._job = self._histogram("job_seconds", "From a request to its last token.", _LONG)
-        self._posts = self._histogram("post_seconds", "One delivery to RunPod's queue.", _SHORT)
+        self._job = self._histogram(
+            "job_seconds", "Time from receiving a request to its last token.", _LONG
+        )
+        self._posts = self._histogram(
+            "post_seconds", "Duration of a delivery to RunPod's queue.", _SHORT
+        )
         self._registry.register(_EngineCollector(engine))
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -59,16 +67,16 @@ class Telemetry:
         return Histogram(f"gpt_oss_{name}", text, buckets=buckets, registry=self._registry)
 
     def note_request(self, route: str, status: int) -> None:
-        """A request was answered, over HTTP or as a job."""
+        """Records an answered request, over HTTP or as a job."""
         self._requests.labels(route, str(status)).inc()
 
     def note_post(self, seconds: float, tries: int) -> None:
-        """What a job made has arrived at RunPod's queue, after so many seconds and tries."""
+        """Records a successful delivery to RunPod's queue: its duration and number of attempts."""
         self._posts.observe(seconds)
         self._retries.inc(tries - 1)
 
     def note_job(self, job: JobMetrics) -> None:
-        """A job has ended, in whichever way."""
+        """Records a finished job, whatever its outcome."""
         if job.answer is not None:
             self.note_request(*job.answer)
         if job.first_token_seconds is not None:
@@ -89,25 +97,29 @@ class Telemetry:
 
 
 class _EngineCollector(Collector):
-    """What the engine says of itself, if it does."""
+    """Reads the engine's own figures at each scrape, if it reports any."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
         ready = 1.0 if self._engine.health().value == "ready" else 0.0
-        yield GaugeMetricFamily("gpt_oss_engine_ready", "Whether the engine serves.", ready)
-        if not isinstance(self._engine, Measured):
+        yield GaugeMetricFamily("gpt_oss_engine_ready", "1 if the engine is ready, else 0.", ready)
+        if not isinstance(self._engine, MeasurableEngine):
             return
         load = self._engine.load()
-        running = "Generations that the engine works on."
+        running = "Generations in progress."
         yield GaugeMetricFamily("gpt_oss_requests_running", running, load.running)
-        waiting = "Generations that wait for their first step."
+        waiting = "Generations waiting for their first step."
         yield GaugeMetricFamily("gpt_oss_requests_queued", waiting, load.queued)
-        yield GaugeMetricFamily("gpt_oss_kv_usage_ratio", "KV cache in use.", load.kv_usage)
-        hits = "Of the last prefill's tokens, those that came from the prefix cache."
+        yield GaugeMetricFamily(
+            "gpt_oss_kv_usage_ratio", "Fraction of the KV cache in use.", load.kv_usage
+        )
+        hits = "Fraction of the last prefill's tokens found in the prefix cache."
         yield GaugeMetricFamily("gpt_oss_prefix_hit_ratio", hits, load.prefix_hits)
-        phases = GaugeMetricFamily("gpt_oss_boot_seconds", "The boot, by phase.", labels=["phase"])
+        phases = GaugeMetricFamily(
+            "gpt_oss_boot_seconds", "Duration of each startup phase.", labels=["phase"]
+        )
         for phase, seconds in self._engine.boot_seconds().items():
             phases.add_metric([phase], seconds)
         yield phases

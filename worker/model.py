@@ -1,6 +1,6 @@
-"""Which model is served: where its files are, what it is called, how long its context is.
+"""The served model: where its files are, its names and its context length.
 
-Rule: what MODEL says is settled here, once; the rest of the worker sees a `Model`.
+Rule: MODEL is resolved here, once; the rest of the worker uses the resulting `Model`.
 """
 
 import json
@@ -12,23 +12,24 @@ from typing import Any
 from worker.settings import Settings, SettingsError
 
 DEMO_FOLDER = Path(__file__).parent.parent / ".demo-model"
-"""Where `make` builds the demo model (builder/demo)."""
+"""Where `make setup` builds the demo model (builder/demo)."""
 
-# The demo model runs where there is no GPU: its KV pool is sized by hand, since SGLang would take
-# what it leaves of the machine's memory, and long prompts are read in pieces that fit the CPU.
+# The demo model runs without a GPU. Its KV pool has a fixed size, since SGLang would otherwise take
+# most of the machine's memory, and long prompts are prefilled in chunks that suit a CPU.
 _DEMO_ENGINE_ARGS = {
     "max_total_tokens": 140_000,
     "chunked_prefill_size": 2048,
     "random_seed": 0,
-    "dtype": "float32",  # what the checkpoint holds; SGLang would make it float16
+    "dtype": "float32",  # the checkpoint's type; SGLang would convert it to float16
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The served model. `names[0]` is what answers say; `path` is a folder or a hub id.
+    """The served model.
 
-    `on_cpu`: it can be served without a GPU.
+    `path`: a local directory or a Hugging Face model ID. `names`: the names that requests may use;
+    answers use the first. `context_length`: in tokens. `on_cpu`: whether it needs no GPU.
     """
 
     path: str
@@ -39,11 +40,11 @@ class Model:
 
 
 def resolve(settings: Settings) -> Model:
-    """The model that MODEL names. Raises SettingsError if its folder is missing."""
+    """Resolves MODEL. Raises SettingsError if the demo model is selected but not built."""
     demo = settings.model == "demo"
     folder = DEMO_FOLDER if demo else Path(settings.model)
     if demo and not (folder / "config.json").exists():
-        raise SettingsError("MODEL='demo': the demo model is not built; run `make setup`")
+        raise SettingsError("MODEL='demo', but the demo model is not built; run `make setup`")
     is_folder = (folder / "config.json").exists()
     longest = settings.max_model_len
     if is_folder:

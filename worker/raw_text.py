@@ -1,7 +1,7 @@
-"""A completion of raw text: token ids in, text out, without Harmony.
+"""Decodes the token IDs of a raw text completion, which has no Harmony structure.
 
-Rule: bytes are decoded as they come, so a character that is split over tokens is never broken.
-Special tokens are not text and are not shown.
+Bytes are decoded incrementally, so characters that are split across tokens come out intact.
+Special tokens are dropped.
 """
 
 import codecs
@@ -15,7 +15,7 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class RawText:
-    """The reader (worker.turn.CompletionReader) of a text completion: all that comes is text."""
+    """A worker.turn.CompletionReader that treats the whole completion as text."""
 
     reasoning_tokens = 0
     calls = 0
@@ -27,12 +27,12 @@ class RawText:
         self._decoder = _decoder("replace")
 
     def feed(self, ids: Sequence[int]) -> list[Event]:
-        """The text that these ids complete. Raises nothing: what is no UTF-8 becomes U+FFFD."""
+        """The text completed by these token IDs; invalid UTF-8 becomes U+FFFD."""
         table = self._table
         text = self._decoder.decode(b"".join([table[i] for i in ids if i < FIRST_SPECIAL]))
         return [Text(text)] if text else []
 
     def finish(self) -> list[Event]:
-        """The completion is over; what is left of a broken character is shown as U+FFFD."""
+        """Ends the completion; an incomplete last character becomes U+FFFD."""
         rest = self._decoder.decode(b"", final=True)
         return [*([Text(rest)] if rest else []), Finished(complete=True)]

@@ -1,6 +1,7 @@
-"""The worker as an HTTP API: `python -m worker.serve`, for pods and load-balancing endpoints.
+"""Serves the HTTP API: `python -m worker.serve`, for pods and load-balancing endpoints.
 
-Everything is behind the guard below: the engine's processes import this file again.
+Everything is behind the `__main__` guard below, because the engine's child processes import this
+file again.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import sys
 
 
 def main() -> int:
-    """The process's exit status: 0 when told to stop, 1 without an engine, 2 for a bad setting."""
+    """Returns the exit status: 0 on a requested stop, 1 on engine failure, 2 on a bad setting."""
     import uvloop
 
     from worker import logs, settings
@@ -27,7 +28,7 @@ def main() -> int:
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    logs.configure(chosen.log_number)
+    logs.configure(chosen.log_level_number)
     service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(service, chosen, arguments.host))

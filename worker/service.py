@@ -35,7 +35,7 @@ from worker.harmony import Parser, TurnMemory, render, structural_tag
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
 from worker.job_metrics import JobMetrics
-from worker.merge import merged
+from worker.merge import merge
 from worker.model import Model
 from worker.raw_text import RawText
 from worker.settings import Settings
@@ -185,7 +185,7 @@ class Service:
         turns = [generation.turn for generation in generations]
         steps = [self.engine.generate(g.prompt, g.sampling, g.rid) for g in generations]
         try:
-            async with aclosing(merged(steps)) as ready:
+            async with aclosing(merge(steps)) as ready:
                 async for taken in ready:
                     metrics.note_step()
                     batch = [

@@ -1,7 +1,8 @@
-"""The worker's settings: the only reader of the environment.
+"""The worker's settings. Environment variables are read only here.
 
-Rule: read once, frozen, and checked whole before anything starts. An empty value counts as unset.
-A bad value is one line that names the variable, its value (never a secret's) and what it takes.
+Rule: settings are read once, validated together before anything starts, and immutable. An empty
+value counts as unset. Errors are reported on one line that names each invalid variable, its value
+(never a secret's) and what it accepts.
 """
 
 import json
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class SettingsError(ValueError):
-    """The environment holds a value that cannot be used. Its text is one line for a person."""
+    """An environment variable has an invalid value. The message is one human-readable line."""
 
 
 def _split(value: object) -> object:
@@ -33,20 +34,23 @@ def _auto(value: object) -> object:
 
 def _day(value: str) -> str:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        raise ValueError("not a date")
+        raise ValueError("must be a date (YYYY-MM-DD)")
     return value
 
 
 StateKey = Annotated[SecretStr, Field(min_length=32)]
 
-PEERS = {"model_name": "model", "max_concurrency": "max_running_requests"}
-"""Settings of RunPod's vLLM and SGLang workers, and what they are called here."""
+ALTERNATIVE_NAMES = {"model_name": "model", "max_concurrency": "max_running_requests"}
+"""Settings of RunPod's vLLM and SGLang workers, mapped to their names here."""
 
-_COUNT = "an integer of at least 1"
+_COUNT = "an integer, 1 or greater"
 
 
 class Settings(BaseSettings):
-    """Every setting; a field's name in capitals is its variable, its description what it takes."""
+    """All settings. Each is read from the variable named like the field in upper case.
+
+    A field's description says which values it accepts; error messages quote it.
+    """
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
@@ -54,23 +58,23 @@ class Settings(BaseSettings):
 
     model: str = Field(
         default="openai/gpt-oss-20b",
-        description="a Hugging Face id, a folder, or 'demo'",
+        description="a Hugging Face model ID, a local directory, or 'demo'",
     )
-    model_name: str | None = Field(default=None, description="MODEL, as the peers call it")
+    model_name: str | None = Field(default=None, description="another name for MODEL")
     model_revision: str | None = Field(
-        default=None, description="a revision of the model on the hub"
+        default=None, description="a revision of the model on the Hugging Face Hub"
     )
     served_model_name: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
-        default=(), description="names, separated by commas"
+        default=(), description="comma-separated names"
     )
     hf_token: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN"),
-        description="a token of the Hugging Face hub",
+        description="a Hugging Face access token",
     )
     max_model_len: int = Field(default=131072, ge=1, description=_COUNT)
     mem_fraction_static: float = Field(
-        default=0.90, gt=0, lt=1, description="a number between 0 and 1 (both excluded)"
+        default=0.90, gt=0, lt=1, description="a number greater than 0 and less than 1"
     )
     max_running_requests: int = Field(
         default=64,
@@ -80,82 +84,85 @@ class Settings(BaseSettings):
     max_concurrency: int | None = Field(default=None, ge=1, description=_COUNT)
     max_queued_requests: int | None = Field(default=None, ge=1, description=_COUNT)
     tensor_parallel_size: Annotated[int | None, BeforeValidator(_auto)] = Field(
-        default=None, ge=1, description="'auto' or an integer of at least 1"
+        default=None, ge=1, description="'auto' or an integer, 1 or greater"
     )
     api_key: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = Field(
-        default=(), description="keys, separated by commas"
+        default=(), description="comma-separated keys"
     )
     port: int = Field(default=8000, ge=1, le=65535, description="a port number from 1 to 65535")
     metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="a port number from 1 to 65535"
     )
-    max_body_mb: int = Field(default=32, ge=1, description="megabytes, an integer of at least 1")
+    max_body_mb: int = Field(default=32, ge=1, description="a size in MB, 1 or greater")
     max_requests_per_key: int | None = Field(default=None, ge=1, description=_COUNT)
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
-        default=(), description="origins, separated by commas, or *"
+        default=(), description="comma-separated origins, or *"
     )
     chunked_prefill: bool = Field(default=True, description="true or false")
     dyn_tool_call_parser: Literal["harmony"] = Field(
         default="harmony",
-        description="'harmony' alone: gpt-oss's token ids are parsed by the worker itself",
+        description="'harmony' (the worker parses gpt-oss's token IDs itself)",
     )
     dyn_reasoning_parser: Literal["gpt_oss"] = Field(
         default="gpt_oss",
-        description="'gpt_oss' alone: gpt-oss's token ids are parsed by the worker itself",
+        description="'gpt_oss' (the worker parses gpt-oss's token IDs itself)",
     )
     reasoning_effort: Literal["low", "medium", "high"] = Field(
         default="medium", description="low, medium or high"
     )
     system_date: Annotated[str, BeforeValidator(_day)] | None = Field(
-        default=None, description="a date as YYYY-MM-DD"
+        default=None, description="a date in the form YYYY-MM-DD"
     )
     reasoning_memory_mb: int = Field(
-        default=64, ge=0, description="megabytes, an integer of at least 0 (0: off)"
+        default=64, ge=0, description="a size in MB, 0 or greater (0 disables it)"
     )
     state_keys: Annotated[tuple[StateKey, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="keys of at least 32 characters each, separated by commas"
     )
     header_grammar: bool = Field(default=True, description="true or false")
     stream_flush_ms: int = Field(
-        default=0, ge=0, description="milliseconds, an integer of at least 0"
+        default=0, ge=0, description="a number of milliseconds, 0 or greater"
     )
-    drain_seconds: int = Field(default=60, ge=0, description="seconds, an integer of at least 0")
+    drain_seconds: int = Field(default=60, ge=0, description="a number of seconds, 0 or greater")
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
     ] = Field(default="info", description="debug, info, warning or error")
     engine_args: Annotated[dict[str, Any], NoDecode, BeforeValidator(_loads)] = Field(
         default_factory=dict[str, Any], description="a JSON object of SGLang server arguments"
     )
-    runpod_realtime_port: int = Field(default=0, ge=0, le=65535, description="a port number")
+    runpod_realtime_port: int = Field(
+        default=0, ge=0, le=65535, description="a port number from 0 to 65535"
+    )
     runpod_webhook_get_job: str | None = Field(default=None, description="a URL (set by RunPod)")
 
     @property
-    def log_number(self) -> int:
-        """LOG_LEVEL as the logging module counts."""
+    def log_level_number(self) -> int:
+        """LOG_LEVEL as the logging module's number."""
         return logging.getLevelNamesMapping()[self.log_level.upper()]
 
 
 def load() -> Settings:
-    """The settings of this process's environment. Raises SettingsError.
+    """Reads the settings from the environment. Raises SettingsError.
 
-    A variable of RunPod's other workers counts where ours is not set, and is named in the log.
+    The variable names of RunPod's other workers (`ALTERNATIVE_NAMES`) are used where ours are not
+    set; either way a warning is logged.
     """
     try:
         chosen = Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_lines(error))) from None
-    return _with_the_peers_names(chosen)
+    return _apply_alternative_names(chosen)
 
 
-def _with_the_peers_names(chosen: Settings) -> Settings:
+def _apply_alternative_names(chosen: Settings) -> Settings:
     used: dict[str, Any] = {}
-    for theirs, ours in PEERS.items():
+    for theirs, ours in ALTERNATIVE_NAMES.items():
         if theirs in chosen.model_fields_set:
             wins = ours in chosen.model_fields_set
             log.warning(
-                "%s is %s: this worker's name of it is %s",
+                "%s is %s; this worker's name for it is %s",
                 theirs.upper(),
-                "not used" if wins else "used",
+                "ignored" if wins else "used",
                 ours.upper(),
             )
             if not wins:
@@ -164,13 +171,13 @@ def _with_the_peers_names(chosen: Settings) -> Settings:
 
 
 def _lines(error: ValidationError) -> list[str]:
-    """One sentence for each variable at fault."""
+    """One message for each invalid variable."""
     lines: dict[str, str] = {}
     for problem in error.errors():
         location = str(problem["loc"][0])
         name = location.lower()
         field = Settings.model_fields.get(name) or Settings.model_fields["hf_token"]
         secret = "SecretStr" in str(field.annotation)
-        shown = "(a secret)" if secret else repr(problem["input"])
-        lines[name] = f"{location.upper()}={shown}: takes {field.description}"
+        shown = "a secret value" if secret else repr(problem["input"])
+        lines[name] = f"{location.upper()} must be {field.description}, got {shown}"
     return list(lines.values())

@@ -1,11 +1,11 @@
-"""One turn of the model: an engine's steps in; what may be shown, and how it ended, out.
+"""One model turn: takes engine steps, returns the events to show and how the turn ended.
 
-It knows no API. A reader makes events of token ids (Harmony's parser, or raw text); a turn lets
-through what the request wants to see, ends where a stop string or a second call would be, counts
-tokens, and keeps a token's log probability until the text that it is part of goes out.
+Independent of any API. A reader (Harmony's parser, or raw text) converts token IDs to events. A
+turn then keeps the events that the request wants, ends at a stop string or before a second call,
+counts tokens, and delays each token's log probability until its text is sent.
 
-Rule: what comes out of `take` has passed the stop strings. Reasoning and arguments are never
-searched for them.
+Rule: events returned by `take` have passed the stop string filter. Reasoning and tool call
+arguments are never searched for stop strings.
 """
 
 from collections import Counter, deque
@@ -31,24 +31,24 @@ from worker.stop_strings import StopStrings
 
 
 class CompletionReader(Protocol):
-    """What makes events of a completion's ids."""
+    """Converts a completion's token IDs to events."""
 
     recoveries: Counter[str]
-    """What had to be mended in the output, by kind."""
+    """How often malformed output had to be recovered, by kind."""
 
     @property
     def reasoning_tokens(self) -> int:
-        """How many ids were reasoning so far."""
+        """How many tokens so far were reasoning."""
         ...
 
     @property
     def calls(self) -> int:
-        """How many calls there were so far."""
+        """How many tool calls there were so far."""
         ...
 
     @property
     def in_text(self) -> bool:
-        """Whether the next ordinary token is one that the user reads."""
+        """Whether the next ordinary token is part of the visible text."""
         ...
 
     def feed(self, ids: Sequence[int]) -> list[Event]: ...
@@ -58,10 +58,11 @@ class CompletionReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TurnOptions:
-    """What a request says of how its turns are shown and ended.
+    """How a request's turns end and what they show.
 
-    `stop`: strings that end the answer, and are not shown. `stop_ids`: ordinary tokens that end the
-    generation, not shown either. `one_call`: the answer ends before a second call.
+    `stop`: strings that end the answer and are not shown. `stop_ids`: ordinary tokens that end the
+    generation and are not shown either. `one_call`: end the answer before a second tool call.
+    `reasoning`, `logprobs`: whether to show them.
     """
 
     stop: Sequence[str] = ()
@@ -72,10 +73,10 @@ class TurnOptions:
 
 
 class Ending(NamedTuple):
-    """Why a turn is over.
+    """Why a turn ended.
 
-    `stop_string` is the one that was found, if one was. `context_full`: the limit that was reached
-    is the context's, not the request's `max_tokens`.
+    `stop_string` is the stop string that was found, if any. `context_full`: the limit that was
+    reached is the context's, not the request's `max_tokens`.
     """
 
     reason: Literal["stop", "length", "calls"]
@@ -85,8 +86,11 @@ class Ending(NamedTuple):
 
 @dataclass(slots=True)
 class Usage:
-    """The tokens of a turn. `cached` are those of the prompt that were in the prefix cache,
-    `reasoning` those of the completion that were analysis."""
+    """Token counts of a turn.
+
+    `cached`: prompt tokens found in the prefix cache. `reasoning`: completion tokens in the
+    analysis channel.
+    """
 
     prompt: int = 0
     cached: int = 0
@@ -95,7 +99,7 @@ class Usage:
 
 
 def total(usages: Sequence[Usage], choices: int) -> Usage:
-    """The tokens of a request's turns, `choices` of each prompt. A prompt counts once."""
+    """The usage of all turns of a request, `choices` per prompt. Each prompt counts once."""
     of_prompts = [usages[at : at + choices] for at in range(0, len(usages), choices)]
     return Usage(
         prompt=sum(max(usage.prompt for usage in turns) for turns in of_prompts),
@@ -106,16 +110,16 @@ def total(usages: Sequence[Usage], choices: int) -> Usage:
 
 
 class TextLogprob(NamedTuple):
-    """A token's log probability, and where in the visible text it begins, in characters."""
+    """A token's log probability, and the offset of its first character in the visible text."""
 
     offset: int
     token: TokenLogprob
 
 
-class Told(NamedTuple):
-    """What a turn says after a step.
+class TurnOutput(NamedTuple):
+    """What a step adds to the answer.
 
-    `ending` is set with the last one. `ids` and `usage` are the turn's so far: a view, not a copy.
+    `ending` is set on the last one. `ids` and `usage` are the turn's so far: a view, not a copy.
     """
 
     events: Sequence[Event]
@@ -126,10 +130,10 @@ class Told(NamedTuple):
 
 
 class Turn:
-    """`take` steps until `ending` is set; then nothing more comes of this turn.
+    """Call `take` with each step until `ending` is set; the turn is over then.
 
-    `ids` are those taken so far. `limited_by_context`: the context leaves less room than the
-    request's `max_tokens`.
+    `ids` are the token IDs of all steps so far. `limited_by_context`: the context leaves less room
+    than the request's `max_tokens`.
     """
 
     def __init__(
@@ -145,23 +149,23 @@ class Turn:
         self.ids: list[int] = []
         self._reader = reader
         self._options = options
-        self._search = _Search(options.stop) if options.stop else None
+        self._filter = _StopStringFilter(options.stop) if options.stop else None
         self._in_reasoning = False
-        self._told = _Messages()
-        self._logprobs = _Logprobs()
+        self._collected = _MessageCollector()
+        self._logprobs = _LogprobBuffer()
 
     @property
     def recoveries(self) -> Counter[str]:
-        """What had to be mended in the output, by kind."""
+        """How often malformed output had to be recovered, by kind."""
         return self._reader.recoveries
 
     @property
     def messages(self) -> list[Message]:
-        """What was told so far, as the messages that a client may send back."""
-        return self._told.messages()
+        """The output so far, as the messages that a client may send back."""
+        return self._collected.messages()
 
-    def take(self, step: Step) -> Told:
-        """What this step adds to what can be told; `ending` is set with the last one."""
+    def take(self, step: Step) -> TurnOutput:
+        """Processes a step and returns what can now be shown. Sets `ending` on the last one."""
         self._count(step)
         step = _without_stop_token(step, self._options.stop_ids)
         self.ids += step.ids
@@ -172,20 +176,20 @@ class Turn:
         self.usage.reasoning = self._reader.reasoning_tokens
         if self._options.one_call and (second := _second_call(events)) is not None:
             events, ended = events[:second], True
-        if self._search is not None:
-            events = self._search.take(events, last=ended)
-        if self._search is not None and self._search.found is not None:
-            self.ending = Ending("stop", self._search.found)
+        if self._filter is not None:
+            events = self._filter.take(events, last=ended)
+        if self._filter is not None and self._filter.found is not None:
+            self.ending = Ending("stop", self._filter.found)
         elif ended:
             self.ending = self._ending(step)
         if not self._options.reasoning:
             events = self._without_reasoning(events)
-        self._told.add(events)
+        self._collected.add(events)
         if not self._options.logprobs:
-            return Told(events, self.ids, self.usage, self.ending)
+            return TurnOutput(events, self.ids, self.usage, self.ending)
         cut = self.ending is not None and self.ending.stop_string is not None
-        logprobs = self._logprobs.shown(events, all_=self.ending is not None and not cut)
-        return Told(events, self.ids, self.usage, self.ending, logprobs)
+        logprobs = self._logprobs.release(events, all_=self.ending is not None and not cut)
+        return TurnOutput(events, self.ids, self.usage, self.ending, logprobs)
 
     def _count(self, step: Step) -> None:
         if step.completion_tokens:
@@ -194,7 +198,10 @@ class Turn:
             self.usage.completion = step.completion_tokens
 
     def _read(self, step: Step) -> list[Event]:
-        """A step's events; token by token where it must be known which text a token is part of."""
+        """A step's events.
+
+        With log probabilities, tokens are parsed one by one, to know which text each is part of.
+        """
         if not self._options.logprobs:
             return self._reader.feed(step.ids)
         events: list[Event] = []
@@ -202,7 +209,7 @@ class Turn:
             if self._reader.in_text and token < FIRST_SPECIAL:
                 self._logprobs.add(entry)
             new = self._reader.feed([token])
-            self._logprobs.move_on(new)
+            self._logprobs.advance(new)
             events += new
         return events
 
@@ -223,7 +230,7 @@ class Turn:
 
 
 def _without_stop_token(step: Step, stop_ids: frozenset[int]) -> Step:
-    """A step without the ordinary token of `stop_ids` that it stopped at; a marker is kept."""
+    """Removes the ordinary token from `stop_ids` that ended a step; special tokens are kept."""
     if step.finish_reason != "stop" or not step.ids:
         return step
     last = step.ids[-1]
@@ -233,18 +240,19 @@ def _without_stop_token(step: Step, stop_ids: frozenset[int]) -> Step:
 
 
 def _second_call(events: Sequence[Event]) -> int | None:
-    """Where a second call's message begins among `events`, if one does."""
+    """The index in `events` where a second tool call's message begins, if any."""
     for at, event in enumerate(events):
         if isinstance(event, ToolCallBegun) and event.index > 0:
-            return at - 1  # its MessageBegun stands right before it
+            return at - 1  # its MessageBegun comes right before it
     return None
 
 
-class _Search:
-    """Lets events pass as far as the stop strings let their texts.
+class _StopStringFilter:
+    """Passes events on as far as the stop strings allow.
 
-    The texts of adjacent messages are one to a reader, so a stop string may begin in a preamble and
-    end in the answer. While a text's end is held back, its message's end waits behind it.
+    To a reader, the texts of adjacent messages are one text, so a stop string may begin in a
+    preamble and end in the answer. While the end of a text is held back, so is its message's end
+    event.
     """
 
     def __init__(self, strings: Sequence[str]) -> None:
@@ -257,7 +265,7 @@ class _Search:
         return self._stop.found
 
     def take(self, events: Iterable[Event], *, last: bool) -> list[Event]:
-        """The events that may pass now; all that are left with the `last`, unless one is found."""
+        """The events that may pass now. `last`: no more events follow, so nothing is held back."""
         passed: list[Event] = []
         for event in events:
             self._waiting.append(event)
@@ -274,7 +282,7 @@ class _Search:
         return passed
 
     def _release(self, characters: int) -> Iterator[Event]:
-        """Those at the front, of whose texts so many characters can be shown."""
+        """Releases waiting events with up to `characters` of text, splitting a text if needed."""
         while self._waiting:
             event = self._waiting.popleft()
             if isinstance(event, Text) and len(event.text) > characters:
@@ -288,29 +296,32 @@ class _Search:
 
 
 @dataclass(slots=True)
-class _Logprobs:
-    """Log probabilities on their way out, each with the text that its token begins."""
+class _LogprobBuffer:
+    """Delays each log probability until the text of its token is sent."""
 
-    read: int = 0  # characters of visible text
+    read: int = 0  # characters of visible text parsed
     sent: int = 0
     waiting: list[TextLogprob] = field(default_factory=list[TextLogprob])
 
     def add(self, entry: TokenLogprob) -> None:
         self.waiting.append(TextLogprob(self.read, entry))
 
-    def move_on(self, events: Iterable[Event]) -> None:
+    def advance(self, events: Iterable[Event]) -> None:
         self.read += sum(len(event.text) for event in events if isinstance(event, Text))
 
-    def shown(self, events: Iterable[Event], *, all_: bool) -> list[TextLogprob]:
-        """Those whose text has begun to go out with `events`; `all_`: no text is held back."""
+    def release(self, events: Iterable[Event], *, all_: bool) -> list[TextLogprob]:
+        """Removes and returns the log probabilities of tokens whose text has begun to be sent.
+
+        `events` are those sent now. `all_`: return all that are left.
+        """
         self.sent += sum(len(event.text) for event in events if isinstance(event, Text))
         ready = [each for each in self.waiting if all_ or each.offset < self.sent]
         del self.waiting[: len(ready)]
         return ready
 
 
-class _Messages:
-    """Adds up events to the messages that they tell."""
+class _MessageCollector:
+    """Builds messages from events."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []

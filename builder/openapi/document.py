@@ -15,7 +15,7 @@ from builder.openapi.answers import ANSWERS
 from builder.openapi.paths import ERRORS, HEADERS, REFERENCE, Json, error, paths
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
-from worker.api.field_table import FIELDS, Alias, NoEffect, Opened, Refused, Use, rows
+from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Unwrapped, Use, rows
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "docs" / "openapi.json"
@@ -88,16 +88,16 @@ def schemas() -> Json:
 def _described(use: Use, properties: Json) -> Json | None:
     """The schema of a field that is in the field table but not in the request's model."""
     match use:
-        case Alias(of, meaning):
-            same = properties[of] if meaning is None else {}
+        case Alias(of, convert):
+            same = properties[of] if convert is None else {}
             return {**same, "description": f"Alias of {of}."}
-        case Opened():
+        case Unwrapped():
             description = "Its fields are merged into the request."
             return {"type": ["object", "null"], "description": description}
         case NoEffect():
             return {"description": "Accepted and ignored."}
-        case Refused(nothing):
-            return {"enum": [None, *nothing], "description": "Any other value is an error."}
+        case Rejected(accepted):
+            return {"enum": [None, *accepted], "description": "Any other value is rejected."}
         case _:
             return None
 

@@ -118,7 +118,7 @@ def main() -> int:
     arguments = parser.parse_args()
     chosen = settings.load()
     model = resolve(chosen)
-    logs.configure(chosen.log_number)
+    logs.configure(chosen.log_level_number)
     engine = DialogueEngine({**server_args(chosen, model), "enable_custom_logit_processor": True})
     service = Service(engine, model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -16,7 +16,7 @@ import uvloop
 
 from tests.support.scripted_engine import ScriptedEngine, tokens
 from worker.engine import Sampling, Step
-from worker.entrypoints.http.server import server_of
+from worker.entrypoints.http.server import create_server
 from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
@@ -81,7 +81,7 @@ class RunningServer:
         self.settings = Settings(**settings)
         model = Model("x", ("demo", "gpt-oss"), 50_000, on_cpu=True)
         self.service = Service(engine, model, self.settings)
-        self.server = server_of(self.service, self.settings)
+        self.server = create_server(self.service, self.settings)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
         self.url = f"http://127.0.0.1:{self.address[1]}"

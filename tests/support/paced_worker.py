@@ -33,7 +33,7 @@ class PacedEngine(ScriptedEngine):
 
 def main() -> int:
     chosen = settings.load()
-    logs.configure(chosen.log_number)
+    logs.configure(chosen.log_level_number)
     service = Service(PacedEngine(tokens(ANSWER)), resolve(chosen), chosen)
     return queue.run(service, chosen)
 

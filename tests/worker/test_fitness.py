@@ -40,7 +40,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_without_weights_is_no_model(tmp_path: Path) -> None:
     """A name that is no folder is left to the hub's client."""
-    with pytest.raises(ServerError, match="no weights"):
+    with pytest.raises(ServerError, match="contains no weights"):
         fitness.check_files(tmp_path)
     fitness.check_files(tmp_path / "openai" / "gpt-oss-20b")
 
@@ -48,6 +48,6 @@ def test_a_folder_without_weights_is_no_model(tmp_path: Path) -> None:
 def test_as_many_gpus_as_wanted_must_be_visible() -> None:
     """There are none here; the demo model needs none."""
     real = Model("x", ("x",), 10)
-    with pytest.raises(ServerError, match="1000 GPUs are wanted"):
+    with pytest.raises(ServerError, match="1000 GPUs are required"):
         fitness.check_gpus(Settings(tensor_parallel_size=1000), real)
     fitness.check_gpus(Settings(), Model("x", ("x",), 10, on_cpu=True))

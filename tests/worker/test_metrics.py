@@ -17,7 +17,7 @@ from tests.support import ROOT
 from tests.support.emulation import emulation
 from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningServer, running, until
 from tests.support.scripted_engine import tokens
-from worker.entrypoints.queue.watch import watched
+from worker.entrypoints.queue.monitoring import serve_monitoring
 from worker.harmony import Parser
 from worker.harmony.parsing.recoveries import Recovery
 from worker.metrics import Telemetry
@@ -199,7 +199,7 @@ async def statuses(settings: Settings, *asked: tuple[str, str]) -> list[int]:
     """What a queue worker's port answers to (path, Authorization)."""
     engine = MeasuredEngine()
     await engine.start()
-    async with watched(engine, Telemetry(engine), settings), httpx.AsyncClient() as client:
+    async with serve_monitoring(engine, Telemetry(engine), settings), httpx.AsyncClient() as client:
         url = f"http://127.0.0.1:{settings.metrics_port}"
         return [
             (await client.get(url + path, headers={"Authorization": key})).status_code

@@ -76,9 +76,7 @@ def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "log", MAX_BODY_MB="lots")
     assert serving.process.wait(60) == 2
     serving.client.close()
-    assert (
-        serving.log.read_text() == "MAX_BODY_MB='lots': takes megabytes, an integer of at least 1\n"
-    )
+    assert serving.log.read_text() == "MAX_BODY_MB must be a size in MB, 1 or greater, got 'lots'\n"
 
 
 def test_a_port_in_use_is_said(tmp_path: Path) -> None:

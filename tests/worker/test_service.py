@@ -139,7 +139,9 @@ def test_an_unknown_model_names_the_served_ones() -> None:
         answered(service(), CHAT, {**HELLO, "model": "gpt-5"})
     assert caught.value.status == 404
     assert caught.value.code == "model_not_found"
-    assert caught.value.message == "The model 'gpt-5' does not exist here; served: demo, gpt-oss."
+    assert (
+        caught.value.message == "The model 'gpt-5' does not exist. Available models: demo, gpt-oss."
+    )
 
 
 @pytest.mark.parametrize("route", ["/v1/embeddings", "", "/", "/v1", "nonsense", "/v2/models"])

@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, or refused in one line."""
+"""Settings: read once from the environment, or rejected with a one-line message."""
 
 import pytest
 
@@ -62,15 +62,17 @@ def test_the_peers_variables_are_read_and_named_in_the_log(
     monkeypatch.setenv("MODEL", "ours")
     assert load().model == "ours"
     assert caplog.messages == [
-        "MODEL_NAME is not used: this worker's name of it is MODEL",
-        "MAX_CONCURRENCY is used: this worker's name of it is MAX_RUNNING_REQUESTS",
+        "MODEL_NAME is ignored; this worker's name for it is MODEL",
+        "MAX_CONCURRENCY is used; this worker's name for it is MAX_RUNNING_REQUESTS",
     ]
 
 
 def test_a_bad_value_of_a_peers_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the variable that holds it."""
     monkeypatch.setenv("MAX_CONCURRENCY", "x")
-    with pytest.raises(SettingsError, match="MAX_CONCURRENCY='x': takes an integer of at least 1"):
+    with pytest.raises(
+        SettingsError, match="MAX_CONCURRENCY must be an integer, 1 or greater, got 'x'"
+    ):
         load()
 
 
@@ -95,33 +97,45 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
-        ("MAX_MODEL_LEN", "abc", "MAX_MODEL_LEN='abc': takes an integer of at least 1"),
-        ("MAX_QUEUED_REQUESTS", "0", "MAX_QUEUED_REQUESTS='0': takes an integer of at least 1"),
-        ("PORT", "70000", "PORT='70000': takes a port number from 1 to 65535"),
+        ("MAX_MODEL_LEN", "abc", "MAX_MODEL_LEN must be an integer, 1 or greater, got 'abc'"),
+        (
+            "MAX_QUEUED_REQUESTS",
+            "0",
+            "MAX_QUEUED_REQUESTS must be an integer, 1 or greater, got '0'",
+        ),
+        ("PORT", "70000", "PORT must be a port number from 1 to 65535, got '70000'"),
         (
             "MEM_FRACTION_STATIC",
             "1.5",
-            "MEM_FRACTION_STATIC='1.5': takes a number between 0 and 1 (both excluded)",
+            "MEM_FRACTION_STATIC must be a number greater than 0 and less than 1, got '1.5'",
         ),
-        ("CHUNKED_PREFILL", "maybe", "CHUNKED_PREFILL='maybe': takes true or false"),
-        ("LOG_LEVEL", "loud", "LOG_LEVEL='loud': takes debug, info, warning or error"),
-        ("SYSTEM_DATE", "today", "SYSTEM_DATE='today': takes a date as YYYY-MM-DD"),
-        ("ENGINE_ARGS", "{", "ENGINE_ARGS='{': takes a JSON object of SGLang server arguments"),
-        ("ENGINE_ARGS", "[1]", "ENGINE_ARGS=[1]: takes a JSON object of SGLang server arguments"),
+        ("CHUNKED_PREFILL", "maybe", "CHUNKED_PREFILL must be true or false, got 'maybe'"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL must be debug, info, warning or error, got 'loud'"),
+        ("SYSTEM_DATE", "today", "SYSTEM_DATE must be a date in the form YYYY-MM-DD, got 'today'"),
+        (
+            "ENGINE_ARGS",
+            "{",
+            "ENGINE_ARGS must be a JSON object of SGLang server arguments, got '{'",
+        ),
+        (
+            "ENGINE_ARGS",
+            "[1]",
+            "ENGINE_ARGS must be a JSON object of SGLang server arguments, got [1]",
+        ),
         (
             "DYN_TOOL_CALL_PARSER",
             "pythonic",
             (
-                "DYN_TOOL_CALL_PARSER='pythonic': takes 'harmony' alone: gpt-oss's token ids are "
-                "parsed by the worker itself"
+                "DYN_TOOL_CALL_PARSER must be 'harmony' (the worker parses gpt-oss's token "
+                "IDs itself), got 'pythonic'"
             ),
         ),
         (
             "DYN_REASONING_PARSER",
             "deepseek-r1",
             (
-                "DYN_REASONING_PARSER='deepseek-r1': takes 'gpt_oss' alone: gpt-oss's token ids "
-                "are parsed by the worker itself"
+                "DYN_REASONING_PARSER must be 'gpt_oss' (the worker parses gpt-oss's token "
+                "IDs itself), got 'deepseek-r1'"
             ),
         ),
     ],
@@ -142,8 +156,8 @@ def test_several_bad_values_are_named_in_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MAX_MODEL_LEN", "y")
     with pytest.raises(SettingsError) as caught:
         load()
-    assert "PORT='x'" in str(caught.value)
-    assert "MAX_MODEL_LEN='y'" in str(caught.value)
+    assert "PORT must be a port number from 1 to 65535, got 'x'" in str(caught.value)
+    assert "MAX_MODEL_LEN must be an integer, 1 or greater, got 'y'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

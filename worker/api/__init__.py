@@ -1,4 +1,4 @@
-"""OpenAI's API as plain data: requests validated on the way in, objects made on the way out.
+"""OpenAI's API as plain data: validates requests and builds response objects.
 
-Rule: pure. It knows neither who is asking nor which engine answers.
+Rule: pure. It depends on neither the entrypoints nor the engine.
 """

@@ -1,10 +1,10 @@
-"""What the chunks of OpenAI's chat and text completions have in common: they hold choices.
+"""Merges and splits the chunks of OpenAI's chat and text completions.
 
-So those that are ready at the same time can be delivered as fewer, and one that is too large for
-one delivery as two.
+Chunks that are ready at the same time can be merged into fewer, and a chunk that is too large for
+one delivery can be split in two.
 
-Rule: the others mean the same, in the same order within each field, and each is whole: whole
-characters, a chunk that a client reads as any other.
+Rule: the resulting chunks have the same content, in the same order within each field, and each is
+a valid chunk with complete characters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ import orjson
 from worker.api.dialect import Object
 
 _BEGIN = {"role": "assistant", "content": None}
-"""The delta that begins a choice of a chat."""
+"""The first delta of a chat choice."""
 
 
-def together(chunks: Sequence[Object]) -> list[Object]:
-    """The same in fewer chunks: choices side by side, a role and an end with the text beside it."""
+def merge(chunks: Sequence[Object]) -> list[Object]:
+    """Merges chunks of different choices, and a choice's first or last delta with its neighbour."""
     if len(chunks) == 1:
         return list(chunks)
     merged: list[Object] = []
@@ -30,17 +30,17 @@ def together(chunks: Sequence[Object]) -> list[Object]:
             merged.append({**chunk, "choices": [choice] if choice else []})
         elif choice["index"] not in last:
             merged[-1]["choices"].append(choice)
-        elif both := _joined(last[choice["index"]], choice):
+        elif both := _merged(last[choice["index"]], choice):
             last[choice["index"]].update(both)
         else:
             merged.append({**chunk, "choices": [choice]})
     return merged
 
 
-def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What two chunks say of one choice, if one can: a role or an end beside a delta of the other.
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Merges two chunks of one choice if one of them has only a role or a finish reason.
 
-    Two deltas that say something stay apart, and so do two texts of a text completion.
+    Two deltas with content stay separate, as do two texts of a text completion.
     """
     if second.get("delta") == {}:
         return {**first, "finish_reason": second["finish_reason"]}
@@ -49,8 +49,8 @@ def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     return None
 
 
-def halves(chunk: Object) -> tuple[Object, Object] | None:
-    """Two smaller chunks that mean the same, or None if there are none."""
+def split(chunk: Object) -> tuple[Object, Object] | None:
+    """Splits a chunk into two smaller ones, or returns None if that is not possible."""
     if chunk.get("object") not in ("chat.completion.chunk", "text_completion"):
         return None
     choices = chunk["choices"]
@@ -64,7 +64,7 @@ def halves(chunk: Object) -> tuple[Object, Object] | None:
 
 
 def _choice_halves(choice: Object) -> tuple[Object, Object] | None:
-    """Texts and lists of tokens, each in two; the end belongs to the second half."""
+    """Halves texts and token lists; the finish reason goes to the second half."""
     first, second = {**choice, "finish_reason": None}, dict(choice)
     for key in ("delta", "logprobs"):
         if choice.get(key):
@@ -89,7 +89,7 @@ def _fields_halves(fields: Mapping[str, Any]) -> tuple[Object, Object]:
 
 
 def _call_halves(call: Object) -> tuple[list[Object], list[Object]]:
-    """The call's id and name are said once."""
+    """Only the first half has the call's ID and name."""
     function = call["function"]
     begun, rest = _halves(function.get("arguments") or "")
     first = {**call, "function": {**function, "arguments": begun}}

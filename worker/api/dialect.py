@@ -13,7 +13,7 @@ from worker.errors import WorkerError
 from worker.generation import Sampling
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
-from worker.turn import Told, TurnOptions, Usage
+from worker.turn import TurnOptions, TurnOutput, Usage
 
 Json = Any  # A JSON value from outside.
 Object = dict[str, Any]
@@ -66,8 +66,8 @@ class Answer(Protocol):
     Turns are numbered prompt by prompt.
     """
 
-    def take(self, turn: int, told: Told) -> Sequence[Object]:
-        """The objects for what a turn says after a step, its ending included."""
+    def take(self, turn: int, output: TurnOutput) -> Sequence[Object]:
+        """The objects for what a turn adds in a step, its ending included."""
         ...
 
     async def close(self, usage: Usage) -> Sequence[Object]:
@@ -165,12 +165,12 @@ class Dialect:
 
     `error` is the body of a failed answer. `event` is an object (also an error's body) as one
     server-sent event, `end` what ends a stream that did not fail.
-    `together`: the same in fewer objects, for deliveries of one object each; `halves`: an object
+    `merge`: the same in fewer objects, for deliveries of one object each; `split`: an object
     split in two that mean the same, or None.
     """
 
     error: Callable[[WorkerError], Object]
     event: Callable[[Object], str]
     end: str = ""
-    together: Callable[[Sequence[Object]], Sequence[Object]] = _as_they_are
-    halves: Callable[[Object], tuple[Object, Object] | None] = _not_in_two
+    merge: Callable[[Sequence[Object]], Sequence[Object]] = _as_they_are
+    split: Callable[[Object], tuple[Object, Object] | None] = _not_in_two

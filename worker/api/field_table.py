@@ -1,13 +1,13 @@
-"""Every request field that clients of OpenAI's API and of its kin send, and what becomes of it.
+"""Every request field that clients of OpenAI-compatible APIs send, and how it is handled.
 
-Rule: a field works, stands for others (an alias, or an object that holds them), has no effect on
-the answer, or is refused by its name. A value that asks for what happens anyway is accepted; one
-that would change the answer and cannot be heeded is a 400; a name that is not here is ignored, with
-one line in the log.
+Rule: a field is supported, is an alias, is an object whose members count as the request's own, has
+no effect on the answer, or is rejected. A rejected field is accepted with values that would not
+change the answer; any other value is a 400 error. Two aliases of one field with different values
+are a 400 error, too. Unknown fields are ignored and logged once.
 Example: `{"best_of": 1, "max_new_tokens": 5, "user": "u"}` is read as `{"max_tokens": 5}`, and
-`{"mirostat": 2}` is refused. The validation, the OpenAPI document and README's table come of it.
-Two fields that stand for one and say different things are a 400, too.
-Sources: the references of OpenAI, vLLM, SGLang, llama.cpp, OpenRouter, LiteLLM and Ollama.
+`{"mirostat": 2}` is rejected.
+Validation, the OpenAPI document and the table in README are derived from this table.
+Sources: the API references of OpenAI, vLLM, SGLang, llama.cpp, OpenRouter, LiteLLM and Ollama.
 """
 
 import json
@@ -23,84 +23,86 @@ log = logging.getLogger(__name__)
 
 Json = Any  # A JSON value from outside.
 Route = Literal["chat", "text"]
-Meaning = Callable[[Json], Mapping[str, Json]]
-"""What a value stands for, under the names of fields that work. Raises ValueError."""
+Conversion = Callable[[Json], Mapping[str, Json]]
+"""Converts a value to supported fields and their values. Raises ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
-class Works:
-    """Read by the request's model."""
+class Supported:
+    """A field of the request's model. `note` is for the table in README."""
 
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """Stands for the field `of`, or for what `meaning` makes of its value."""
+    """Another name for the field `of`, or a field that `convert` translates."""
 
     of: str
-    meaning: Meaning | None = None
+    convert: Conversion | None = None
 
-    def means(self, value: Json) -> Mapping[str, Json]:
-        return {self.of: value} if self.meaning is None else self.meaning(value)
+    def resolve(self, value: Json) -> Mapping[str, Json]:
+        return {self.of: value} if self.convert is None else self.convert(value)
 
 
 @dataclass(frozen=True, slots=True)
 class NoEffect:
-    """Accepted, whatever its value."""
+    """Accepted with any value, and ignored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Accepted only with null and the values that ask for `nothing`."""
+class Rejected:
+    """Accepted only with null and with `accepted_values`, which would not change the answer."""
 
-    nothing: Sequence[Json] = ()
+    accepted_values: Sequence[Json] = ()
 
     def accepts(self, value: Json) -> bool:
-        return value is None or any(_same(value, each) for each in self.nothing)
+        return value is None or any(_same(value, each) for each in self.accepted_values)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """An object whose members are read as if they stood beside it."""
+class Unwrapped:
+    """An object whose members are read as fields of the request."""
 
 
-Use = Works | Alias | NoEffect | Refused | Opened
+Use = Supported | Alias | NoEffect | Rejected | Unwrapped
 
 
 def _same(one: Json, other: Json) -> bool:
-    """Whether two JSON values are the same: 1 is 1.0, but not true."""
+    """Whether two JSON values are equal: 1 equals 1.0, but not true."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _effort_of_switch(value: Json) -> Mapping[str, Json]:
-    """A switch of the reasoning: on is what happens anyway, off the least that gpt-oss can."""
+def _effort_from_toggle(value: Json) -> Mapping[str, Json]:
+    """A reasoning toggle: on is the default anyway, off is the lowest effort."""
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return {} if value else {"reasoning_effort": "none"}
 
 
 def _thinking(value: Json) -> Mapping[str, Json]:
-    """Anthropic's object, which others took over, or a switch."""
+    """Anthropic's object, which others have adopted, or a toggle."""
     if not isinstance(value, Mapping):
-        return _effort_of_switch(value)
+        return _effort_from_toggle(value)
     if value.get("budget_tokens") is not None:
-        raise ValueError("budget_tokens is not supported: gpt-oss knows efforts, not budgets")
+        raise ValueError(
+            "budget_tokens is not supported; gpt-oss has reasoning efforts, not budgets"
+        )
     if value.get("type") not in ("enabled", "adaptive", "disabled"):
-        raise ValueError("takes the type enabled, adaptive or disabled")
-    return _effort_of_switch(value["type"] != "disabled")
+        raise ValueError("must have the type enabled, adaptive or disabled")
+    return _effort_from_toggle(value["type"] != "disabled")
 
 
 def _think(value: Json) -> Mapping[str, Json]:
-    """Ollama's: a switch, or an effort."""
-    return {"reasoning_effort": value} if isinstance(value, str) else _effort_of_switch(value)
+    """Ollama's field: a toggle, or an effort."""
+    return {"reasoning_effort": value} if isinstance(value, str) else _effort_from_toggle(value)
 
 
 def _reasoning(value: Json) -> Mapping[str, Json]:
-    """OpenRouter's and the Responses API's object."""
+    """The `reasoning` object of OpenRouter and the Responses API."""
     parts = dict(_object(value))
     if parts.pop("max_tokens", None) is not None:
-        raise ValueError("max_tokens is not supported: gpt-oss knows efforts, not budgets")
+        raise ValueError("max_tokens is not supported; gpt-oss has reasoning efforts, not budgets")
     found: dict[str, Json] = {}
     exclude = parts.pop("exclude", None)
     _set_effort(found, parts.pop("effort", None), parts.pop("enabled", None))
@@ -109,41 +111,44 @@ def _reasoning(value: Json) -> Mapping[str, Json]:
             raise ValueError("exclude must be true or false")
         found["include_reasoning"] = not exclude
     for name in parts.keys() - {"summary", "generate_summary"}:
-        _note_unknown(f"reasoning.{name}")
+        _warn_unknown(f"reasoning.{name}")
     return found
 
 
-def _set_effort(found: dict[str, Json], effort: Json, *switches: Json) -> None:
-    """The one effort that an effort and switches of the reasoning ask for."""
-    asked = [_effort_of_switch(switch) for switch in switches if switch is not None]
+def _set_effort(found: dict[str, Json], effort: Json, *toggles: Json) -> None:
+    """Sets the effort from an explicit effort and reasoning toggles.
+
+    Raises ValueError if they conflict.
+    """
+    asked = [_effort_from_toggle(toggle) for toggle in toggles if toggle is not None]
     efforts = [each["reasoning_effort"] for each in asked if each]
     if effort is not None:
         if efforts and effort != "none":
-            raise ValueError("reasoning is switched off and given an effort")
+            raise ValueError("must not disable reasoning and set an effort at the same time")
         efforts = [effort]
     if efforts:
         found["reasoning_effort"] = efforts[0]
 
 
-_TEMPLATE_SWITCHES = ("enable_thinking", "thinking")
-_TEMPLATE_NOTHING: Mapping[str, Sequence[Json]] = {
+_TEMPLATE_TOGGLES = ("enable_thinking", "thinking")
+_TEMPLATE_ACCEPTED: Mapping[str, Sequence[Json]] = {
     "add_generation_prompt": (True,),
     "builtin_tools": ([],),
     "continue_final_message": (False,),
     "model_identity": (),
 }
-"""What gpt-oss's own template reads and this worker does not take from there."""
+"""Arguments of gpt-oss's own chat template that this worker does not support."""
 
 
 def _template_arguments(value: Json) -> Mapping[str, Json]:
     found: dict[str, Json] = {}
     arguments = dict(_object(value))
-    switches = [arguments.pop(name, None) for name in _TEMPLATE_SWITCHES]
-    _set_effort(found, arguments.pop("reasoning_effort", None), *switches)
+    toggles = [arguments.pop(name, None) for name in _TEMPLATE_TOGGLES]
+    _set_effort(found, arguments.pop("reasoning_effort", None), *toggles)
     for name, argument in arguments.items():
-        if name not in _TEMPLATE_NOTHING:
-            _note_unknown(f"chat_template_kwargs.{name}")
-        elif not Refused(_TEMPLATE_NOTHING[name]).accepts(argument):
+        if name not in _TEMPLATE_ACCEPTED:
+            _warn_unknown(f"chat_template_kwargs.{name}")
+        elif not Rejected(_TEMPLATE_ACCEPTED[name]).accepts(argument):
             raise ValueError(f"{name} is not supported")
     return found
 
@@ -155,42 +160,42 @@ def _object(value: Json) -> Mapping[str, Json]:
 
 
 def _json_schema(value: Json) -> Json:
-    """A schema as an object, or as the text of one."""
+    """A schema, given as an object or as JSON text."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise ValueError("must be a JSON schema, or the text of one") from None
+            raise ValueError("must be a JSON schema, as an object or as JSON text") from None
     return dict(_object(value))
 
 
 def _text(value: Json) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError("must be a string that is not empty")
+        raise ValueError("must be a non-empty string")
     return value
 
 
 def _choices(value: Json) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise ValueError("must be an array of strings that is not empty")
+        raise ValueError("must be a non-empty array of strings")
     return value
 
 
-def _any_object(value: Json) -> bool:
+def _json_object(value: Json) -> bool:
     if value is not True:
         raise ValueError("must be true")
     return value
 
 
-_OUTPUTS: Mapping[str, Callable[[Json], Json]] = {
+_OUTPUT_KINDS: Mapping[str, Callable[[Json], Json]] = {
     "json": _json_schema,
-    "json_object": _any_object,
+    "json_object": _json_object,
     "regex": _text,
     "choice": _choices,
     "grammar": _text,
 }
-"""The kinds of structured output, and how each is read."""
-_OUTPUT_NOTHING: Mapping[str, Sequence[Json]] = {
+"""The kinds of structured output, each with its validator."""
+_OUTPUT_ACCEPTED: Mapping[str, Sequence[Json]] = {
     "json_object": (False,),
     "disable_fallback": (True, False),
     "disable_any_whitespace": (False,),
@@ -201,68 +206,68 @@ _OUTPUT_NOTHING: Mapping[str, Sequence[Json]] = {
 
 
 def _structured(value: Json) -> Mapping[str, Json]:
-    """vLLM's object; exactly one kind is left of it. OpenRouter's switch asks for no kind."""
+    """vLLM's object, reduced to exactly one kind. OpenRouter's boolean asks for no kind."""
     if isinstance(value, bool):
         return {}
     kinds: dict[str, Json] = {}
     for name, part in _object(value).items():
-        if Refused(_OUTPUT_NOTHING.get(name, ())).accepts(part):
+        if Rejected(_OUTPUT_ACCEPTED.get(name, ())).accepts(part):
             continue
-        if name in _OUTPUTS:
-            kinds[name] = _OUTPUTS[name](part)
-        elif name in _OUTPUT_NOTHING:
+        if name in _OUTPUT_KINDS:
+            kinds[name] = _OUTPUT_KINDS[name](part)
+        elif name in _OUTPUT_ACCEPTED:
             raise ValueError(f"{name} is not supported")
         else:
-            _note_unknown(f"structured_outputs.{name}")
+            _warn_unknown(f"structured_outputs.{name}")
     if len(kinds) != 1:
-        raise ValueError(f"takes exactly one of {', '.join(_OUTPUTS)}")
+        raise ValueError(f"must have exactly one of {', '.join(_OUTPUT_KINDS)}")
     return {"structured_outputs": kinds}
 
 
-def _output(kind: str) -> Alias:
-    """A field of its own for one kind of structured output; an empty text is none."""
-    read = _OUTPUTS[kind]
+def _output_kind(kind: str) -> Alias:
+    """A separate field for one kind of structured output; an empty string means none."""
+    read = _OUTPUT_KINDS[kind]
 
-    def meaning(value: Json) -> Mapping[str, Json]:
+    def convert(value: Json) -> Mapping[str, Json]:
         return {} if value == "" else {"structured_outputs": {kind: read(value)}}
 
-    return Alias("structured_outputs", meaning)
+    return Alias("structured_outputs", convert)
 
 
 _EMPTY: Sequence[Json] = (False, "", [], {})
-"""What clients send where a field that says what to do is left empty."""
+"""Values that clients send for an unused field."""
 
 
 _STRUCTURED = {
     "structured_outputs": Alias("structured_outputs", _structured),
     "guided_decoding": Alias("structured_outputs", _structured),
-    "guided_json": _output("json"),
-    "guided_regex": _output("regex"),
-    "guided_choice": _output("choice"),
-    "guided_grammar": _output("grammar"),
-    "regex": _output("regex"),
-    "ebnf": _output("grammar"),
-    "grammar": _output("grammar"),
-    "json_schema": _output("json"),
+    "guided_json": _output_kind("json"),
+    "guided_regex": _output_kind("regex"),
+    "guided_choice": _output_kind("choice"),
+    "guided_grammar": _output_kind("grammar"),
+    "regex": _output_kind("regex"),
+    "ebnf": _output_kind("grammar"),
+    "grammar": _output_kind("grammar"),
+    "json_schema": _output_kind("json"),
 }
 
 _SHARED: dict[str, Use] = {
-    # How to generate
+    # Sampling
     **dict.fromkeys(
-        ("model", "stream", "stream_options", "n", "stop", "temperature", "min_p"), Works()
+        ("model", "stream", "stream_options", "n", "stop", "temperature", "min_p"), Supported()
     ),
-    **dict.fromkeys(("frequency_penalty", "presence_penalty", "logit_bias"), Works()),
-    "top_p": Works("0 is greedy"),
-    "top_k": Works("-1, 0 and the size of the vocabulary are off"),
-    "repetition_penalty": Works("from 0.01"),
-    "seed": Works(
-        "-1 is none; at temperature 0, or where the engine has `enable_deterministic_inference`"
+    **dict.fromkeys(("frequency_penalty", "presence_penalty", "logit_bias"), Supported()),
+    "top_p": Supported("0 means greedy"),
+    "top_k": Supported("-1, 0 and the vocabulary size disable it"),
+    "repetition_penalty": Supported("at least 0.01"),
+    "seed": Supported(
+        "-1 means none; requires temperature 0 or the engine's `enable_deterministic_inference`"
     ),
-    "max_tokens": Works("-1 is as many as fit"),
-    "min_tokens": Works("what ends the answer is not chosen before; not with a grammar"),
-    "stop_token_ids": Works("not shown, as a stop string; a chat takes ordinary ids"),
-    "ignore_eos": Works("the engine runs on to `max_tokens`, in a chat into further messages"),
-    "bad_words": Works("words that are one token"),
+    "max_tokens": Supported("-1 means as many as fit"),
+    "min_tokens": Supported("stop tokens are not sampled before; not with a grammar"),
+    "stop_token_ids": Supported("not shown, like stop strings; in chats, only ordinary tokens"),
+    "ignore_eos": Supported("generates `max_tokens` tokens, in chats with further messages"),
+    "bad_words": Supported("only single-token words"),
     "max_completion_tokens": Alias("max_tokens"),
     "max_new_tokens": Alias("max_tokens"),
     "max_output_tokens": Alias("max_tokens"),
@@ -272,9 +277,9 @@ _SHARED: dict[str, Use] = {
     "min_new_tokens": Alias("min_tokens"),
     "num_return_sequences": Alias("n"),
     "sampling_seed": Alias("seed"),
-    "usage": Works("`include`: as `stream_options.include_usage`"),
-    "extra_body": Opened(),
-    # What says something of the caller, of delivery or of a cache, or needs what is refused
+    "usage": Supported("`include` is the same as `stream_options.include_usage`"),
+    "extra_body": Unwrapped(),
+    # About the caller, delivery or caching, or only used with a rejected field
     **dict.fromkeys(
         [
             "user",
@@ -342,7 +347,7 @@ _SHARED: dict[str, Use] = {
         ],
         NoEffect(),
     ),
-    # What would change the answer
+    # Would change the answer
     **dict.fromkeys(
         [
             "custom_logit_processor",
@@ -374,7 +379,7 @@ _SHARED: dict[str, Use] = {
             "bad_words_ids",
             "custom_token_bans",
         ],
-        Refused(_EMPTY),
+        Rejected(_EMPTY),
     ),
     **dict.fromkeys(
         [
@@ -386,7 +391,7 @@ _SHARED: dict[str, Use] = {
             "audio",
             "max_length",
         ],
-        Refused(),
+        Rejected(),
     ),
     **dict.fromkeys(
         [
@@ -397,7 +402,7 @@ _SHARED: dict[str, Use] = {
             "reasoning_budget_tokens",
             "max_thinking_tokens",
         ],
-        Refused((-1,)),
+        Rejected((-1,)),
     ),
     **dict.fromkeys(
         [
@@ -431,7 +436,7 @@ _SHARED: dict[str, Use] = {
             "ban_eos_token",
             "renormalize_logits",
         ],
-        Refused((False,)),
+        Rejected((False,)),
     ),
     **dict.fromkeys(
         [
@@ -441,7 +446,7 @@ _SHARED: dict[str, Use] = {
             "do_sample",
             "parse_tool_calls",
         ],
-        Refused((True,)),
+        Rejected((True,)),
     ),
     **dict.fromkeys(
         [
@@ -464,7 +469,7 @@ _SHARED: dict[str, Use] = {
             "min_length",
             "top_n_tokens",
         ],
-        Refused((0,)),
+        Rejected((0,)),
     ),
     **dict.fromkeys(
         [
@@ -479,9 +484,9 @@ _SHARED: dict[str, Use] = {
             "guidance_scale",
             "cfg_scale",
         ],
-        Refused((1,)),
+        Rejected((1,)),
     ),
-    **dict.fromkeys(("custom_params", "options", "vllm_xargs", "extra_args"), Refused(({},))),
+    **dict.fromkeys(("custom_params", "options", "vllm_xargs", "extra_args"), Rejected(({},))),
     **dict.fromkeys(
         [
             "logits_processors",
@@ -494,75 +499,75 @@ _SHARED: dict[str, Use] = {
             "samplers",
             "response_fields",
         ],
-        Refused(([],)),
+        Rejected(([],)),
     ),
-    "top_n_sigma": Refused((-1, 0)),
-    "repeat_last_n": Refused((-1, 64)),
-    "min_keep": Refused((0,)),
-    "t_max_predict_ms": Refused((0, -1)),
-    "format": Refused(("",)),
+    "top_n_sigma": Rejected((-1, 0)),
+    "repeat_last_n": Rejected((-1, 64)),
+    "min_keep": Rejected((0,)),
+    "t_max_predict_ms": Rejected((0, -1)),
+    "format": Rejected(("",)),
 }
 
 _CHAT: dict[str, Use] = {
-    **dict.fromkeys(("messages", "tools", "logprobs", "top_logprobs"), Works()),
-    "parallel_tool_calls": Works("false: the answer ends before a second call"),
-    "tool_choice": Works("auto, none, required, a function, `allowed_tools`"),
-    "response_format": Works("text, json_object (also with a `schema`), json_schema"),
-    "reasoning_effort": Works(),
-    "include_reasoning": Works("false: the reasoning is made, and not shown"),
+    **dict.fromkeys(("messages", "tools", "logprobs", "top_logprobs"), Supported()),
+    "parallel_tool_calls": Supported("false ends the answer before a second call"),
+    "tool_choice": Supported("auto, none, required, a function, `allowed_tools`"),
+    "response_format": Supported("text, json_object (also with a `schema`), json_schema"),
+    "reasoning_effort": Supported(),
+    "include_reasoning": Supported("false hides the reasoning, which is still generated"),
     "reasoning": Alias("reasoning_effort", _reasoning),
     "chat_template_kwargs": Alias("reasoning_effort", _template_arguments),
-    "enable_thinking": Alias("reasoning_effort", _effort_of_switch),
+    "enable_thinking": Alias("reasoning_effort", _effort_from_toggle),
     "think": Alias("reasoning_effort", _think),
     **_STRUCTURED,
     "thinking": Alias("reasoning_effort", _thinking),
-    "separate_reasoning": Refused((True,)),
-    "stream_reasoning": Refused((True,)),
-    "reasoning_format": Refused(("auto", "deepseek")),
-    "add_generation_prompt": Refused((True,)),
-    "add_special_tokens": Refused((False,)),
-    "apply_chat_template": Refused((True, False)),
-    "best_of": Refused((1,)),
-    "echo": Refused((False,)),
-    "function_call": Refused(("none", "auto")),
-    "functions": Refused(([],)),
-    "modalities": Refused((["text"],)),
-    "verbosity": Refused(("medium",)),
-    "allowed_token_ids": Refused(),
-    "prompt": Refused(),
-    "suffix": Refused(("",)),
+    "separate_reasoning": Rejected((True,)),
+    "stream_reasoning": Rejected((True,)),
+    "reasoning_format": Rejected(("auto", "deepseek")),
+    "add_generation_prompt": Rejected((True,)),
+    "add_special_tokens": Rejected((False,)),
+    "apply_chat_template": Rejected((True, False)),
+    "best_of": Rejected((1,)),
+    "echo": Rejected((False,)),
+    "function_call": Rejected(("none", "auto")),
+    "functions": Rejected(([],)),
+    "modalities": Rejected((["text"],)),
+    "verbosity": Rejected(("medium",)),
+    "allowed_token_ids": Rejected(),
+    "prompt": Rejected(),
+    "suffix": Rejected(("",)),
 }
 
 _TEXT: dict[str, Use] = {
-    "prompt": Works("a text, token ids, or a list of either"),
-    "echo": Works("without `logprobs`"),
-    "logprobs": Works(),
-    "best_of": Works("the same as `n`"),
-    "allowed_token_ids": Works(),
-    **dict.fromkeys(("messages", "reasoning_effort", "reasoning"), Refused()),
-    **dict.fromkeys(("enable_thinking", "think"), Refused((False,))),
-    "thinking": Refused((False, {"type": "disabled"})),
-    # There is no reasoning that it could be about
+    "prompt": Supported("a string, token IDs, or an array of either"),
+    "echo": Supported("without `logprobs`"),
+    "logprobs": Supported(),
+    "best_of": Supported("only if equal to `n`"),
+    "allowed_token_ids": Supported(),
+    **dict.fromkeys(("messages", "reasoning_effort", "reasoning"), Rejected()),
+    **dict.fromkeys(("enable_thinking", "think"), Rejected((False,))),
+    "thinking": Rejected((False, {"type": "disabled"})),
+    # Text completions have no reasoning
     **dict.fromkeys(
         ("include_reasoning", "separate_reasoning", "stream_reasoning", "reasoning_format"),
         NoEffect(),
     ),
-    "top_logprobs": Refused((0,)),
-    "function_call": Refused(("none", "auto")),
-    "functions": Refused(([],)),
-    **dict.fromkeys(_STRUCTURED, Refused(("",))),
-    "structured_outputs": Refused((False, True)),
-    "parallel_tool_calls": Refused((True, False)),
-    "tools": Refused(([],)),
-    "tool_choice": Refused(("none", "auto")),
-    "response_format": Refused(({"type": "text"},)),
-    "chat_template_kwargs": Refused(({},)),
-    "add_generation_prompt": Refused((True, False)),
-    "add_special_tokens": Refused((True, False)),
-    "apply_chat_template": Refused((False,)),
-    "modalities": Refused((["text"],)),
-    "verbosity": Refused(("medium",)),
-    "suffix": Refused(("",)),
+    "top_logprobs": Rejected((0,)),
+    "function_call": Rejected(("none", "auto")),
+    "functions": Rejected(([],)),
+    **dict.fromkeys(_STRUCTURED, Rejected(("",))),
+    "structured_outputs": Rejected((False, True)),
+    "parallel_tool_calls": Rejected((True, False)),
+    "tools": Rejected(([],)),
+    "tool_choice": Rejected(("none", "auto")),
+    "response_format": Rejected(({"type": "text"},)),
+    "chat_template_kwargs": Rejected(({},)),
+    "add_generation_prompt": Rejected((True, False)),
+    "add_special_tokens": Rejected((True, False)),
+    "apply_chat_template": Rejected((False,)),
+    "modalities": Rejected((["text"],)),
+    "verbosity": Rejected(("medium",)),
+    "suffix": Rejected(("",)),
 }
 
 FIELDS: Mapping[Route, Mapping[str, Use]] = {"chat": _SHARED | _CHAT, "text": _SHARED | _TEXT}
@@ -570,99 +575,116 @@ FIELDS: Mapping[Route, Mapping[str, Use]] = {"chat": _SHARED | _CHAT, "text": _S
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
-    """A request's `fields` under the names that work, and for each the name it was given by."""
+class ResolvedFields:
+    """A request's `fields` by their supported names; `names` has the name that the client used."""
 
     fields: Mapping[str, Json]
     names: Mapping[str, str]
 
 
-def meant(route: Route, body: Mapping[str, Json]) -> Meant:
-    """What the fields of a request mean. Raises BadRequest that names the field at fault."""
+def resolve(route: Route, body: Mapping[str, Json]) -> ResolvedFields:
+    """Resolves the fields of a request to supported ones. Raises BadRequest.
+
+    Example: `{"max_new_tokens": 5, "user": "u"}` becomes `{"max_tokens": 5}`.
+    """
     table = FIELDS[route]
     fields: dict[str, Json] = {}
     names: dict[str, str] = {}
-    for name, value in _opened(body, table):
-        for key, told in _meant(table.get(name), name, value).items():
-            if told is None or (key in fields and _same(fields[key], told)):
+    for name, value in _unwrapped(body, table):
+        for key, resolved in _resolve_field(table.get(name), name, value).items():
+            if resolved is None or (key in fields and _same(fields[key], resolved)):
                 continue
             if key in fields:
-                raise BadRequest(f"{names[key]} and {name} contradict each other.", param=name)
-            fields[key], names[key] = told, name
-    return Meant(fields, names)
+                raise BadRequest(
+                    f"{names[key]} and {name} have conflicting values; send only one of them.",
+                    param=name,
+                )
+            fields[key], names[key] = resolved, name
+    return ResolvedFields(fields, names)
 
 
-def _opened(body: Mapping[str, Json], table: Mapping[str, Use]) -> Iterator[tuple[str, Json]]:
-    """Each field of a request, and those of the objects that only hold others."""
+def _unwrapped(body: Mapping[str, Json], table: Mapping[str, Use]) -> Iterator[tuple[str, Json]]:
+    """Yields the fields of a request, including the members of `Unwrapped` objects."""
     for name, value in body.items():
-        if not isinstance(table.get(name), Opened):
+        if not isinstance(table.get(name), Unwrapped):
             yield name, value
         elif isinstance(value, Mapping):
             yield from value.items()
         elif value is not None:
-            raise BadRequest(f"{name}: must be an object.", param=name)
+            raise BadRequest(f"{name} must be an object.", param=name)
 
 
-def _meant(use: Use | None, name: str, value: Json) -> Mapping[str, Json]:
+def _resolve_field(use: Use | None, name: str, value: Json) -> Mapping[str, Json]:
     match use:
         case None:
-            _note_unknown(name)
-        case Works():
+            _warn_unknown(name)
+        case Supported():
             return {name: value}
         case Alias() if value is not None:
             try:
-                return use.means(value)
+                return use.resolve(value)
             except ValueError as error:
-                raise BadRequest(f"{name}: {error}.", param=name) from None
-        case Refused() if not use.accepts(value):
-            raise BadRequest(f"{name} is not supported.", param=name, code="unsupported_parameter")
+                raise BadRequest(f"{describe(name, str(error))}.", param=name) from None
+        case Rejected() if not use.accepts(value):
+            remedy = f"omit it or send {_alternatives(use)}" if use.accepted_values else "omit it"
+            message = f"{name} is not supported; {remedy}."
+            raise BadRequest(message, param=name, code="unsupported_parameter")
         case _:
             pass
     return {}
 
 
+def describe(name: str, problem: str) -> str:
+    """An error message without a full stop: `name must …`, or `name: …`."""
+    return f"{name} {problem}" if problem.startswith(("must ", "is ")) else f"{name}: {problem}"
+
+
+def _alternatives(use: Rejected) -> str:
+    return " or ".join(json.dumps(value) for value in use.accepted_values)
+
+
 def given_fields(route: Route, body: Mapping[str, Json]) -> set[str]:
-    """The fields that a request gives, by whichever of their names."""
-    opened = [name for name in body if isinstance(FIELDS[route].get(name), Opened)]
+    """The supported names of the fields that a request sets."""
+    opened = [name for name in body if isinstance(FIELDS[route].get(name), Unwrapped)]
     inner = [body[name].keys() for name in opened if isinstance(body[name], Mapping)]
     return {canonical(route, name) for name in body.keys() | set().union(*inner)}
 
 
 def canonical(route: Route, name: str) -> str:
-    """The field that `name` stands for."""
+    """The supported name of the field `name`."""
     use = FIELDS[route].get(name)
     return use.of if isinstance(use, Alias) else name
 
 
-def _note_unknown(name: str) -> None:
-    _note_once(name[:80])
+def _warn_unknown(name: str) -> None:
+    _warn_once(name[:80])
 
 
 @lru_cache(maxsize=1024)
-def _note_once(name: str) -> None:
-    """One line for each name, as long as there are not a thousand others."""
-    log.warning("ignored an unknown field of a request: %r", name)
+def _warn_once(name: str) -> None:
+    """Logs each name once, unless a thousand others have come since."""
+    log.warning("ignored an unknown request field: %r", name)
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
-    """README's table: a field, what becomes of it in a chat, and in a text completion."""
+    """The rows of the table in README: a field, and its handling in chat and text completions."""
     for name in sorted(FIELDS["chat"].keys() | FIELDS["text"].keys()):
-        chat, text = (_told(FIELDS[route].get(name)) for route in ("chat", "text"))
+        chat, text = (_cell(FIELDS[route].get(name)) for route in ("chat", "text"))
         yield f"`{name}`", chat, text
 
 
-def _told(use: Use | None) -> str:
+def _cell(use: Use | None) -> str:
     match use:
-        case Works(note):
-            return f"works: {note}" if note else "works"
+        case Supported(note):
+            return f"supported: {note}" if note else "supported"
         case Alias(of):
-            return f"as `{of}`"
+            return f"alias of `{of}`"
         case NoEffect():
-            return "no effect"
-        case Opened():
-            return "its fields are read as the request's"
-        case Refused(nothing):
-            values = ", ".join(f"`{json.dumps(value)}`" for value in nothing)
-            return f"refused, but for {values}" if values else "refused"
+            return "ignored"
+        case Unwrapped():
+            return "its members are read as request fields"
+        case Rejected(accepted):
+            values = ", ".join(f"`{json.dumps(value)}`" for value in accepted)
+            return f"rejected, except {values}" if values else "rejected"
         case None:
             return "unknown"

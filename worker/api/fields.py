@@ -1,30 +1,42 @@
-"""What every request has in common: reading a JSON object into a model, with errors for a client.
+"""Parses a JSON object into a request model, with error messages for clients.
 
-Rule: an error names the field as the client did, what it takes and what it got. Which fields there
-are, and what becomes of those that a model does not have, stands in worker.api.field_table.
+Rule: an error names the field as the client wrote it, what it accepts and what it got. Which fields
+exist, and how those are handled that a model does not have, is defined in worker.api.field_table.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.api import field_table
+from worker.api.field_table import describe
 from worker.errors import BadRequest
 
-LONGEST_QUOTED = 60
-"""Characters of a value that an error quotes: a longer one, which may hold a secret, is not."""
+MAX_QUOTED_LENGTH = 60
+"""In characters. Errors do not quote longer values, which may contain a secret."""
+
+_JSON_TYPES = {
+    r"a valid dictionary( or instance of \w+)?": "an object",
+    "a valid list": "an array",
+    "a valid string": "a string",
+    "a valid number": "a number",
+    "a valid integer": "an integer",
+    "a valid boolean": "a boolean",
+}
+"""Pydantic's names for types, and JSON's."""
 
 
 class Fields(BaseModel):
-    """A part of a request. Strict: "1" is no number; unknown fields are looked at apart."""
+    """A part of a request. Strict: "1" is not a number. Unknown fields are handled elsewhere."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
 class RequestFields(Fields):
-    """A whole request to one route."""
+    """A complete request to one route."""
 
     route: ClassVar[field_table.Route]
 
@@ -33,26 +45,41 @@ M = TypeVar("M", bound=RequestFields)
 
 
 def read(model: type[M], body: object) -> M:
-    """`body` as a `model`. Raises BadRequest that names the first field at fault."""
+    """Parses `body` as a `model`. Raises BadRequest, which names the first invalid field."""
     if not isinstance(body, Mapping):
-        raise BadRequest(f"The request must be a JSON object, not {json_type(body)}.")
-    meant = field_table.meant(model.route, body)
+        raise BadRequest(f"The request body must be a JSON object, not {json_type(body)}.")
+    resolved = field_table.resolve(model.route, body)
     try:
-        return model.model_validate(meant.fields)
+        return model.model_validate(resolved.fields)
     except ValidationError as error:
         problem = error.errors()[0]
-        path = _path(problem["loc"], meant.names)
-        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        if not path:  # the fields do not agree with each other
+        path = _path(problem["loc"], resolved.names)
+        message = _message(problem["msg"])
+        if not path:  # a conflict between fields
             raise BadRequest(f"{message}.") from None
-        got = "" if problem["type"] == "missing" else f", got {_shown(problem['input'])}"
-        raise BadRequest(f"{path}: {message}{got}.", param=path) from None
+        got = "" if problem["type"] == "missing" else f", got {_quoted(problem['input'])}"
+        raise BadRequest(f"{describe(path, message)}{got}.", param=path) from None
+
+
+def _message(text: str) -> str:
+    """A pydantic message in this API's style.
+
+    `Input should be a valid list` becomes `must be an array`.
+    """
+    text = text.removeprefix("Value error, ").rstrip(".").replace(" after validation", "")
+    if text == "Field required":
+        return "is required"
+    if (rule := re.sub(r"^[A-Z]\w+ should ", "must ", text)) == text:
+        return text
+    for theirs, ours in _JSON_TYPES.items():
+        rule = re.sub(theirs, ours, rule)
+    return rule
 
 
 def _path(location: tuple[str | int, ...], names: Mapping[str, str]) -> str:
-    """A pydantic location as OpenAI writes it: `messages[0].content`.
+    """Formats a pydantic location like OpenAI does: `messages[0].content`.
 
-    It begins with the name that the client gave the field by.
+    It begins with the name that the client used for the field.
     """
     path = ""
     first, rest = location[:1], location[1:]
@@ -61,15 +88,15 @@ def _path(location: tuple[str | int, ...], names: Mapping[str, str]) -> str:
     return path.removeprefix(".")
 
 
-def _shown(value: object) -> str:
-    """A value as an error quotes it: a short one as it is, another by its type."""
-    if isinstance(value, str | int | float) and len(text := json.dumps(value)) <= LONGEST_QUOTED:
+def _quoted(value: object) -> str:
+    """A value for an error message: short scalars as JSON, everything else as its type."""
+    if isinstance(value, str | int | float) and len(text := json.dumps(value)) <= MAX_QUOTED_LENGTH:
         return text
     return json_type(value)
 
 
 def json_type(value: object) -> str:
-    """JSON's name for the type of a value, with an article."""
+    """The name of a value's JSON type, with an article."""
     match value:
         case None:
             return "null"

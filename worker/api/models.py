@@ -31,13 +31,13 @@ def _model(name: str, host: Host) -> Object:
 
 
 def check(name: str | None, served: Sequence[str]) -> str:
-    """The served name that `name` asks for (the first where it asks for none), or NotFound."""
+    """Returns `name`, or the first served name if it is None. Raises NotFound."""
     if name is None:
         return served[0]
     if name in served:
         return name
     raise NotFound(
-        f"The model {name!r} does not exist here; served: {', '.join(served)}.",
+        f"The model {name!r} does not exist. Available models: {', '.join(served)}.",
         param="model",
         code="model_not_found",
     )

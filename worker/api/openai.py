@@ -1,4 +1,4 @@
-"""What OpenAI's chat and text completions share: their error, their usage, the end of a stream.
+"""What OpenAI's chat and text completions share: the error and usage objects, stream framing.
 
 Source: https://platform.openai.com/docs/guides/error-codes, and the bodies that OpenAI's API sends.
 """
@@ -14,16 +14,16 @@ from worker.turn import Usage
 
 
 def event(item: Mapping[str, Any]) -> str:
-    """An object as one server-sent event; joined, events are a valid stream."""
+    """Formats an object as one server-sent event. Concatenated events form a valid stream."""
     return f"data: {orjson.dumps(item).decode()}\n\n"
 
 
 END = "data: [DONE]\n\n"
-"""The last event of a stream that did not fail."""
+"""The last event of a successful stream."""
 
 
 def error(problem: WorkerError) -> Object:
-    """The body of a failed answer."""
+    """The error object that is the body of a failed request."""
     return {
         "error": {
             "message": problem.message,
@@ -45,7 +45,7 @@ def _type(problem: WorkerError) -> str:
 
 
 def usage(total: Usage) -> dict[str, Any]:
-    """The `usage` object; its details are always there."""
+    """The `usage` object, always with its details."""
     return {
         "prompt_tokens": total.prompt,
         "completion_tokens": total.completion,

@@ -1,7 +1,7 @@
-"""The fields that chat and text completions share: how to generate, and how to deliver.
+"""The request fields that chat and text completions share: sampling and delivery.
 
 Source: https://platform.openai.com/docs/api-reference/completions/create, with SGLang's `top_k`,
-`min_p` and `repetition_penalty`, and what vLLM and SGLang both have of how an answer ends.
+`min_p` and `repetition_penalty`, and the stop conditions that both vLLM and SGLang have.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from worker.api.fields import Fields, RequestFields
-from worker.generation import AS_MANY_AS_FIT, Sampling
+from worker.generation import NO_TOKEN_LIMIT, Sampling
 from worker.harmony.vocabulary import SIZE, encode
 
-LEAST_REPETITION_PENALTY = 0.01
-"""Logits are divided by it, in 32 bits: by a smaller one they would be infinite."""
-ALLOWED_BIAS = 1000.0
-"""Of the only tokens allowed: e^-700 is 0 in 32 bits, so whatever has no such bias is never drawn,
-with 300 left for the span of logits and biases."""
+MIN_REPETITION_PENALTY = 0.01
+"""Logits are divided by it in 32-bit floats; a smaller value would make them infinite."""
+ALLOWED_TOKEN_BIAS = 1000.0
+"""Bias of each token in `allowed_token_ids`. e^-700 is 0 in 32-bit floats, so a token without this
+bias is never sampled; the other 300 leave room for the range of logits and biases."""
 
 
 def _as_list(value: Any) -> Any:
@@ -27,19 +27,19 @@ def _as_list(value: Any) -> Any:
 def _token_ids(bias: dict[str, float]) -> dict[str, float]:
     for key in bias:
         if not (key.isascii() and key.isdigit() and int(key) < SIZE):
-            raise ValueError(f"keys must be token ids below {SIZE}, not {key[:40]!r}")
+            raise ValueError(f"must have token IDs below {SIZE} as keys, not {key[:40]!r}")
     return bias
 
 
 def _single_tokens(words: list[str]) -> list[str]:
     for word in words:
         if len(encode(word)) != 1:
-            raise ValueError(f"takes words that are one token alone, not {word[:40]!r}")
+            raise ValueError(f"must contain only words that are a single token, not {word[:40]!r}")
     return words
 
 
 def _banned(words: Sequence[str]) -> dict[int, float]:
-    """The least bias for each word's token, and for its token after a space, as in vLLM."""
+    """The lowest bias for the token of each word, with and without a leading space, as in vLLM."""
     ids = [encode(form) for word in words for form in (word, f" {word}")]
     return {each[0]: -100.0 for each in ids if len(each) == 1}
 
@@ -54,12 +54,12 @@ StopField = Annotated[list[StopString], Field(max_length=16)]
 
 
 def _limit(value: Any) -> Any:
-    """-1 is llama.cpp's and LM Studio's word for no limit."""
-    return AS_MANY_AS_FIT if isinstance(value, int) and value == -1 else value
+    """-1 means no limit in llama.cpp and LM Studio."""
+    return NO_TOKEN_LIMIT if isinstance(value, int) and value == -1 else value
 
 
 def _seed(value: Any) -> Any:
-    """-1 is llama.cpp's word for none."""
+    """-1 means no seed in llama.cpp."""
     return None if value == -1 else value
 
 
@@ -69,13 +69,13 @@ class StreamOptions(Fields):
 
 
 class UsageOptions(Fields):
-    """OpenRouter's way to ask for the usage of a stream; a whole answer has it anyway."""
+    """OpenRouter's option for usage in streams; non-streamed answers always have it."""
 
     include: bool | None = None
 
 
 class SamplingFields(RequestFields):
-    """How to generate and to deliver. An absent field and null mean the same."""
+    """Sampling and delivery. A missing field and null mean the same."""
 
     model: str | None = None
     stream: bool | None = None
@@ -95,7 +95,7 @@ class SamplingFields(RequestFields):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Field(ge=LEAST_REPETITION_PENALTY, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=MIN_REPETITION_PENALTY, le=2)] | None = None
     seed: (
         Annotated[
             Seed | None,
@@ -132,11 +132,11 @@ class SamplingFields(RequestFields):
     ) = None
 
     @model_validator(mode="after")
-    def _sampling_agrees_with_itself(self) -> Self:
+    def _check_sampling_conflicts(self) -> Self:
         if self.stream_options and self.stream_options.include_usage and not self.stream:
-            raise ValueError("stream_options takes stream to be true")
+            raise ValueError("stream_options.include_usage requires stream to be true")
         if (self.min_tokens or 0) > (self.max_tokens or self.min_tokens or 0):
-            raise ValueError("min_tokens must not be over max_tokens")
+            raise ValueError("min_tokens must not be greater than max_tokens")
         if self.ignore_eos and self.stop_token_ids:
             raise ValueError("ignore_eos and stop_token_ids are not supported together")
         return self
@@ -147,11 +147,11 @@ class SamplingFields(RequestFields):
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with a chunk of its usage."""
+        """Whether a stream ends with a usage chunk."""
         asked = self.stream_options and self.stream_options.include_usage
         return bool(asked or (self.usage and self.usage.include))
 
-    def sampling_with(
+    def to_sampling(
         self,
         *,
         max_tokens: int,
@@ -159,9 +159,9 @@ class SamplingFields(RequestFields):
         stop_ids: tuple[int, ...],
         allowed: Sequence[int] = (),
     ) -> Sampling:
-        """How to generate the first choice; what is absent is OpenAI's default.
+        """Converts the fields to sampling parameters, with OpenAI's defaults for missing ones.
 
-        `top_p` 0 leaves the likeliest token alone, which is what temperature 0 does.
+        `top_p` 0 keeps only the most likely token, which is greedy sampling, like temperature 0.
         """
         greedy = self.temperature == 0 or self.top_p == 0
         return Sampling(
@@ -183,5 +183,5 @@ class SamplingFields(RequestFields):
 
     def _bias(self, allowed: Sequence[int]) -> dict[int, float]:
         bias = {int(k): v for k, v in (self.logit_bias or {}).items()}
-        bias |= {token: bias.get(token, 0.0) + ALLOWED_BIAS for token in allowed}
+        bias |= {token: bias.get(token, 0.0) + ALLOWED_TOKEN_BIAS for token in allowed}
         return bias | _banned(self.bad_words or ())

@@ -1,7 +1,7 @@
-"""Engines: the port that the worker knows, and the SGLang Engine that ships.
+"""Engines: the interface that the worker uses, and its SGLang implementation.
 
-Rule: only this package knows SGLang, and only `processes.py` imports it; the worker gets tokens
-from it and nothing else.
+Rule: only this package knows SGLang, and the worker gets only tokens from it. In the worker's own
+process, only `processes.py` imports SGLang.
 """
 
 from worker.engine.port import Engine, Health

@@ -1,7 +1,7 @@
-"""The engine port: what the worker asks of whatever generates tokens.
+"""The interface that the worker requires of an engine.
 
-Rule: every engine keeps the contract suite, tests/worker/engine/test_port.py; the one that ships is
-`SglangEngine`, and tests bring another.
+Rule: every engine must pass the contract tests, tests/worker/engine/test_port.py. `SglangEngine` is
+the one in production; tests have another.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -18,35 +18,40 @@ class Health(Enum):
 
 
 class Engine(Protocol):
-    """What the worker asks of an engine. tests/worker/engine/test_port.py says it in full."""
+    """What generates tokens. The contract is specified in tests/worker/engine/test_port.py."""
 
     async def start(self) -> None:
-        """Boots; returns when requests can be served. Raises ServerError if that fails."""
+        """Starts the engine; returns when it is ready. Raises ServerError if that fails."""
         ...
 
     def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
     ) -> AsyncGenerator[Step]:
-        """Generates after `prompt_ids`, at least one step, the last with a finish reason.
+        """Generates a completion of `prompt_ids` in one or more steps.
 
-        `rid` names the request and must be unique. Raises BadRequest, EngineOverloaded,
-        EngineDead or ServerError. Closing the generator aborts the generation.
+        Only the last step has a finish reason. `rid` is the request's ID and must be unique. Raises
+        BadRequest, EngineOverloaded, EngineDead or ServerError. Closing the generator aborts the
+        generation.
         """
         ...
 
     def abort(self, rid: str) -> None:
-        """Ends a request early; nothing happens if it is not running."""
+        """Aborts a request. Does nothing if it is not running."""
         ...
 
     def health(self) -> Health: ...
 
     async def close(self) -> None:
-        """Ends the engine and every process that it started."""
+        """Stops the engine and every process that it started."""
         ...
 
 
 class Load(NamedTuple):
-    """How busy an engine is. Ratios are between 0 and 1."""
+    """The load of an engine.
+
+    `kv_usage`: the used fraction of the KV cache. `prefix_hits`: the fraction of the last prefill's
+    tokens that came from the prefix cache.
+    """
 
     running: int
     queued: int
@@ -55,11 +60,11 @@ class Load(NamedTuple):
 
 
 @runtime_checkable
-class Measured(Protocol):
-    """What an engine may say of itself besides, for those who watch it."""
+class MeasurableEngine(Protocol):
+    """Optional methods of an engine, for monitoring."""
 
     def load(self) -> Load: ...
 
     def boot_seconds(self) -> Mapping[str, float]:
-        """How long each phase of the boot took."""
+        """The duration of each startup phase."""
         ...

@@ -1,8 +1,8 @@
-"""SGLang's processes: how they begin, and how they end.
+"""Starts and stops SGLang's processes.
 
-Rule: this file and those that run in SGLang's process (`scheduler.py`, `grammar_cost.py`) are the
-only ones that import sglang. This one does so when an engine boots, since that alone takes seconds.
-`Any` is SGLang's.
+Rule: only this module and those that run in SGLang's process (`scheduler.py`, `grammar_masks.py`)
+import sglang. This module imports it when an engine starts, because the import takes seconds.
+`Any` stands for SGLang's types.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from typing import Any
 
 
 async def boot(arguments: Mapping[str, Any]) -> Any:
-    """A booted `sglang.Engine`. Raises whatever SGLang raises where it does not start.
+    """Starts an `sglang.Engine`. Raises whatever SGLang raises if that fails.
 
-    It boots in a thread that lasts as long as this process, since SGLang's processes ask the
+    It is started in a thread that lives as long as this process, because SGLang's processes ask the
     kernel to kill them when the thread that started them ends.
     """
     loop = asyncio.get_running_loop()
@@ -23,7 +23,7 @@ async def boot(arguments: Mapping[str, Any]) -> Any:
     def work() -> None:
         try:
             engine = _boot(arguments)
-        except BaseException as error:  # noqa: BLE001 - handed on to who waits for it
+        except BaseException as error:  # noqa: BLE001 - passed on to the caller
             loop.call_soon_threadsafe(booted.set_exception, error)
         else:
             loop.call_soon_threadsafe(booted.set_result, engine)
@@ -45,7 +45,7 @@ def _boot(arguments: Mapping[str, Any]) -> Any:
 
 
 def shut_down(engine: Any, processes: Sequence[Any]) -> None:
-    """Ends the engine's own processes. `Engine.shutdown` would end every child of ours."""
+    """Ends the engine's own processes. `Engine.shutdown` would end all our child processes."""
     import atexit
 
     from sglang.srt.utils import kill_process_tree

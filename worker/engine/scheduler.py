@@ -1,15 +1,15 @@
-"""SGLang's scheduler process, with a grammar backend of ours in it.
+"""SGLang's scheduler process, with our grammar backend.
 
-xgrammar knows each token by its text, and in its vocabulary the text of a special token is what it
-is written with. So wherever a grammar admits the text `<|end|>`, as any JSON string does, it admits
-the token 200007 as well: a strict answer came back as `{"a": "It is`, ended inside a string.
+xgrammar matches tokens by their text, and its vocabulary has special tokens with their literal
+text. So wherever a grammar allows the text `<|end|>`, as every JSON string does, it also allows
+token 200007: a strict answer came back as `{"a": "It is`, ended inside a string.
 
-Rules: what is changed in SGLang's process is changed here, before its scheduler begins. A special
-token's text begins with the byte 0xFF, which no UTF-8 text has: a structural tag still names it by
-its id, no text matches it, and a text that spells it (`"enum": ["<|end|>"]`) is generated as
-ordinary tokens.
-Source: `XGrammarGrammarBackend.reserve_framing_tokens` of SGLang 0.5.23 does the same for tags of
-its own. The backend is put in through SGLang's registry, which custom backends are for.
+Rules: all changes to SGLang's process are made here, before its scheduler starts. The text of each
+special token is prefixed with the byte 0xFF, which never occurs in UTF-8. Structural tags can still
+refer to it by ID, but no text matches it, and a text that contains its name
+(`"enum": ["<|end|>"]`) is generated as ordinary tokens.
+Source: `XGrammarGrammarBackend.reserve_framing_tokens` of SGLang 0.5.23 does the same for its own
+tags. The backend is installed through SGLang's registry for custom backends.
 """
 
 from collections.abc import Collection
@@ -17,50 +17,50 @@ from typing import Any
 
 from worker.harmony.vocabulary import FIRST_SPECIAL
 
-NO_TEXT = b"\xff"
-"""What a special token's text begins with: never part of UTF-8."""
+SPECIAL_TOKEN_PREFIX = b"\xff"
+"""The prefix of every special token's text. It never occurs in UTF-8."""
 
 
 def run_scheduler_process(*arguments: Any, **named: Any) -> None:
-    """SGLang's `run_scheduler_process`, in the process that it starts for it."""
+    """Replaces SGLang's `run_scheduler_process`; runs in the scheduler process."""
     from sglang.srt.constrained.base_grammar_backend import register_grammar_backend
     from sglang.srt.managers import scheduler
 
-    from worker.engine import grammar_cost
+    from worker.engine import grammar_masks
 
     register_grammar_backend("xgrammar", grammar_backend)
-    grammar_cost.install()
+    grammar_masks.install()
     scheduler.run_scheduler_process(*arguments, **named)
 
 
 def grammar_backend(
     _server_args: Any, tokenizer: Any, vocab_size: int, eos_token_ids: Collection[int] | None
 ) -> Any:
-    """A grammar backend, as SGLang's registry wants it made."""
-    from worker.engine.grammar_cost import Backend
+    """Creates the grammar backend; has the signature that SGLang's registry requires."""
+    from worker.engine.grammar_masks import Backend
 
     stops = list(eos_token_ids) if eos_token_ids else None
-    return Backend(Reserved(tokenizer, vocab_size, stops), vocab_size)
+    return Backend(GrammarTokenizer(tokenizer, vocab_size, stops), vocab_size)
 
 
-class Reserved:
-    """A tokenizer as a grammar backend asks it for xgrammar's vocabulary."""
+class GrammarTokenizer:
+    """Provides xgrammar's vocabulary to SGLang's grammar backend."""
 
     def __init__(self, tokenizer: Any, vocab_size: int, stops: list[int] | None) -> None:
-        self._vocabulary = reserved(tokenizer, vocab_size, stops)
+        self._vocabulary = grammar_vocabulary(tokenizer, vocab_size, stops)
 
     def init_xgrammar(self) -> tuple[Any, None]:
-        """The vocabulary, and no stop tokens besides its own."""
+        """The vocabulary, without further stop tokens."""
         return self._vocabulary, None
 
 
-def reserved(tokenizer: Any, vocab_size: int, stops: list[int] | None) -> Any:
-    """xgrammar's `TokenizerInfo` of a Harmony tokenizer, in which special tokens have no text."""
+def grammar_vocabulary(tokenizer: Any, vocab_size: int, stops: list[int] | None) -> Any:
+    """xgrammar's `TokenizerInfo` for a Harmony tokenizer; no text matches its special tokens."""
     from xgrammar import TokenizerInfo, VocabType
 
     info = TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocab_size, stop_token_ids=stops)
     texts = [
-        NO_TEXT + text if token >= FIRST_SPECIAL else text
+        SPECIAL_TOKEN_PREFIX + text if token >= FIRST_SPECIAL else text
         for token, text in enumerate(info.decoded_vocab)
     ]
     return TokenizerInfo(

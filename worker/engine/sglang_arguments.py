@@ -1,6 +1,6 @@
-"""What SGLang is told: its server arguments from our settings, its sampling parameters from ours.
+"""Translates settings, sampling parameters and results between the worker and SGLang.
 
-Rule: plain translation, without SGLang itself. What SGLang has no word for is not asked of it.
+Does not import SGLang.
 """
 
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def server_args(settings: Settings, model: Model) -> dict[str, Any]:
-    """SGLang's arguments for `model`. ENGINE_ARGS wins over all of them."""
+    """SGLang's server arguments for `model`. ENGINE_ARGS overrides any of them."""
     ours: dict[str, Any] = {
         "model_path": model.path,
         "revision": settings.model_revision,
@@ -44,14 +44,15 @@ def visible_gpus() -> int:
 
 
 def ignore_sigquit(signum: int, _frame: object) -> None:
-    """A crashing child sends SIGQUIT to its parent, which by default ends without a word.
+    """Ignores the SIGQUIT of a crashing child, which by default ends the parent silently.
 
-    The death itself is seen through the child's sentinel, or as an error of the boot.
+    The crash itself is detected through the child's sentinel, or as a startup error.
     """
-    log.error("an engine process has crashed and sent signal %d", signum)
+    log.error("an engine process crashed and sent signal %d", signum)
 
 
 def sampling_params(sampling: Sampling) -> dict[str, Any]:
+    """SGLang's sampling parameters."""
     return {
         "max_new_tokens": sampling.max_tokens,
         "min_new_tokens": sampling.min_tokens,
@@ -71,6 +72,7 @@ def sampling_params(sampling: Sampling) -> dict[str, Any]:
 
 
 def logprobs(meta: Mapping[str, Any]) -> list[TokenLogprob]:
+    """The log probabilities in SGLang's `meta_info`."""
     chosen = meta["output_token_logprobs"]
     tops = meta.get("output_top_logprobs") or [None] * len(chosen)
     none: list[tuple[float, int, None]] = []
@@ -80,18 +82,18 @@ def logprobs(meta: Mapping[str, Any]) -> list[TokenLogprob]:
     ]
 
 
-LONGEST_REASON = 300
-"""Characters of xgrammar's own words that a client is told."""
+MAX_REASON_LENGTH = 300
+"""How much of xgrammar's message is shown to clients, in characters."""
 
 
-def why_refused(message: str) -> str:
-    """Why SGLang refused a grammar, for the client, who wrote it.
+def grammar_error_message(message: str) -> str:
+    """Explains to the client why SGLang rejected a grammar.
 
-    Its message is `Failed to compile structural_tag grammar: REASON`, with the cause at the end of
-    xgrammar's own (`[12:01:02] /path/file.cc:42: Regex parsing error at position 3: …`), or
-    `Grammar preprocessing timed out: …`.
+    SGLang's message is `Failed to compile structural_tag grammar: REASON`, with the cause at the
+    end of xgrammar's own message (`[12:01:02] /path/file.cc:42: Regex parsing error at position 3:
+    …`), or `Grammar preprocessing timed out: …`.
     """
     if "timed out" in message:
-        return "The grammar of this request is too large: it takes too long to compile."
+        return "The grammar of this request takes too long to compile; use a smaller one."
     reason = re.sub(r"^.*?\.(?:cc|h|cpp):\d+: ", "", message.strip(), flags=re.DOTALL)
-    return f"The grammar of this request cannot be compiled: {reason[:LONGEST_REASON]}"
+    return f"The grammar of this request could not be compiled: {reason[:MAX_REASON_LENGTH]}"

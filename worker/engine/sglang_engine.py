@@ -1,8 +1,8 @@
-"""The engine that ships: an SGLang Engine in this process.
+"""The production engine: an SGLang Engine in this process.
 
-Rules: everything that is typed `Any` here is SGLang's. All requests of an engine run on one event
-loop at a time. Whoever leaves `generate` early, by any way, has aborted the generation. An engine
-whose child process died says so at once, fails what is running and takes nothing more.
+Rules: `Any` stands for SGLang's types. All requests of an engine run on one event loop at a time.
+Leaving `generate` early, in any way, aborts the generation. When a child process dies, the engine
+reports it at once, fails the running requests and accepts no more.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from typing import Any
 from worker.engine.port import Health, Load
 from worker.engine.processes import boot, shut_down
 from worker.engine.sglang_arguments import (
+    grammar_error_message,
     ignore_sigquit,
     logprobs,
     sampling_params,
-    why_refused,
 )
-from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRefused, ServerError
+from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRejected, ServerError
 from worker.generation import FinishReason, Sampling, Step
 from worker.harmony.grammar import constrains_headers_only
 from worker.harmony.vocabulary import STOP_IDS
@@ -42,7 +42,7 @@ class SglangEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: asyncio.Task[None] | None = None
         self._death: str | None = None
-        self._boot_seconds: dict[str, float] = {}  # empty until it is over
+        self._boot_seconds: dict[str, float] = {}  # empty until startup is complete
 
     async def start(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -51,34 +51,34 @@ class SglangEngine:
         try:
             self._engine = await boot(self._arguments)
         except Exception as error:
-            self._death = "the engine did not start"
-            log.exception("the engine did not start")
-            raise ServerError("The engine did not start; its log says why.") from error
+            self._death = "the engine failed to start"
+            log.exception("the engine failed to start")
+            raise ServerError("The engine failed to start; see the worker's log.") from error
         manager = self._engine.tokenizer_manager
         watchdog = manager._subprocess_watchdog
         self._processes = list(watchdog._processes)
-        watchdog.stop()  # It would answer a death with SIGQUIT to us; `_attach` watches instead.
+        watchdog.stop()  # It would send us SIGQUIT if one died; `_attach` monitors them instead.
         booted = time.monotonic()
         warm_up = Sampling(max_tokens=1, temperature=0.0)
         async with aclosing(self.generate([STOP_IDS[0]], warm_up, "warm-up")) as steps:
             async for _ in steps:
                 pass
         gc.collect()
-        await manager.freeze_gc()  # what booted stays: no collection need walk all of it
+        await manager.freeze_gc()  # startup objects live forever, so the collector can skip them
         now = time.monotonic()
         self._boot_seconds = {"engine": booted - started, "warm_up": now - booted}
 
     def _attach(self) -> None:
-        """Has the running loop receive the engine's output and watch its processes.
+        """Makes the running event loop receive the engine's output and monitor its processes.
 
-        SGLang would do this at the first request, and then take SIGTERM and SIGQUIT for itself,
-        stay with that loop for ever, and end the whole process on an error of its receiver.
+        SGLang would do this at the first request. But it would also handle SIGTERM and SIGQUIT,
+        stay with that loop forever, and end the whole process on an error in its receiver.
         """
         loop = asyncio.get_running_loop()
         if loop is self._loop:
             return
         if self._loop is not None and not self._loop.is_closed():
-            raise RuntimeError("the engine serves another event loop")
+            raise RuntimeError("the engine is attached to another event loop")
         manager = self._engine.tokenizer_manager
         manager.event_loop = self._loop = loop
         self._receiver = loop.create_task(manager.handle_loop())
@@ -89,15 +89,15 @@ class SglangEngine:
     def _on_receiver_done(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()):
             log.error("the engine's receiver failed", exc_info=error)
-            self._die("the engine's receiver failed")
+            self._mark_dead("the engine's receiver failed")
 
     def _on_death(self, process: Any) -> None:
-        self._unwatch()
-        process.join(1)  # its sentinel is readable a moment before its exit code
-        self._die(f"an engine process died (exit code {process.exitcode})")
+        self._stop_monitoring()
+        process.join(1)  # the exit code is available shortly after the sentinel is readable
+        self._mark_dead(f"an engine process died (exit code {process.exitcode})")
 
-    def _die(self, reason: str) -> None:
-        """Fails every running request; each finds `_death` when it wakes up."""
+    def _mark_dead(self, reason: str) -> None:
+        """Fails every running request; each checks `_death` when it wakes up."""
         if self._death is None:
             log.error("%s", reason)
         self._death = reason
@@ -112,9 +112,9 @@ class SglangEngine:
         self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
     ) -> AsyncGenerator[Step]:
         if self._death is not None:
-            raise EngineDead("The engine has died; this worker is ending.")
+            raise EngineDead("The engine has died and this worker is shutting down; try again.")
         self._attach()
-        finished = headers_refused = False
+        finished = headers_rejected = False
         try:
             stream = await self._engine.async_generate(
                 rid=rid, stream=True, **self._request(prompt_ids, sampling)
@@ -124,29 +124,29 @@ class SglangEngine:
                     step = self._step(chunk)
                     finished = step.finish_reason is not None
                     yield step
-        except GrammarRefused:
+        except GrammarRejected:
             tag = sampling.structural_tag
-            headers_refused = tag is not None and constrains_headers_only(tag)
-            if not headers_refused:
+            headers_rejected = tag is not None and constrains_headers_only(tag)
+            if not headers_rejected:
                 raise
-        except ValueError as error:  # SGLang's own checks of a request
+        except ValueError as error:  # from SGLang's own validation
             raise BadRequest(str(error)) from error
         finally:
             if not finished:
                 self.abort(rid)
-        if headers_refused:  # Nobody asked for them to be held: the answer must not fail for it.
+        if headers_rejected:  # The client did not ask for this grammar: the answer must not fail.
             free = replace(sampling, structural_tag=None)
             async with aclosing(self.generate(prompt_ids, free, rid)) as steps:
                 async for step in steps:
                     yield step
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
-        """SGLang's arguments for one request; a subclass may add its own."""
+        """SGLang's arguments for one request. Subclasses may add their own."""
         seeded = sampling.seed is not None and sampling.temperature > 0
         if seeded and not self._arguments.get("enable_deterministic_inference"):
             raise BadRequest(
-                "seed has an effect only where the worker runs with ENGINE_ARGS="
-                """'{"enable_deterministic_inference": true}', or at temperature 0.""",
+                "seed requires temperature 0, or a worker with ENGINE_ARGS="
+                """'{"enable_deterministic_inference": true}'.""",
                 param="seed",
             )
         return {
@@ -173,24 +173,26 @@ class SglangEngine:
         )
 
     def _raise_for_abort(self, finish: Mapping[str, Any]) -> None:
-        """Raises for what SGLang reports as an abort but no one asked for."""
+        """Raises the error that SGLang reports as an abort, unless the abort was ours."""
         if self._death is not None:
-            raise EngineDead("The engine has died; this worker is ending.")
+            raise EngineDead("The engine has died and this worker is shutting down; try again.")
         status, message = finish.get("status_code"), str(finish.get("message"))
         if status is None:
             return
         if status == 400 and ("grammar" in message[:50] or "Grammar" in message[:50]):
-            log.error("the engine refused a grammar: %.500s", message)
-            raise GrammarRefused(why_refused(message))
+            log.error("the engine rejected a grammar: %.500s", message)
+            raise GrammarRejected(grammar_error_message(message))
         if status == 400:
             raise BadRequest(message)
         if status in (429, 503):
             raise EngineOverloaded("The engine's queue is full; try again later.")
         if message.startswith("Grammar accept_token failed"):
-            log.error("a grammar refused what was generated: %.500s", message)
-            raise GrammarRefused("The grammar of this request led to where nothing may follow.")
-        log.error("the engine failed a request: %s", message)
-        raise ServerError("The engine failed this request.")
+            log.error("a grammar rejected a generated token: %.500s", message)
+            raise GrammarRejected(
+                "The grammar of this request reached a state in which no token is allowed."
+            )
+        log.error("a request failed in the engine: %s", message)
+        raise ServerError("The engine failed to process this request.")
 
     def abort(self, rid: str) -> None:
         if self._engine is not None and self._death is None:
@@ -216,7 +218,7 @@ class SglangEngine:
         return self._boot_seconds
 
     async def close(self) -> None:
-        self._unwatch()
+        self._stop_monitoring()
         if self._receiver is not None:
             self._receiver.cancel()
             self._receiver = None
@@ -226,7 +228,7 @@ class SglangEngine:
             await asyncio.to_thread(shut_down, engine, self._processes)
             gc.unfreeze()
 
-    def _unwatch(self) -> None:
+    def _stop_monitoring(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             for process in self._processes:
                 self._loop.remove_reader(process.sentinel)

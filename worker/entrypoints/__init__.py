@@ -1,4 +1,5 @@
-"""Where requests come in: the only places that know who is asking.
+"""Entrypoints: RunPod's queue, the HTTP API, and local test runs.
 
-Rule: each translates errors at one boundary, and aborts nothing by hand: leaving a generator does.
+Rule: each handles exceptions in one place, and never aborts a generation explicitly: closing the
+generator does that.
 """

@@ -20,7 +20,7 @@ from worker.api.dialect import Dialect, Object
 from worker.api.field_table import Route, canonical, given_fields
 from worker.api.fields import json_type
 from worker.api.routes import DEFAULT, OTHER, RouteMatch, route_for
-from worker.errors import BadRequest, WorkerError, visible
+from worker.errors import BadRequest, WorkerError, client_error
 from worker.job_metrics import JobMetrics
 from worker.service import Batch, Exchange, Service
 
@@ -77,13 +77,13 @@ class Part:
         events = [self.dialect.event(item) for item in self.objects]
         return "".join([*events, self.dialect.end] if self.ends else events)
 
-    def halves(self) -> "tuple[Part, Part] | None":
+    def split(self) -> "tuple[Part, Part] | None":
         """Two parts that mean the same, or None if there are none."""
         if len(self.objects) > 1:
             middle = len(self.objects) // 2
             both = self.objects[:middle], self.objects[middle:]
         else:
-            split = self.dialect.halves(self.objects[0]) if self.objects else None
+            split = self.dialect.split(self.objects[0]) if self.objects else None
             if split is None:
                 return None
             both = [split[0]], [split[1]]
@@ -193,7 +193,7 @@ async def parts(
             yield Part(dialect, (), as_events, ends=True)
         metrics.note_answer(label, 200)
     except Exception as error:
-        seen = visible(error, "a job")
+        seen = client_error(error, "a job")
         metrics.note_answer(label, seen.status)
         body = dialect.error(seen)
         if streams:
@@ -213,4 +213,4 @@ async def exchange_of(
 
 def _deliveries(dialect: Dialect, batch: Batch, *, as_events: bool) -> Sequence[Sequence[Object]]:
     """What goes out together: all that is ready, or one object at a time."""
-    return [batch] if as_events else [[item] for item in dialect.together(batch)]
+    return [batch] if as_events else [[item] for item in dialect.merge(batch)]

@@ -1,9 +1,9 @@
-"""A local run: one job from `test_input.json` or `--test_input`, answered as on the platform.
+"""A local test run: processes one job from `test_input.json` or `--test_input`, like RunPod would.
 
-Rules: standard output has each streamed chunk and then the result, one JSON line each; logs go to
-standard error. The job goes through the very handler that the queue's SDK would call, which this
-module iterates itself: the SDK's own local run never iterates a generator and reports success.
-A job that cannot be answered fails before the engine is booted.
+Rules: each streamed chunk, and then the result, is printed to standard output as one line of JSON;
+logs go to standard error. The job is processed like a queue job. The SDK's own local run is not
+used, because it never iterates a generator and reports success. An invalid job fails before the
+engine starts.
 """
 
 import asyncio
@@ -29,7 +29,10 @@ TEST_INPUT = Path("test_input.json")
 
 
 def run(service: Service, settings: Settings, test_input: str | None) -> bool:
-    """Answers the job; whether it completed. `test_input` is JSON text, or None for the file."""
+    """Runs the job; returns whether it completed.
+
+    `test_input`: the job as JSON text, or None to read the file.
+    """
     job_id, metrics = "local_test", JobMetrics()
     try:
         job = _load(test_input)
@@ -47,9 +50,9 @@ def _load(test_input: str | None) -> Mapping[str, Any]:
         job = json.loads(TEST_INPUT.read_text() if test_input is None else test_input)
     except (OSError, ValueError, RecursionError) as error:
         source = TEST_INPUT.name if test_input is None else "--test_input"
-        raise BadRequest(f"{source} cannot be read as JSON ({type(error).__name__}).") from error
+        raise BadRequest(f"{source} could not be read as JSON ({type(error).__name__}).") from error
     if not isinstance(job, dict) or "input" not in job:
-        raise BadRequest("A job must be a JSON object with an input.", param="input")
+        raise BadRequest("The job must be a JSON object with an 'input' member.", param="input")
     return job
 
 
@@ -57,7 +60,7 @@ async def _boot_and_answer(
     service: Service, settings: Settings, job_id: str, job_input: object, streams: bool
 ) -> bool:
     try:
-        await fitness.ready(service, settings)
+        await fitness.run_checks(service, settings)
         return await _answer(service, job_id, job_input, streams)
     except WorkerError as error:
         _print(_failed(job_id, JobFailed(DEFAULT.error(error)), JobMetrics()))
@@ -85,7 +88,7 @@ async def _answer(service: Service, job_id: str, job_input: object, streams: boo
 
 
 def _failed(job_id: str, failure: JobFailed, metrics: JobMetrics) -> dict[str, Any]:
-    """The result of a failed job, as on the platform."""
+    """The result of a failed job, as RunPod reports it."""
     figures = metrics.to_object()
     return {"id": job_id, "status": "FAILED", **failure.report, "metrics": figures}
 

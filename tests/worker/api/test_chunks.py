@@ -7,7 +7,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from worker.api import chat
 from worker.api.chat.answer import ChatFold
-from worker.api.chunks import halves
+from worker.api.chunks import split
 from worker.entrypoints.job import Part
 
 
@@ -22,11 +22,11 @@ def chunk(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) 
     }
 
 
-def split(item: Any, size: int) -> list[Any]:
+def split_to_size(item: Any, size: int) -> list[Any]:
     """The item in pieces of at most so many characters, or that cannot be halved."""
-    if len(json.dumps(item)) <= size or (both := halves(item)) is None:
+    if len(json.dumps(item)) <= size or (both := split(item)) is None:
         return [item]
-    return [piece for half in both for piece in split(half, size)]
+    return [piece for half in both for piece in split_to_size(half, size)]
 
 
 def folded(chunks: list[Any]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ LARGE = chunk(
 
 def test_the_halves_of_a_chunk_add_up_to_the_same_answer() -> None:
     """Every field, every call, every log probability; the end comes last."""
-    made = split(LARGE, 900)
+    made = split_to_size(LARGE, 900)
     assert len(made) > 10
     assert all(len(json.dumps(each)) <= 900 for each in made)
     assert folded(made) == folded([LARGE])
@@ -72,7 +72,7 @@ def parts(part: Part, size: int) -> list[str]:
     """The part's events in texts of at most so many characters."""
     encoded = part.encoded()
     assert isinstance(encoded, str)
-    if len(encoded) <= size or (both := part.halves()) is None:
+    if len(encoded) <= size or (both := part.split()) is None:
         return [encoded]
     return [text for half in both for text in parts(half, size)]
 
@@ -93,7 +93,7 @@ def test_choices_are_split_between_them() -> None:
     """Each half has its own."""
     two = chunk({"content": "a"})
     two["choices"].append({**two["choices"][0], "index": 1})
-    made: Any = halves(two)
+    made: Any = split(two)
     assert [[c["index"] for c in half["choices"]] for half in made] == [[0], [1]]
 
 
@@ -101,5 +101,5 @@ def test_what_cannot_be_smaller_is_said_to_be_whole() -> None:
     """One letter, an error, a whole answer; the end of a stream."""
     whole = {"object": "chat.completion", "choices": []}
     for item in (chunk({"content": "a"}), {"error": {}}, whole):
-        assert halves(item) is None
-    assert Part(chat.DIALECT, (), as_events=True, ends=True).halves() is None
+        assert split(item) is None
+    assert Part(chat.DIALECT, (), as_events=True, ends=True).split() is None

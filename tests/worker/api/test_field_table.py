@@ -15,7 +15,7 @@ from openai.types.completion_create_params import CompletionCreateParamsStreamin
 from builder.openapi.document import README, readme_table
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
-from worker.api.field_table import FIELDS, Alias, NoEffect, Refused, Route, Works
+from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Route, Supported
 from worker.api.fields import RequestFields, read
 from worker.errors import BadRequest
 from worker.generation import Sampling
@@ -99,7 +99,7 @@ def test_it_has_every_field_of_openais_and_sglangs(route: Route, theirs: set[str
 def test_what_works_is_what_the_request_reads(route: Route) -> None:
     """No more, and no less; an alias stands for one of these."""
     read_by_model = MODELS[route].model_fields.keys()
-    works = {name for name, use in FIELDS[route].items() if isinstance(use, Works)}
+    works = {name for name, use in FIELDS[route].items() if isinstance(use, Supported)}
     targets = {use.of for use in FIELDS[route].values() if isinstance(use, Alias)}
     assert works | targets == read_by_model
 
@@ -112,7 +112,7 @@ def test_what_asks_for_nothing_changes_nothing(
     plain = read(MODELS[route], LEAST[route])
     with caplog.at_level(logging.WARNING):
         for name, use in FIELDS[route].items():
-            values = use.nothing if isinstance(use, Refused) else ()
+            values = use.accepted_values if isinstance(use, Rejected) else ()
             values = [5, "x", {"a": [1]}] if isinstance(use, NoEffect) else [*values, None]
             for value in [] if name in LEAST[route] else values:
                 request = read(MODELS[route], {**LEAST[route], name: value})
@@ -154,11 +154,11 @@ def test_any_value_is_read_or_refused_by_the_fields_name(route: Route, data: st.
     names = FIELDS[route].keys() - LEAST[route].keys() - {"extra_body"}  # which has others in it
     name = data.draw(st.sampled_from(sorted(names)))
     use = FIELDS[route][name]
-    nothing = use.nothing if isinstance(use, Refused) else ()
+    nothing = use.accepted_values if isinstance(use, Rejected) else ()
     value = data.draw(JSON | st.sampled_from([*nothing, None]))
     error = problem(route, name, value)
     if error is None:
-        assert not isinstance(use, Refused) or use.accepts(value)
+        assert not isinstance(use, Rejected) or use.accepts(value)
     else:
         assert not isinstance(use, NoEffect)
         assert name in error.message
@@ -206,7 +206,8 @@ def test_a_value_that_would_change_the_answer_is_refused(
 ) -> None:
     """By the field's name."""
     error = refused(route, **{name: value})
-    assert (error.message, error.param) == (f"{name} is not supported.", name)
+    assert error.message.startswith(f"{name} is not supported; omit it")
+    assert error.param == name
     assert error.code == "unsupported_parameter"
 
 
@@ -217,7 +218,7 @@ def test_a_name_that_no_one_knows_is_ignored_with_one_line(
     with caplog.at_level(logging.WARNING):
         chat(x_of_this_test="abc")
         chat(x_of_this_test="def")
-    assert caplog.messages == ["ignored an unknown field of a request: 'x_of_this_test'"]
+    assert caplog.messages == ["ignored an unknown request field: 'x_of_this_test'"]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,9 @@ def test_two_names_of_one_field_must_agree() -> None:
     """The same value twice is fine."""
     assert chat(max_tokens=3, max_completion_tokens=3).asked().sampling.max_tokens == 3
     error = refused("chat", max_tokens=3, max_new_tokens=4)
-    assert error.message == "max_tokens and max_new_tokens contradict each other."
+    assert error.message == (
+        "max_tokens and max_new_tokens have conflicting values; send only one of them."
+    )
     assert refused("chat", reasoning_effort="low", reasoning={"effort": "high"}).status == 400
     assert refused("chat", guided_regex="a", structured_outputs={"regex": "b"}).status == 400
     json_object = {"type": "json_object"}

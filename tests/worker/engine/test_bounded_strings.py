@@ -16,7 +16,7 @@ from tests.conftest import RealWorker
 from tests.support.noisy_engine import NoisyEngine
 from tests.support.scripted_engine import tokens
 from tests.worker.engine.test_constrained import LIKELY, problem
-from tests.worker.engine.test_grammar_cost import ask, backend
+from tests.worker.engine.test_grammar_masks import ask, backend
 from worker.api.chat import structural_tag
 from worker.engine.bounded_strings import with_bounded_strings
 from worker.harmony.grammar.text_length import length_bounds, length_pattern

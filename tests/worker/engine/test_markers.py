@@ -22,7 +22,7 @@ from tests.support.scripted_engine import tokens
 from tests.worker.engine.test_constrained import SCHEMAS, problem
 from worker.api.chat import structural_tag
 from worker.api.routes import route_for
-from worker.engine.scheduler import reserved
+from worker.engine.scheduler import grammar_vocabulary
 from worker.harmony.vocabulary import (
     CALL,
     END,
@@ -46,7 +46,7 @@ CLOSERS = [encode(text)[0] for text in ('"', '"}', "}", "]", '"]', "1")]
 def compiler() -> xgrammar.GrammarCompiler:
     """What the worker's scheduler compiles with."""
     tokenizer = AutoTokenizer.from_pretrained(str(DEMO_FOLDER))
-    return xgrammar.GrammarCompiler(reserved(tokenizer, SIZE, list(STOP_IDS)))
+    return xgrammar.GrammarCompiler(grammar_vocabulary(tokenizer, SIZE, list(STOP_IDS)))
 
 
 def answer_format(schema: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def walk(schema: Any, rng: random.Random) -> None:
         text += token_bytes()[token]
 
 
-SPELLED = {
+MAX_UNROLLED_STATES = {
     "enum": {"enum": ["<|end|>", "<|call|>x", 1]},
     "const": {"const": "<|channel|>final<|message|>"},
     "property": {
@@ -110,10 +110,10 @@ SPELLED = {
 }
 
 
-@pytest.mark.parametrize("name", [*SCHEMAS, *SPELLED])
+@pytest.mark.parametrize("name", [*SCHEMAS, *MAX_UNROLLED_STATES])
 def test_no_marker_is_admitted_before_the_json_is_complete(name: str) -> None:
     """At no step of random generations; and the ends, once it may end."""
-    schema = SCHEMAS.get(name) or SPELLED[name]
+    schema = SCHEMAS.get(name) or MAX_UNROLLED_STATES[name]
     for seed in range(4):
         walk(schema, random.Random(f"{name} {seed}"))  # noqa: S311 - repeatable
 
@@ -121,12 +121,12 @@ def test_no_marker_is_admitted_before_the_json_is_complete(name: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
-        (SPELLED["enum"], "<|end|>"),
-        (SPELLED["enum"], "<|call|>x"),
-        (SPELLED["const"], "<|channel|>final<|message|>"),
-        (SPELLED["property"], {"<|end|>": True}),
-        (SPELLED["any"], {"<|start|>": ["<|return|>", "<|endoftext|>"]}),
-        (SPELLED["pattern"], "<|end|>"),
+        (MAX_UNROLLED_STATES["enum"], "<|end|>"),
+        (MAX_UNROLLED_STATES["enum"], "<|call|>x"),
+        (MAX_UNROLLED_STATES["const"], "<|channel|>final<|message|>"),
+        (MAX_UNROLLED_STATES["property"], {"<|end|>": True}),
+        (MAX_UNROLLED_STATES["any"], {"<|start|>": ["<|return|>", "<|endoftext|>"]}),
+        (MAX_UNROLLED_STATES["pattern"], "<|end|>"),
     ],
 )
 def test_a_marker_that_the_schema_spells_is_written_in_ordinary_tokens(
@@ -172,7 +172,7 @@ def test_markers_are_told_by_their_ids_in_a_structural_tag() -> None:
                 "additionalProperties": False,
             }
         ),
-        answer_format(SPELLED["property"]),
+        answer_format(MAX_UNROLLED_STATES["property"]),
         answer_format({"type": "object", "properties": {"t": {"enum": ["<|end|>"]}}}),
     ],
 )

@@ -224,11 +224,11 @@ def test_an_error_of_a_streamed_job_of_form_1_is_an_event_first() -> None:
             {"messages": HELLO, "sampling_params": 1},
             "sampling_params must be an object, not a number.",
         ),
-        ({"openai_route": "/v1/models/x"}, "The model 'x' does not exist here; served: demo."),
+        ({"openai_route": "/v1/models/x"}, "The model 'x' does not exist. Available models: demo."),
         ({"openai_route": "/v1/nope"}, "Unknown route: '/v1/nope'."),
         (
             {"openai_route": "/v1/chat/completions", "openai_input": [1]},
-            "The request must be a JSON object, not an array.",
+            "The request body must be a JSON object, not an array.",
         ),
     ],
 )
@@ -252,7 +252,7 @@ def test_an_unforeseen_error_shows_nothing_of_itself(caplog: pytest.LogCaptureFi
         return [output async for output in handler({"id": "1", "input": {"messages": HELLO}})]
 
     (output,) = asyncio.run(ask())
-    assert json.loads(output["error"])["message"] == "The worker failed on this request."
+    assert json.loads(output["error"])["message"] == "The worker failed to process this request."
     assert "/secret/path" in caplog.text
 
 

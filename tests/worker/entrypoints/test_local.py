@@ -64,7 +64,7 @@ def test_a_machine_that_cannot_serve_the_model_fails_the_job(
     model = Model(path="x", names=("demo",), context_length=4096)
     assert not local.run(Service(ScriptedEngine(ANSWER), model, lacking), lacking, job())
     (result,) = lines(capsys)
-    assert "1000 GPUs are wanted" in json.loads(result["error"])["message"]
+    assert "1000 GPUs are required" in json.loads(result["error"])["message"]
 
 
 def test_a_job_of_the_openai_url_prints_its_events(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,12 +88,12 @@ def test_a_whole_answer_is_printed_once(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("test_input", "message"),
     [
-        ("{", "--test_input cannot be read as JSON (JSONDecodeError)."),
-        ("[]", "A job must be a JSON object with an input."),
-        ('{"id": 1}', "A job must be a JSON object with an input."),
+        ("{", "--test_input could not be read as JSON (JSONDecodeError)."),
+        ("[]", "The job must be a JSON object with an 'input' member."),
+        ('{"id": 1}', "The job must be a JSON object with an 'input' member."),
         ('{"input": 5}', "input must be a JSON object, not a number."),
-        (job(model="gpt-5"), "The model 'gpt-5' does not exist here; served: demo."),
-        ("[" * 100_000, "--test_input cannot be read as JSON (RecursionError)."),
+        (job(model="gpt-5"), "The model 'gpt-5' does not exist. Available models: demo."),
+        ("[" * 100_000, "--test_input could not be read as JSON (RecursionError)."),
     ],
 )
 def test_a_bad_job_fails_before_the_engine_boots(
@@ -117,7 +117,7 @@ def test_without_an_argument_the_file_is_answered(
     Path("test_input.json").write_text(job())
     assert local.run(service(), Settings(), None)
     failed, completed = lines(capsys)
-    assert "test_input.json cannot be read" in failed["error"]
+    assert "test_input.json could not be read" in failed["error"]
     assert completed["status"] == "COMPLETED"
 
 
@@ -126,7 +126,7 @@ def test_an_error_of_the_engine_fails_the_job(capsys: pytest.CaptureFixture[str]
 
     class Unbootable(ScriptedEngine):
         async def start(self) -> None:
-            raise ServerError("The engine did not start; its log says why.")
+            raise ServerError("The engine failed to start; see the worker's log.")
 
     class Failing(ScriptedEngine):
         def generate(self, *_arguments: Any, **_named: Any) -> Any:
@@ -135,7 +135,7 @@ def test_an_error_of_the_engine_fails_the_job(capsys: pytest.CaptureFixture[str]
     assert not local.run(service(Unbootable(ANSWER)), Settings(), job())
     assert not local.run(service(Failing(ANSWER)), Settings(), job())
     first, second = lines(capsys)
-    assert "did not start" in first["error"]
+    assert "failed to start" in first["error"]
     assert "failed this request" in second["error"]
 
 
@@ -163,7 +163,7 @@ def test_handler_refuses_a_bad_setting_in_one_line() -> None:
     """Before anything is loaded."""
     done = run_handler(PORT="many", MODEL="demo")
     assert done.returncode == 2
-    assert done.stderr == "PORT='many': takes a port number from 1 to 65535\n"
+    assert done.stderr == "PORT must be a port number from 1 to 65535, got 'many'\n"
 
 
 @pytest.mark.workers

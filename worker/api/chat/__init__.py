@@ -1,7 +1,7 @@
 """OpenAI's chat completions: `POST /v1/chat/completions`.
 
-`request` reads and checks; `messages` and `forced` say what it asks, as a conversation; `answer`
-makes chunks of what the model says, and adds them up to the whole answer.
+`request` validates, `messages` and `constraints` convert the request to API-independent types, and
+`answer` formats the model's output.
 Source: https://platform.openai.com/docs/api-reference/chat.
 """
 
@@ -19,8 +19,8 @@ DIALECT = Dialect(
     error=openai.error,
     event=openai.event,
     end=openai.END,
-    together=chunks.together,
-    halves=chunks.halves,
+    merge=chunks.merge,
+    split=chunks.split,
 )
 
 

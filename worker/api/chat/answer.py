@@ -1,8 +1,8 @@
-"""The answer to a chat completion request: its chunks, and the object that they add up to.
+"""The response to a chat completion request: its chunks, and the object that they fold into.
 
-Rule: a whole answer is the fold of its chunks; there is no other way to make one. A chunk comes as
-soon as there is something to say. Reasoning is given under both names that clients read:
-`reasoning` (OpenAI's compatibility test) and `reasoning_content` (SGLang's and others' clients).
+Rule: a non-streamed answer is always the fold of its chunks. A chunk is sent as soon as it has
+content. Reasoning is returned under both names that clients read: `reasoning` (OpenAI's
+compatibility test) and `reasoning_content` (SGLang's and others' clients).
 Source: https://platform.openai.com/docs/api-reference/chat/streaming.
 """
 
@@ -14,18 +14,21 @@ from worker.api.dialect import Head, Object
 from worker.errors import WorkerError
 from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments, ToolCallBegun
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
-from worker.turn import TextLogprob, Told, Usage
+from worker.turn import TextLogprob, TurnOutput, Usage
 
 Delta = dict[str, Any]
 """A `choices[].delta` of a chat completion chunk."""
 _BEGIN: Delta = {"role": "assistant", "content": None}
-"""A choice's first delta, without a text, as OpenAI sends it: some clients read its role alone."""
+"""A choice's first delta, without text, as OpenAI sends it: some clients read only its role."""
 _FINISH_REASONS = {"stop": "stop", "length": "length", "calls": "tool_calls"}
 
 
 class ChatAnswer:
-    """Makes the chunks of one answer. `usage`: the last chunk has it; `null_usage`: the others
-    have null there, as OpenAI's streams have where they end with it."""
+    """Builds the chunks of one answer.
+
+    `usage`: end with a usage chunk. `null_usage`: all other chunks have `"usage": null`, as in
+    OpenAI's streams that end with usage.
+    """
 
     def __init__(self, head: Head, *, usage: bool, null_usage: bool) -> None:
         self._head = {
@@ -38,21 +41,21 @@ class ChatAnswer:
         self._null_usage = null_usage
         self._begun: set[int] = set()
 
-    def take(self, turn: int, told: Told) -> list[Object]:
-        """The chunks that a step of choice `turn` makes: at most its text, and its end."""
-        delta, ending = delta_of(told.events), told.ending
+    def take(self, turn: int, output: TurnOutput) -> list[Object]:
+        """The chunks for a step of choice `turn`: the first, the content and the last, as due."""
+        delta, ending = delta_of(output.events), output.ending
         chunks: list[Object] = []
         if turn not in self._begun and (delta or ending is not None):
             self._begun.add(turn)
             chunks.append(self._chunk(turn, _BEGIN))
         if delta:
-            chunks.append(self._chunk(turn, delta, told.logprobs))
+            chunks.append(self._chunk(turn, delta, output.logprobs))
         if ending is not None:
             chunks.append(self._chunk(turn, {}, reason=_FINISH_REASONS[ending.reason]))
         return chunks
 
     async def close(self, usage: Usage) -> list[Object]:
-        """The chunk of the usage, if the request asks for it (or is answered whole)."""
+        """The usage chunk, if the request asks for it or is not streamed."""
         return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
 
     def keep_alive(self) -> list[Object]:
@@ -94,13 +97,13 @@ def _logprobs(entries: Sequence[TextLogprob]) -> Mapping[str, Any]:
 
 
 def _token(token: int, logprob: float) -> Mapping[str, Any]:
-    """A token as OpenAI shows it: its text, its log probability, its bytes."""
+    """A token in OpenAI's format: its text, log probability and bytes."""
     data = token_bytes()[token] if token < FIRST_SPECIAL else b""
     return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}
 
 
 def delta_of(events: Iterable[Event]) -> Delta:
-    """One delta that says what `events` say; empty if they say nothing."""
+    """Converts `events` to one delta, which is empty if they have no content."""
     delta: Delta = {}
     calls: dict[int, dict[str, Any]] = {}
     for event in events:
@@ -130,7 +133,7 @@ def delta_of(events: Iterable[Event]) -> Delta:
 
 
 class MessageFold:
-    """Adds up the deltas of one choice."""
+    """Folds the deltas of one choice into a message."""
 
     def __init__(self) -> None:
         self._content: list[str] = []
@@ -149,7 +152,7 @@ class MessageFold:
             self._arguments.setdefault(index, []).append(part["function"]["arguments"])
 
     def message(self) -> dict[str, Any]:
-        """The assistant message; `content` is null where there is none but calls or reasoning."""
+        """The assistant message. `content` is null if there are only tool calls or reasoning."""
         for index, call in self._calls.items():
             call["function"]["arguments"] = "".join(self._arguments.get(index, ()))
         calls = [self._calls[index] for index in sorted(self._calls)]
@@ -165,7 +168,7 @@ class MessageFold:
 
 
 class ChatFold:
-    """Adds up the chunks of an answer to its `chat.completion`."""
+    """Folds the chunks of an answer into its `chat.completion`."""
 
     def __init__(self) -> None:
         self._head: Mapping[str, Any] = {}

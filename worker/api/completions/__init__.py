@@ -1,4 +1,4 @@
-"""OpenAI's text completions: `POST /v1/completions`, raw text without Harmony.
+"""OpenAI's text completions: `POST /v1/completions`, raw text without the Harmony format.
 
 Source: https://platform.openai.com/docs/api-reference/completions.
 """
@@ -12,8 +12,8 @@ DIALECT = Dialect(
     error=openai.error,
     event=openai.event,
     end=openai.END,
-    together=chunks.together,
-    halves=chunks.halves,
+    merge=chunks.merge,
+    split=chunks.split,
 )
 
 

@@ -1,7 +1,7 @@
-"""The answer to a text completion request: its chunks, and the object that they add up to.
+"""The response to a text completion request: its chunks, and the object that they fold into.
 
-Rule: a whole answer is the fold of its chunks. Choices are numbered prompt by prompt, as OpenAI
-numbers them: those of the first prompt come first.
+Rule: a non-streamed answer is the fold of its chunks. Choices are numbered like OpenAI's: those of
+the first prompt come first.
 Source: https://platform.openai.com/docs/api-reference/completions/object.
 """
 
@@ -13,14 +13,14 @@ from worker.api.dialect import Head, Object
 from worker.errors import WorkerError
 from worker.harmony.events import Text
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
-from worker.turn import TextLogprob, Told, Usage
+from worker.turn import TextLogprob, TurnOutput, Usage
 
 
 class CompletionAnswer:
-    """Makes the chunks of one answer; OpenAI has one shape for a stream's and for the whole.
+    """Builds the chunks of one answer. OpenAI uses the same shape for chunks and whole answers.
 
-    `echoes`: by choice, the text that goes before its first. `usage`: the last chunk has it;
-    `null_usage`: the others have null there.
+    `echoes`: for each choice, the prompt text to send first. `usage`: end with a usage chunk.
+    `null_usage`: all other chunks have `"usage": null`.
     """
 
     def __init__(self, head: Head, *, echoes: Sequence[str], usage: bool, null_usage: bool) -> None:
@@ -34,17 +34,17 @@ class CompletionAnswer:
         self._usage = usage
         self._null_usage = null_usage
 
-    def take(self, turn: int, told: Told) -> list[Object]:
-        """The chunk that a step of choice `turn` makes, if it says something."""
-        text = "".join(event.text for event in told.events if isinstance(event, Text))
+    def take(self, turn: int, output: TurnOutput) -> list[Object]:
+        """The chunk for a step of choice `turn`, or none if it is empty."""
+        text = "".join(event.text for event in output.events if isinstance(event, Text))
         text = self._echoes.pop(turn, "") + text
-        ending = told.ending
-        if not text and not told.logprobs and ending is None:
+        ending = output.ending
+        if not text and not output.logprobs and ending is None:
             return []
         shown = {
             "index": turn,
             "text": text,
-            "logprobs": _logprobs(told.logprobs) if told.logprobs else None,
+            "logprobs": _logprobs(output.logprobs) if output.logprobs else None,
             "finish_reason": None if ending is None else ending.reason,
         }
         chunk: Object = {**self._head, "choices": [shown]}
@@ -53,7 +53,7 @@ class CompletionAnswer:
         return [chunk]
 
     async def close(self, usage: Usage) -> list[Object]:
-        """The chunk of the usage, if the request asks for it (or is answered whole)."""
+        """The usage chunk, if the request asks for it or is not streamed."""
         return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
 
     def keep_alive(self) -> list[Object]:
@@ -66,7 +66,7 @@ class CompletionAnswer:
 
 
 def _logprobs(entries: Sequence[TextLogprob]) -> Mapping[str, Any]:
-    """In OpenAI's legacy form."""
+    """Log probabilities in OpenAI's legacy format."""
     return {
         "tokens": [shown(token.id) for _, token in entries],
         "token_logprobs": [token.logprob for _, token in entries],
@@ -76,7 +76,7 @@ def _logprobs(entries: Sequence[TextLogprob]) -> Mapping[str, Any]:
 
 
 def shown(token: int) -> str:
-    """A token as the legacy form writes it: its text, or its bytes if they are no whole text."""
+    """A token in the legacy format: its text, or its bytes if they are not valid UTF-8."""
     if token >= FIRST_SPECIAL:
         return ""
     data = token_bytes()[token]
@@ -87,7 +87,7 @@ def shown(token: int) -> str:
 
 
 class CompletionFold:
-    """Adds up the chunks of an answer to one `text_completion`."""
+    """Folds the chunks of an answer into one `text_completion`."""
 
     def __init__(self) -> None:
         self._head: Mapping[str, Any] = {}

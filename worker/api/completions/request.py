@@ -1,7 +1,8 @@
-"""A text completion request: validated, and its prompts as token ids.
+"""A text completion request: validation, and its prompts as token IDs.
 
-Rules: the prompt is raw text, without Harmony. A marker in text is ordinary text; whoever wants
-the marker itself gives token ids. What this API cannot do is refused, never ignored.
+Rules: the prompt is raw text, without the Harmony format. The text of a special token is encoded as
+ordinary text; clients that want the special token itself send token IDs. Unsupported values are
+rejected, never ignored.
 Source: https://platform.openai.com/docs/api-reference/completions/create.
 """
 
@@ -26,21 +27,21 @@ from worker.turn import TurnOptions
 
 DEFAULT_MAX_TOKENS = 16
 MAX_CHOICES = 128
-"""Completions of one request, over all of its prompts."""
+"""Completions per request, for all of its prompts together."""
 
 Prompt = str | list[int]
 Logprobs = Annotated[int, Field(ge=0, le=20)]
 _Ids = list[Annotated[int, Field(ge=0, lt=SIZE)]]
 _Prompts = str | Annotated[list[str] | _Ids | list[_Ids], Field(min_length=1)]
-"""What `_prompts` admits, for the OpenAPI document; its own errors say more."""
+"""What `_prompts` accepts, for the OpenAPI document; its own errors are more specific."""
 
 
 def _prompts(value: Any) -> list[Prompt]:
-    """A prompt or a list of prompts, each text or token ids, as a list of prompts."""
+    """Converts a prompt or a list of prompts, each text or token IDs, to a list of prompts."""
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list):
-        raise ValueError("must be a string, token ids, or a list of either")
+        raise ValueError("must be a string, an array of token IDs, or an array of either")
     if not value:
         raise ValueError("must not be empty")
     if all(isinstance(item, str) for item in value):
@@ -53,19 +54,19 @@ def _prompts(value: Any) -> list[Prompt]:
 def _ids(value: list[Any]) -> list[int]:
     for item in value:
         if isinstance(item, bool) or not isinstance(item, int):
-            raise ValueError(f"must be strings or token ids, not {json_type(item)}")
+            raise ValueError(f"must contain only strings or only token IDs, not {json_type(item)}")
         if not 0 <= item < SIZE:
-            raise ValueError(f"token ids must be from 0 to {SIZE - 1}")
+            raise ValueError(f"must contain only token IDs from 0 to {SIZE - 1}")
     return value
 
 
 def _count(value: Any) -> Any:
-    """How many log probabilities: false, as a chat has it, is none."""
+    """The number of log probabilities; false, as in chat requests, means none."""
     return None if value is False else value
 
 
 class CompletionRequest(SamplingFields):
-    """A text completion request. An absent field and null mean the same."""
+    """A text completion request. A missing field and null mean the same."""
 
     route: ClassVar[Route] = "text"
 
@@ -79,17 +80,19 @@ class CompletionRequest(SamplingFields):
     ] = None
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
+    def _check_conflicts(self) -> Self:
         if self.best_of is not None and self.best_of != self.choices:
-            raise ValueError("best_of is supported only where it equals n")
+            raise ValueError("best_of is only supported if it equals n")
         if self.echo and self.logprobs is not None:
             raise ValueError("echo and logprobs are not supported together")
         if len(self.prompt) * self.choices > MAX_CHOICES:
-            raise ValueError(f"at most {MAX_CHOICES} completions in one request (prompts times n)")
+            raise ValueError(
+                f"A request can ask for at most {MAX_CHOICES} completions (prompts times n)"
+            )
         return self
 
     def prompts(self) -> list[list[int]]:
-        """Token ids of each prompt; an empty one is a document's beginning, as OpenAI has it."""
+        """The token IDs of each prompt. An empty prompt is `<|endoftext|>`, as in OpenAI's API."""
         encoded = (encode(p) if isinstance(p, str) else p for p in self.prompt)
         return [ids or [ENDOFTEXT] for ids in encoded]
 
@@ -98,7 +101,7 @@ class CompletionRequest(SamplingFields):
             model=self.model,
             prompts=self.prompts(),
             prompt_field="prompt",
-            sampling=self.sampling_with(
+            sampling=self.to_sampling(
                 max_tokens=self.max_tokens or DEFAULT_MAX_TOKENS,
                 top_logprobs=self.logprobs,
                 stop_ids=(*STOP_IDS, ENDOFTEXT),
@@ -127,7 +130,7 @@ class CompletionRequest(SamplingFields):
 
 
 def _text(prompt: Prompt) -> str:
-    """A prompt as `echo` shows it."""
+    """A prompt's text, for `echo`."""
     if isinstance(prompt, str):
         return prompt
     data = b"".join(token_bytes()[i] for i in prompt if i < FIRST_SPECIAL)

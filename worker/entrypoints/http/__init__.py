@@ -1,5 +1,5 @@
-"""The HTTP door: OpenAI's API for pods and load-balancing endpoints, under uvicorn.
+"""The HTTP server: OpenAI's API for pods and load-balancing endpoints, on uvicorn.
 
-Rule: a client that goes away has aborted its generation; an error before the first byte is an
-HTTP status, after it an event of the stream.
+Rule: a client's disconnect aborts its generation. An error before the first byte is sent as an HTTP
+status, and later as an event in the stream.
 """

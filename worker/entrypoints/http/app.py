@@ -1,7 +1,8 @@
 """The routes of the HTTP API.
 
-Rule: a route is its path, its method and one call of the service; what every request has in common
-is the guard's. Source: https://platform.openai.com/docs/api-reference, and RunPod's health checks.
+Rule: a route is a path, a method and one call to the service. Everything that requests have in
+common is in `middleware.py`.
+Source: https://platform.openai.com/docs/api-reference, and RunPod's health checks.
 """
 
 from collections.abc import Generator
@@ -15,12 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.api.routes import PREFIX, ROUTES
 from worker.engine import Health
-from worker.entrypoints.http import pages
-from worker.entrypoints.http.guard import Guard, InFlight
-from worker.entrypoints.http.keys import Keys
-from worker.entrypoints.http.pace import Pace
+from worker.entrypoints.http import status_routes
+from worker.entrypoints.http.answer_response import AnswerResponse
+from worker.entrypoints.http.api_keys import ApiKeys
+from worker.entrypoints.http.middleware import InFlightRequest, RequestMiddleware
 from worker.entrypoints.http.request_body import read_json
-from worker.entrypoints.http.sending import Sending
+from worker.entrypoints.http.retry_after import RetryAfterEstimator
 from worker.errors import EngineDead, NotReady
 from worker.job_metrics import JobMetrics
 from worker.metrics import Telemetry
@@ -29,16 +30,16 @@ from worker.settings import Settings
 
 
 class HttpApi:
-    """An ASGI application that answers with one service."""
+    """An ASGI application that serves one `Service`."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
         self._telemetry = Telemetry(service.engine)
         self._max_body = settings.max_body_mb * 2**20
-        self._pace = Pace()
-        keys = Keys(settings.api_key, settings.max_requests_per_key)
-        self._app: ASGIApp = Guard(
-            Router(self._routes()), keys, self._pace, self._telemetry.note_request
+        self._retry_after = RetryAfterEstimator()
+        keys = ApiKeys(settings.api_key, settings.max_requests_per_key)
+        self._app: ASGIApp = RequestMiddleware(
+            Router(self._routes()), keys, self._retry_after, self._telemetry.note_request
         )
         if settings.cors_origins:
             self._app = CORSMiddleware(
@@ -54,7 +55,7 @@ class HttpApi:
 
     def _routes(self) -> list[Route]:
         return [
-            *pages.routes(self._service.engine, self._telemetry),
+            *status_routes.routes(self._service.engine, self._telemetry),
             *(
                 Route(prefix + route.path, self._answer, methods=[route.method])
                 for prefix in ("", PREFIX)
@@ -67,15 +68,15 @@ class HttpApi:
         body = await read_json(request, self._max_body) if request.method == "POST" else None
         self._check_ready()  # a body can take long to come
         metrics = JobMetrics()
-        in_flight = InFlight.of(request.scope)
+        in_flight = InFlightRequest.of(request.scope)
         in_flight.exchange = await self._service.read(in_flight.route, body, in_flight.owner)
-        return Sending(in_flight.exchange, metrics, self._running(metrics))
+        return AnswerResponse(in_flight.exchange, metrics, self._running(metrics))
 
     @contextmanager
     def _running(self, metrics: JobMetrics) -> Generator[None]:
-        """While an answer is made and sent."""
+        """Active while an answer is generated and sent."""
         try:
-            with self._pace.running():
+            with self._retry_after.running():
                 yield
         finally:
             self._telemetry.note_job(metrics)
@@ -83,6 +84,6 @@ class HttpApi:
     def _check_ready(self) -> None:
         health = self._service.engine.health()
         if health is Health.STARTING:
-            raise NotReady("The model is still being loaded; try again soon.")
+            raise NotReady("The model is still loading; try again in a few seconds.")
         if health is Health.DEAD:
-            raise EngineDead("The engine has died; this worker is ending.")
+            raise EngineDead("The engine has died and this worker is shutting down; try again.")

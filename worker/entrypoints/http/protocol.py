@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol with bounds: how much may be sent besides a body, and how slowly.
+"""uvicorn's HTTP protocol, with limits on the size and the duration of a request's head.
 
-Rule: a connection that has not said what it wants within bounds is closed, whatever it sends; all
-that is held of it until then is one request's head. llhttp itself bounds neither size nor time.
+Rule: a connection that exceeds the limits is closed, whatever it sends. Until then at most one
+request's head is buffered. llhttp itself limits neither size nor time.
 """
 
 import asyncio
@@ -17,17 +17,20 @@ from uvicorn.protocols.http.httptools_impl import (
 from worker.api.routes import DEFAULT
 from worker.errors import BadRequest, HeadersTooLarge, WorkerError
 
-HEAD_BYTES = 64 * 1024
-"""Of a request's line and headers."""
-FRAMING_BYTES = 2**20
-"""Of everything that is not body: the head, chunk sizes, trailers."""
-HEAD_SECONDS = 30.0
-"""From a connection's begin, or the last answer's end, to the end of the next head."""
+MAX_HEAD_BYTES = 64 * 1024
+"""Maximum size of the request line and headers."""
+MAX_FRAMING_BYTES = 2**20
+"""Maximum size of everything except the body: the head, chunk sizes, trailers."""
+HEAD_TIMEOUT_SECONDS = 30.0
+"""Maximum time from a new connection, or the end of a response, to the next complete head."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. It offers `scope["extensions"]["connection"]`: `abort` drops it at once,
-    `is_closing` says whether either side has begun to leave."""
+    """One connection.
+
+    Adds `scope["extensions"]["connection"]`: `abort` drops the connection at once, `is_closing`
+    returns whether either side is closing it.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,15 +43,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_deadline()
+        self._cancel_deadline()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._framing += len(data)
         super().data_received(data)
-        bound = HEAD_BYTES if self._in_head else FRAMING_BYTES
+        bound = MAX_HEAD_BYTES if self._in_head else MAX_FRAMING_BYTES
         if self._framing > bound and not self.transport.is_closing():
-            self._refuse(HeadersTooLarge("The request's headers are too large."))
+            self._reject(
+                HeadersTooLarge(
+                    f"The request headers must not be larger than {MAX_HEAD_BYTES // 1024} KB."
+                )
+            )
 
     def on_message_begin(self) -> None:
         if self._deadline is None:
@@ -61,9 +68,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._end_deadline()
+        self._cancel_deadline()
         if self._answering():
-            self.transport.abort()  # no client pipelines, and what it abandons would run on
+            self.transport.abort()  # clients do not pipeline, and an abandoned request would run on
             return
         super().on_headers_complete()
 
@@ -80,19 +87,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest(msg))
+        self._reject(BadRequest(msg))
 
-    def _refuse(self, error: WorkerError) -> None:
-        """Answers what is no request, and hangs up."""
+    def _reject(self, error: WorkerError) -> None:
+        """Sends an error for an invalid request and closes the connection."""
         body = json.dumps(DEFAULT.error(error)).encode()
         head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
         self.transport.write(STATUS_LINE[error.status] + head % len(body) + body)
         self.transport.close()
 
     def _await_head(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        self._deadline = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self.transport.abort)
 
-    def _end_deadline(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -1,7 +1,8 @@
-"""The HTTP server's life: listens while the engine boots, drains when told to stop, dies with it.
+"""The HTTP server's lifecycle: it listens while the engine starts, and drains before it stops.
 
-Rules: the engine lives on the loop that serves. SIGTERM and SIGINT end the server once what runs
-has ended, bounded by DRAIN_SECONDS; a second one ends it at once. A dead engine ends the process.
+Rules: the engine runs on the server's event loop. On SIGTERM or SIGINT, the server stops once the
+running requests have ended, or after DRAIN_SECONDS; a second signal stops it at once. The process
+ends if the engine dies.
 """
 
 import asyncio
@@ -24,32 +25,34 @@ from worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
-KEEP_ALIVE_SECONDS = 75
-"""Of an idle connection: longer than proxies keep theirs, or they meet one that just closed."""
-DEATH_SECONDS = 2.0
-"""From an engine's death to the process's: clients read their error, the platform its 503."""
+IDLE_TIMEOUT_SECONDS = 75
+"""Idle connection timeout. Longer than that of proxies, which could otherwise send a request on a
+connection that is just being closed."""
+ENGINE_DEATH_GRACE_SECONDS = 2.0
+"""Time between the engine's death and the process's end, for clients to read their errors, and
+RunPod its 503."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, without its signals: it would end by raising them again."""
+    """uvicorn's server without its signal handling, which re-raises signals at the end."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
     def stop(self) -> None:
-        """Lets what runs end; called again, it does not."""
+        """Stops after the running requests have ended; called again, at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
 
-def server_of(service: Service, settings: Settings) -> Server:
-    """A server of one service; it starts to listen where its `serve` is told to."""
-    return server_for(HttpApi(service, settings), settings.drain_seconds)
+def create_server(service: Service, settings: Settings) -> Server:
+    """Creates a server for one service. It listens on the sockets passed to its `serve`."""
+    return create_asgi_server(HttpApi(service, settings), settings.drain_seconds)
 
 
-def server_for(app: ASGIApp, drain_seconds: int) -> Server:
-    """A server of any application, within our bounds."""
+def create_asgi_server(app: ASGIApp, drain_seconds: int) -> Server:
+    """Creates a server for any application, with our limits."""
     return Server(
         uvicorn.Config(
             app,
@@ -60,46 +63,46 @@ def server_for(app: ASGIApp, drain_seconds: int) -> Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=IDLE_TIMEOUT_SECONDS,
             timeout_graceful_shutdown=drain_seconds,
         )
     )
 
 
 async def serve(service: Service, settings: Settings, host: str) -> int:
-    """Serves until the process is told to stop (0), or has nothing to serve with (1)."""
+    """Serves until a stop is requested; returns the exit status, which is 1 on a failure."""
     try:
         listener = socket.create_server((host, settings.port), backlog=2048)
     except OSError as error:
         log.error("cannot listen on port %d: %s", settings.port, error.strerror)  # noqa: TRY400
         return 1
-    server = server_of(service, settings)
+    server = create_server(service, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     serving = asyncio.create_task(server.serve([listener]))
-    living = asyncio.create_task(_live(service, settings))
+    engine_task = asyncio.create_task(_run_engine(service, settings))
     try:
-        await asyncio.wait({serving, living}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, engine_task}, return_when=asyncio.FIRST_COMPLETED)
         died = not serving.done()
         if died:
-            await asyncio.sleep(DEATH_SECONDS)
+            await asyncio.sleep(ENGINE_DEATH_GRACE_SECONDS)
             server.should_exit = True
         await serving
         return 1 if died else 0
     finally:
-        living.cancel()
-        await asyncio.wait({living})
+        engine_task.cancel()
+        await asyncio.wait({engine_task})
         await service.engine.close()
 
 
-async def _live(service: Service, settings: Settings) -> None:
-    """Checks this machine and boots the engine; returns when it has died."""
-    log.info("port %d is open", settings.port)
+async def _run_engine(service: Service, settings: Settings) -> None:
+    """Runs the fitness checks, which start the engine. Returns if they fail or the engine dies."""
+    log.info("listening on port %d", settings.port)
     try:
-        await fitness.ready(service, settings)
+        await fitness.run_checks(service, settings)
     except ServerError as error:
         log.error("%s", error.message)  # noqa: TRY400 - the engine has logged the traceback
         return
-    while service.engine.health() is not Health.DEAD:  # noqa: ASYNC110 - the port has no event for it
+    while service.engine.health() is not Health.DEAD:  # noqa: ASYNC110 - the engine interface has no event for it
         await asyncio.sleep(0.25)
-    log.error("the engine has died; ending")
+    log.error("the engine has died; shutting down")

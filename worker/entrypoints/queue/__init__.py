@@ -16,7 +16,7 @@ import runpod.serverless
 
 from worker import fitness
 from worker.entrypoints.job import JobFailed, Output, parts
-from worker.entrypoints.queue.control_plane import take_the_place_of_the_scaler
+from worker.entrypoints.queue.control_plane import replace_job_scaler
 from worker.entrypoints.queue.worker import QueueWorker
 from worker.job_metrics import JobMetrics
 from worker.service import Service
@@ -49,7 +49,7 @@ def serve_api(service: Service, settings: Settings) -> int:
 
     It is for tests and realtime endpoints. The SDK starts no worker then, and checks nothing.
     """
-    asyncio.run(fitness.ready(service, settings))
+    asyncio.run(fitness.run_checks(service, settings))
     runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})
     return 0
 
@@ -61,7 +61,7 @@ def run(service: Service, settings: Settings) -> int:
     Returns the process's exit status: 0 unless the engine died.
     """
     queue_worker = QueueWorker(service, settings)
-    take_the_place_of_the_scaler(queue_worker)
+    replace_job_scaler(queue_worker)
     for check in fitness.checks(service, settings):
         runpod.serverless.register_fitness_check(check)
     runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})

@@ -19,7 +19,7 @@ from worker.entrypoints.queue.control_plane import ControlPlane
 from worker.entrypoints.queue.jobs import Job
 from worker.entrypoints.queue.results import Results
 from worker.entrypoints.queue.retry import Undeliverable
-from worker.errors import ServerError, WorkerError, visible
+from worker.errors import ServerError, WorkerError, client_error
 from worker.job_metrics import JobMetrics
 from worker.metrics import Telemetry
 from worker.service import Service
@@ -59,7 +59,7 @@ class JobRunner:
         except JobFailed as failure:
             outcome, report = "failed", failure.report
         except Exception as error:  # noqa: BLE001 - whatever happens, a job is reported
-            outcome, report = "failed", _failure(visible(error, f"job {job.id}"))
+            outcome, report = "failed", _failure(client_error(error, f"job {job.id}"))
         else:
             self._results.keep(job.id, output)
             outcome, report = "done", {"output": output}

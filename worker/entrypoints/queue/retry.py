@@ -1,8 +1,8 @@
-"""Retries towards RunPod: a POST is repeated until it has arrived, or its job fails.
+"""Retries of requests to RunPod: a POST is retried until it succeeds, or its job fails.
 
-Rule: nothing is dropped in silence. What may succeed later (5xx, 408, 429, a lost connection) is
-sent again, after what Retry-After asks or a backoff; what is too large (413) is for the caller to
-split; anything else fails at once. Every time and pause towards RunPod stands here.
+Rule: nothing is dropped silently. Transient failures (5xx, 408, 425, 429, a lost connection) are
+retried after Retry-After or a backoff; the caller must split what is too large (413); everything
+else fails at once. All timeouts and delays for RunPod are defined here.
 """
 
 import asyncio
@@ -15,58 +15,61 @@ import aiohttp
 
 from worker.errors import ServerError
 
-LONGEST_POLL_SECONDS = 90.0
-"""Of a long poll for jobs, or for stopped ones: RunPod answers an idle one before."""
-POST_SECONDS = 30.0
-"""For one try of a POST."""
-PART_SECONDS = 60.0
-"""For all tries of a part of an answer: a client that streams has given up by then."""
-RESULT_SECONDS = 300.0
-"""For all tries of a job's result: nobody waits for a stream any more, and without it the job is
-lost."""
-FIRST_BACKOFF_SECONDS = 0.05
-"""For a connection that was merely stale."""
-LONGEST_BACKOFF_SECONDS = 5.0
+POLL_TIMEOUT_SECONDS = 90.0
+"""Timeout of a long poll for jobs or stopped jobs. RunPod answers an idle poll sooner."""
+POST_TIMEOUT_SECONDS = 30.0
+"""Timeout of one POST attempt."""
+PART_TIMEOUT_SECONDS = 60.0
+"""Timeout of all attempts to deliver a part of an answer: a streaming client gives up by then."""
+RESULT_TIMEOUT_SECONDS = 300.0
+"""Timeout of all attempts to deliver a job's result: no stream is waiting for it any more, and
+without it the job is lost."""
+INITIAL_BACKOFF_SECONDS = 0.05
+"""Short, for a connection that was merely stale."""
+MAX_BACKOFF_SECONDS = 5.0
 POLL_BACKOFF_SECONDS = 1.0
-"""After a poll that failed."""
-RATE_LIMIT_SECONDS, LONGEST_RATE_LIMIT_SECONDS = 5.0, 30.0
-"""After a poll that was refused with 429: where it says nothing, and at most."""
-STOPPED_PAUSE_SECONDS = 0.1
-"""Between polls for stopped jobs: a server may not hold the poll open."""
+"""Delay after a failed poll."""
+RATE_LIMIT_SECONDS, MAX_RATE_LIMIT_SECONDS = 5.0, 30.0
+"""Delay after a poll with status 429: without Retry-After, and at most."""
+STOPPED_POLL_INTERVAL_SECONDS = 0.1
+"""Delay between polls for stopped jobs, as a server may not support long polling."""
 _RETRIABLE = {408, 425, 429}
 
 
 class Undeliverable(ServerError):
-    """RunPod did not take what the job made."""
+    """RunPod did not accept a job's output."""
 
     code = "delivery_failed"
 
 
 class TooLarge(Undeliverable):
-    """RunPod takes no single delivery of this size (413)."""
+    """RunPod does not accept a single delivery of this size (413)."""
 
 
 class Reply(NamedTuple):
-    """The HTTP status of a POST, and the seconds that Retry-After asks to wait, if it does."""
+    """The HTTP status of a POST, and its Retry-After in seconds, if any."""
 
     status: int
     retry_after: float | None
 
 
-async def deliver(post: Callable[[], Awaitable[Reply]], patience: float = PART_SECONDS) -> int:
-    """Calls `post` until it succeeds; how often that was. Raises Undeliverable, TooLarge.
+async def deliver(
+    post: Callable[[], Awaitable[Reply]], timeout_seconds: float = PART_TIMEOUT_SECONDS
+) -> int:
+    """Calls `post` until it succeeds; returns the number of attempts.
 
-    Network errors of `post` count as failures that may pass.
+    Network errors of `post` are retried. Raises TooLarge, or Undeliverable on a permanent failure
+    or after `timeout_seconds`.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout_seconds
     for attempt, backoff in enumerate(_backoffs(), start=1):
         reply = await _try(post)
         if reply is not None and reply.status < 400:
             return attempt
         if reply is not None and reply.status == 413:
-            raise TooLarge("The answer is too large for RunPod.")
+            raise TooLarge("The answer exceeds RunPod's size limit.")
         if reply is not None and reply.status < 500 and reply.status not in _RETRIABLE:
-            raise Undeliverable(f"RunPod refused the answer with status {reply.status}.")
+            raise Undeliverable(f"RunPod rejected the answer with status {reply.status}.")
         wait = backoff if reply is None or reply.retry_after is None else reply.retry_after
         if time.monotonic() + wait > deadline:
             break
@@ -82,8 +85,8 @@ async def _try(post: Callable[[], Awaitable[Reply]]) -> Reply | None:
 
 
 def _backoffs() -> Iterator[float]:
-    """Seconds between tries, twice as many each time; a fifth more or less spreads the tries."""
-    backoff = FIRST_BACKOFF_SECONDS
+    """Seconds between attempts, doubling each time, with a jitter of 20%."""
+    backoff = INITIAL_BACKOFF_SECONDS
     while True:
         yield backoff * random.uniform(0.8, 1.2)  # noqa: S311
-        backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+        backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)

@@ -1,8 +1,8 @@
-"""The queue worker: the loop that takes jobs, has them answered side by side, and ends in order.
+"""The queue worker: takes jobs, runs them concurrently, and shuts down gracefully.
 
-Rules: a job that runs is not begun twice. After SIGTERM nothing more is taken, what a poll had
-already brought is answered, and what does not end in DRAIN_SECONDS fails as retriable. A worker
-whose engine has died reports its jobs and ends with status 1.
+Rules: a running job is never started twice. After SIGTERM no more jobs are taken; jobs already
+received are answered, and those that do not finish within DRAIN_SECONDS fail as retriable. If the
+engine dies, the worker reports its jobs and exits with status 1.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from worker.engine import Health, Sampling
 from worker.entrypoints.queue import retry
 from worker.entrypoints.queue.control_plane import (
     ControlPlane,
-    connected,
-    in_progress,
     keep_pinging,
+    mark_in_progress,
+    open_control_plane,
 )
 from worker.entrypoints.queue.job_runner import JobRunner
 from worker.entrypoints.queue.jobs import Job
-from worker.entrypoints.queue.watch import watched
+from worker.entrypoints.queue.monitoring import serve_monitoring
 from worker.errors import WorkerError
 from worker.metrics import Telemetry
 from worker.service import Service
@@ -30,17 +30,17 @@ from worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AHEAD = 8
-"""Jobs that are taken over MAX_RUNNING_REQUESTS, so that a free place is filled at once."""
+PREFETCHED_JOBS = 8
+"""Jobs taken in excess of MAX_RUNNING_REQUESTS, so that a free slot is filled at once."""
 LAST_POLL_SECONDS = 1.0
-"""How long a poll that is under way at SIGTERM may still bring jobs."""
-WATCH_SECONDS = 0.25
+"""How long a pending poll may still return jobs after SIGTERM."""
+HEALTH_CHECK_SECONDS = 0.25
 LAST_REPORTS_SECONDS = 5.0
-"""How long the failed jobs of a dead engine, or of an ended drain, are reported."""
+"""Time limit for reporting failed jobs after the engine's death or at the end of draining."""
 
 
 class QueueWorker:
-    """Stands where RunPod's SDK has its JobScaler: `start` returns when the worker has ended."""
+    """Replaces the JobScaler of RunPod's SDK. `start` returns when the worker has shut down."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self.exit_status = 0
@@ -48,10 +48,12 @@ class QueueWorker:
         self._settings = settings
         self._telemetry = Telemetry(service.engine)
         queued = settings.max_queued_requests
-        self._capacity = settings.max_running_requests + (AHEAD if queued is None else queued)
+        self._capacity = settings.max_running_requests + (
+            PREFETCHED_JOBS if queued is None else queued
+        )
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._job_ended = asyncio.Event()
-        self._ending = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         asyncio.run(self._run())
@@ -59,22 +61,22 @@ class QueueWorker:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ending.set)
+            loop.add_signal_handler(number, self._stopping.set)
         try:
-            await self._answer_one_token()
+            await self._generate_one_token()
             async with (
-                watched(self._service.engine, self._telemetry, self._settings),
-                connected(self._telemetry) as plane,
+                serve_monitoring(self._service.engine, self._telemetry, self._settings),
+                open_control_plane(self._telemetry) as plane,
             ):
                 await self._serve(plane)
         except WorkerError:
-            log.exception("the worker ends")
+            log.exception("the worker failed; shutting down")
             self.exit_status = 1
         finally:
             await self._service.engine.close()
 
-    async def _answer_one_token(self) -> None:
-        """The engine answers on this very loop, before any job is taken."""
+    async def _generate_one_token(self) -> None:
+        """Checks that the engine works on this event loop, before any job is taken."""
         sampling = Sampling(max_tokens=1, temperature=0.0)
         async with aclosing(self._service.engine.generate([0], sampling, "probe")) as steps:
             async for _ in steps:
@@ -84,26 +86,26 @@ class QueueWorker:
         flush = self._settings.stream_flush_ms / 1000
         runner = JobRunner(self._service, plane, self._telemetry, flush)
         take = asyncio.create_task(self._take_jobs(plane, runner))
-        beside = [
+        background = [
             asyncio.create_task(work)
-            for work in (self._stop_jobs(plane), self._watch(), self._ending.wait())
+            for work in (self._stop_jobs(plane), self._monitor_engine(), self._stopping.wait())
         ]
-        log.info("taking up to %d jobs at once", self._capacity)
+        log.info("accepting up to %d concurrent jobs", self._capacity)
         try:
-            await asyncio.wait([take, *beside], return_when=asyncio.FIRST_COMPLETED)
-            await self._end_taking(take, plane)
+            await asyncio.wait([take, *background], return_when=asyncio.FIRST_COMPLETED)
+            await self._stop_taking(take, plane)
             await self._drain(runner)
-            for task in (take, *beside):
+            for task in (take, *background):
                 if task.done() and not task.cancelled():
-                    task.result()  # raises what it failed with
+                    task.result()  # raises the task's exception
         finally:
-            left = [take, *beside, *self._jobs.values()]
+            left = [take, *background, *self._jobs.values()]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
     async def _take_jobs(self, plane: ControlPlane, runner: JobRunner) -> None:
-        while not self._ending.is_set():
+        while not self._stopping.is_set():
             if (free := self._capacity - len(self._jobs)) <= 0:
                 self._job_ended.clear()
                 await self._job_ended.wait()
@@ -111,49 +113,49 @@ class QueueWorker:
             try:
                 jobs = await plane.take(free)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                log.warning("no jobs could be taken: %r", error)
+                log.warning("polling for jobs failed: %r", error)
                 await asyncio.sleep(retry.POLL_BACKOFF_SECONDS)
                 continue
             for job in jobs:
-                self._begin(job, runner)
+                self._start_job(job, runner)
 
-    def _begin(self, job: Job, runner: JobRunner) -> None:
+    def _start_job(self, job: Job, runner: JobRunner) -> None:
         if job.id in self._jobs:
-            log.warning("job %s was delivered twice", job.id)
+            log.warning("job %s was delivered twice; ignoring the second delivery", job.id)
             return
-        in_progress(job.id)
+        mark_in_progress(job.id)
         task = self._jobs[job.id] = asyncio.create_task(runner.run(job))
-        task.add_done_callback(lambda _: self._end(job))
+        task.add_done_callback(lambda _: self._on_job_done(job))
 
-    def _end(self, job: Job) -> None:
+    def _on_job_done(self, job: Job) -> None:
         del self._jobs[job.id]
-        in_progress(job.id, ended=True)
+        mark_in_progress(job.id, ended=True)
         self._job_ended.set()
 
     async def _stop_jobs(self, plane: ControlPlane) -> None:
         while True:
             try:
-                stopped = await plane.stopped()
+                stopped = await plane.stopped_jobs()
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                log.warning("no word of stopped jobs: %r", error)
+                log.warning("polling for stopped jobs failed: %r", error)
                 stopped = []
                 await asyncio.sleep(retry.POLL_BACKOFF_SECONDS)
             for job_id in stopped:
                 if (task := self._jobs.get(job_id)) is not None:
                     task.cancel()
             if not stopped:
-                await asyncio.sleep(retry.STOPPED_PAUSE_SECONDS)
+                await asyncio.sleep(retry.STOPPED_POLL_INTERVAL_SECONDS)
 
-    async def _watch(self) -> None:
-        """Returns when the engine is dead; meanwhile keeps the pings going."""
+    async def _monitor_engine(self) -> None:
+        """Keeps the pings going; returns when the engine is dead."""
         while self._service.engine.health() is not Health.DEAD:
             keep_pinging()
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(HEALTH_CHECK_SECONDS)
         self.exit_status = 1
 
-    async def _end_taking(self, take: "asyncio.Task[None]", plane: ControlPlane) -> None:
-        """Ends the poll under way; jobs that it has brought, or is bringing, are begun."""
-        self._ending.set()
+    async def _stop_taking(self, take: "asyncio.Task[None]", plane: ControlPlane) -> None:
+        """Ends the pending poll; jobs that have been or are being received are still started."""
+        self._stopping.set()
         self._job_ended.set()
         grace = 0.0 if self.exit_status else LAST_POLL_SECONDS
         await asyncio.wait([take], timeout=grace)
@@ -162,8 +164,8 @@ class QueueWorker:
         take.cancel()
 
     async def _drain(self, runner: JobRunner) -> None:
-        """Waits for the running jobs; then fails those that have not ended."""
-        log.info("ending; %d jobs are running", len(self._jobs))
+        """Waits for the running jobs, then fails those that have not finished."""
+        log.info("shutting down; %d jobs are still running", len(self._jobs))
         limit = LAST_REPORTS_SECONDS if self.exit_status else self._settings.drain_seconds
         if self._jobs:
             await asyncio.wait(self._jobs.values(), timeout=limit)

@@ -21,7 +21,7 @@ from worker.harmony.grammar.schema_keywords import (
     values_of,
 )
 from worker.harmony.grammar.schema_pattern import is_enforceable
-from worker.json_depth import DEEPEST
+from worker.json_depth import MAX_DEPTH
 
 MIN_LENGTH_LIMIT = 256
 """The largest `minLength`: the grammar has a state for each of its characters."""
@@ -148,7 +148,7 @@ def _is_among(value: Json, values: list[Json]) -> bool:
 
 def _is_written(value: Json, depth: int = 0) -> bool:
     """Whether `value` survives the grammar unchanged: what it writes reads back as `value`."""
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return False
     if isinstance(value, Mapping):
         value = list(value.values())

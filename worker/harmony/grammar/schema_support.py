@@ -30,7 +30,7 @@ from worker.harmony.grammar.schema_keywords import (
 )
 from worker.harmony.grammar.schema_pattern import MAX_SIZE, WIDE, size
 from worker.harmony.grammar.text_length import length_pattern
-from worker.json_depth import DEEPEST
+from worker.json_depth import MAX_DEPTH
 
 _MAX_VARIANTS = 100
 """The most variants of a `oneOf`: every pair is compared."""
@@ -91,7 +91,7 @@ class _Search:
                     "false" if schema is False else path.rsplit("/", maxsplit=1)[-1], path
                 )
             return
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             yield Unsupported(path.rsplit("/", maxsplit=1)[-1], path)
             return
         malformed = (k for k in schema if not well_formed(k, schema[k]))

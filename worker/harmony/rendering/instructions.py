@@ -24,7 +24,7 @@ from worker.harmony.conversation import AnswerForm, Json, JsonAnswer, Tool
 from worker.harmony.rendering.json_schema import RefInliner
 from worker.harmony.rendering.typescript import parameters, without_nul
 from worker.harmony.vocabulary import END, MESSAGE, START, encode, encoding
-from worker.json_depth import DEEPEST
+from worker.json_depth import MAX_DEPTH
 
 EFFORTS = {
     "none": ReasoningEffort.LOW,
@@ -145,9 +145,9 @@ def _lines(text: str) -> list[str]:
 
 def _check(value: Json, level: int = 0) -> None:
     """Raises BadRequest for what JSON cannot express or a prompt cannot show."""
-    if level > DEEPEST:
+    if level > MAX_DEPTH:
         raise BadRequest(
-            f"tools: a schema must not be nested more than {DEEPEST} levels deep.", param="tools"
+            f"tools: a schema must not be nested more than {MAX_DEPTH} levels deep.", param="tools"
         )
     if isinstance(value, dict):
         for item in value.values():

@@ -3,8 +3,8 @@
 Rule: a reference is replaced by its target, combined with the keywords beside it (JSON Schema
 2020-12: both apply). Neither a prompt nor a TypeScript type can contain an infinite schema, so a
 recursive reference is left in place the second time. A schema that expands to more than
-`MAX_VALUES`, or deeper than `DEEPEST`, is inlined less deeply: the larger the expansion, the fewer
-levels. A reference that is not followed stays a `$ref`.
+`MAX_VALUES`, or deeper than `MAX_DEPTH`, is inlined to fewer levels, the larger the
+expansion. A reference that is not followed stays a `$ref`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin
 
-from worker.json_depth import DEEPEST
+from worker.json_depth import MAX_DEPTH
 
 Json = Any  # A JSON value from outside.
 
@@ -28,7 +28,7 @@ _NAMED = frozenset({"dependencies", "dependentSchemas", "patternProperties", "pr
 """Keywords whose value maps names to schemas; a name may look like a keyword."""
 _VALUES = frozenset({"const", "default", "enum", "example", "examples", "required"})
 """Keywords whose values are not schemas."""
-_LEVEL_LIMITS = (DEEPEST, 40, 20, 12, 8, 4)
+_LEVEL_LIMITS = (MAX_DEPTH, 40, 20, 12, 8, 4)
 """The levels down to which references are followed, tried in turn until the expansion is small
 enough."""
 
@@ -40,7 +40,7 @@ class RefInliner:
         self._left = MAX_TOTAL_VALUES
 
     def inline(self, schema: Json) -> Json:
-        """`schema`, of at most `DEEPEST` levels, with every reference replaced by its target.
+        """`schema`, of at most `MAX_DEPTH` levels, with every reference replaced by its target.
 
         Keywords beside a reference are combined with the target by `allOf`. A reference that cannot
         be resolved, that is recursive, or that lies too deep stays as it is.
@@ -116,7 +116,7 @@ class _Attempt:
     def _count(self, tokens: int, place: _Place) -> None:
         if place.refs:
             self.values += tokens
-            if self.values > self._max_values or place.level > DEEPEST:
+            if self.values > self._max_values or place.level > MAX_DEPTH:
                 raise _TooLarge
 
     def _target(self, ref: Json, place: _Place) -> Json | None:

@@ -21,63 +21,63 @@ def request(**fields: Any) -> ChatRequest:
 @pytest.mark.parametrize(
     ("body", "param", "message"),
     [
-        (None, None, "The request must be a JSON object, not null."),
-        ([1], None, "The request must be a JSON object, not an array."),
-        ({}, "messages", "messages: Field required."),
-        ({"messages": "no"}, "messages", 'messages: Input should be a valid list, got "no".'),
+        (None, None, "The request body must be a JSON object, not null."),
+        ([1], None, "The request body must be a JSON object, not an array."),
+        ({}, "messages", "messages is required."),
+        ({"messages": "no"}, "messages", 'messages must be an array, got "no".'),
         (
             {"messages": []},
             "messages",
-            "messages: List should have at least 1 item after validation, not 0, got an array.",
+            "messages must have at least 1 item, not 0, got an array.",
         ),
         (
             {"messages": [{"role": "user", "content": 5}]},
             "messages[0].content",
-            "messages[0].content: must be a string, an array of parts or null, got 5.",
+            "messages[0].content must be a string, an array of parts or null, got 5.",
         ),
         (
             {"messages": [{"role": "robot", "content": "x"}]},
             "messages[0].role",
             (
-                "messages[0].role: Input should be 'system', 'developer', 'user', 'assistant', "
+                "messages[0].role must be 'system', 'developer', 'user', 'assistant', "
                 "'tool' or 'function', got \"robot\"."
             ),
         ),
         (
             {"messages": HELLO, "temperature": "hot"},
             "temperature",
-            'temperature: Input should be a valid number, got "hot".',
+            'temperature must be a number, got "hot".',
         ),
         (
             {"messages": HELLO, "temperature": 3},
             "temperature",
-            "temperature: Input should be less than or equal to 2, got 3.",
+            "temperature must be less than or equal to 2, got 3.",
         ),
         (
             {"messages": HELLO, "max_tokens": 0},
             "max_tokens",
-            "max_tokens: Input should be greater than or equal to 1, got 0.",
+            "max_tokens must be greater than or equal to 1, got 0.",
         ),
         (
             {"messages": HELLO, "n": True},
             "n",
-            "n: Input should be a valid integer, got true.",
+            "n must be an integer, got true.",
         ),
         (
             {"messages": HELLO, "tools": [{"type": "web_search"}]},
             "tools[0].type",
-            "tools[0].type: Input should be 'function', got \"web_search\".",
+            "tools[0].type must be 'function', got \"web_search\".",
         ),
         (
             {"messages": HELLO, "logit_bias": {"Paris": 1}},
             "logit_bias",
-            "logit_bias: keys must be token ids below 201088, not 'Paris', got an object.",
+            "logit_bias must have token IDs below 201088 as keys, not 'Paris', got an object.",
         ),
         (
             {"messages": HELLO, "reasoning_effort": "extreme"},
             "reasoning_effort",
             (
-                "reasoning_effort: must be one of none, minimal, low, medium, high, xhigh, max, "
+                "reasoning_effort must be one of none, minimal, low, medium, high, xhigh, max, "
                 'got "extreme".'
             ),
         ),
@@ -134,9 +134,11 @@ def test_what_says_nothing_of_the_answer_passes(caplog: pytest.LogCaptureFixture
 
 def test_a_field_that_needs_another_is_refused_without_it() -> None:
     """OpenAI refuses these pairs as well."""
-    with pytest.raises(BadRequest, match="top_logprobs takes logprobs to be true"):
+    with pytest.raises(BadRequest, match="top_logprobs requires logprobs to be true"):
         request(top_logprobs=2)
-    with pytest.raises(BadRequest, match="stream_options takes stream to be true"):
+    with pytest.raises(
+        BadRequest, match=r"stream_options\.include_usage requires stream to be true"
+    ):
         request(stream_options={"include_usage": True})
 
 

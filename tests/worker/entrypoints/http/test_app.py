@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion
 from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningServer, running, until
 from tests.support.scripted_engine import tokens
 from worker.engine import Sampling, Step
-from worker.entrypoints.http import sending
+from worker.entrypoints.http import answer_response
 from worker.errors import EngineOverloaded, ServerError
 
 
@@ -239,7 +239,7 @@ def test_a_request_that_was_dropped_before_its_turn_is_not_read() -> None:
 
 def test_a_stream_is_kept_alive_until_its_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """By comments, which clients skip; what comes after them is the stream."""
-    monkeypatch.setattr(sending, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(answer_response, "KEEP_ALIVE_SECONDS", 0.05)
     engine = GatedEngine(free=0)
     with (
         running(engine) as server,
@@ -254,7 +254,7 @@ def test_a_stream_is_kept_alive_until_its_first_token(monkeypatch: pytest.Monkey
 
 def test_an_error_after_a_comment_is_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """A status cannot be sent any more."""
-    monkeypatch.setattr(sending, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(answer_response, "KEEP_ALIVE_SECONDS", 0.05)
     engine = FailingEngine(ServerError("It broke."), 0, gated=True)
     with (
         running(engine) as server,
@@ -269,7 +269,7 @@ def test_an_error_after_a_comment_is_an_event(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_slow_reader_is_not_generated_for_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """While its socket is full nothing is pulled; taking nothing for long, it is dropped."""
-    monkeypatch.setattr(sending, "STALL_SECONDS", 1.0)
+    monkeypatch.setattr(answer_response, "STALL_TIMEOUT_SECONDS", 1.0)
     script = tokens("<|channel|>final<|message|>" + " word" * 40_000 + "<|return|>")
     engine = GatedEngine(script)
     with running(engine) as server:

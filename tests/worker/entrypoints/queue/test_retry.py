@@ -64,7 +64,7 @@ def test_a_refusal_is_final(status: int) -> None:
 def test_patience_ends(trouble: Reply | Exception) -> None:
     """Also where Retry-After asks for more than is left."""
     with pytest.raises(Undeliverable, match="could not be reached"):
-        asyncio.run(deliver(posting(trouble), patience=0.2))
+        asyncio.run(deliver(posting(trouble), timeout_seconds=0.2))
 
 
 def test_retry_after_is_waited_for() -> None:

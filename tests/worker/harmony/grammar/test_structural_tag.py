@@ -152,8 +152,11 @@ def json_schema(schema: Any, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"tools": TOOLS, "tool_choice": function("nope")}, "'nope' is not among the tools"),
-        ({"tool_choice": "required"}, "no tool is offered"),
+        (
+            {"tools": TOOLS, "tool_choice": function("nope")},
+            "names the tool 'nope', which is not in tools",
+        ),
+        ({"tool_choice": "required"}, "but tools is empty"),
         (
             {"response_format": json_schema({"not": {}}, strict=True)},
             "the keyword 'not'",

@@ -1,7 +1,8 @@
-"""What surrounds every HTTP request: its id, its key, its place, and the boundary of its errors.
+"""Middleware for every HTTP request: request ID, authentication, rate limit and error handling.
 
-Rules: without a key, nothing but /ping and /health answers, not even which routes there are. What
-leaves on an error is OpenAI's error object, as a status before the first byte, as an event after.
+Rules: without a valid key, only /ping and /health respond; not even the existence of a route is
+revealed. Errors are OpenAI error objects, sent with an HTTP status before the first byte, or as an
+event after it.
 """
 
 import asyncio
@@ -19,9 +20,9 @@ from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
 from worker.api.routes import route_for
-from worker.entrypoints.http import pages
-from worker.entrypoints.http.keys import Keys
-from worker.entrypoints.http.pace import Pace
+from worker.entrypoints.http import status_routes
+from worker.entrypoints.http.api_keys import ApiKeys
+from worker.entrypoints.http.retry_after import RetryAfterEstimator
 from worker.errors import (
     BadRequest,
     EngineOverloaded,
@@ -31,7 +32,7 @@ from worker.errors import (
     PayloadTooLarge,
     TooManyRequests,
     WorkerError,
-    visible,
+    client_error,
 )
 from worker.service import Exchange
 
@@ -39,11 +40,11 @@ log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/ping", "/health"})
 DISCARD_SECONDS = 1.0
-"""For how long a body that was refused is read on: a client that is cut off sees no answer."""
+"""How long to keep reading a rejected body: a client that is cut off never sees the error."""
 
 
-class InFlight:
-    """One request and its response so far."""
+class InFlightRequest:
+    """One request and the state of its response."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers = Headers(scope=scope)
@@ -62,17 +63,17 @@ class InFlight:
         self._send = send
 
     @classmethod
-    def of(cls, scope: Scope) -> "InFlight":
-        """The request that a scope belongs to, inside of the guard."""
+    def of(cls, scope: Scope) -> "InFlightRequest":
+        """The request that a scope belongs to, inside this middleware."""
         return scope["in_flight"]
 
     @property
     def label(self) -> str:
         """The path as it is counted: there are few, whatever clients send."""
-        return self.path if self.path in pages.PATHS else self.route.label
+        return self.path if self.path in status_routes.PATHS else self.route.label
 
     async def send(self, message: Message) -> None:
-        """Sends on; the head gets OpenAI's headers."""
+        """Forwards a message to the client, adding OpenAI's headers to the response start."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message["headers"] = list(message.get("headers", ()))
@@ -83,7 +84,7 @@ class InFlight:
         await self._send(message)
 
     async def fail(self, error: WorkerError, headers: dict[str, str]) -> None:
-        """Sends the error, in whichever way is still open."""
+        """Sends the error: as the response, or as an event if a stream has started."""
         if self.status is None:
             await self._send_status(error, headers)
         elif self._streams:
@@ -94,8 +95,8 @@ class InFlight:
 
     async def _send_status(self, error: WorkerError, headers: dict[str, str]) -> None:
         body = json.dumps(self.route.dialect.error(error), ensure_ascii=False).encode()
-        refused_unread = isinstance(error, PayloadTooLarge)
-        if refused_unread:
+        body_unread = isinstance(error, PayloadTooLarge)
+        if body_unread:
             headers |= {"connection": "close"}
         headers |= {"content-type": "application/json", "content-length": str(len(body))}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -103,7 +104,7 @@ class InFlight:
             {"type": "http.response.start", "status": error.status, "headers": raw},
         )
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
-        if refused_unread:
+        if body_unread:
             await self._discard()
         await self._send({"type": "http.response.body"})
 
@@ -113,54 +114,59 @@ class InFlight:
                 while (await self._receive()).get("more_body"):
                     pass
         except TimeoutError:
-            log.debug("%s: the rest of the body is left unread", self.id)
+            log.debug("%s: the rest of the body was not read", self.id)
 
 
-class Guard:
+class RequestMiddleware:
     """ASGI middleware around a router."""
 
     def __init__(
-        self, router: Router, keys: Keys, pace: Pace, note: Callable[[str, int], None]
+        self,
+        router: Router,
+        keys: ApiKeys,
+        retry_after: RetryAfterEstimator,
+        note: Callable[[str, int], None],
     ) -> None:
-        """`note` is told the label and the status of every request that was answered."""
+        """`note` is called with the label and the status of every answered request."""
         self._router = router
         self._note = note
         self._keys = keys
-        self._pace = pace
+        self._retry_after = retry_after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = scope["in_flight"] = InFlight(scope, receive, send)
-        scope["app"] = self._router  # has it raise what it would answer in plain text
+        call = scope["in_flight"] = InFlightRequest(scope, receive, send)
+        # With an app in the scope, the router raises errors instead of answering in plain text.
+        scope["app"] = self._router
         try:
             if call.path in OPEN_PATHS:
                 await self._router(scope, receive, call.send)
             else:
                 await self._answer(call, scope, receive)
         except ClientDisconnect:
-            log.debug("%s: the client left", call.id)
-        except Exception as error:  # noqa: BLE001 - the one boundary of a request
-            await call.fail(_visible(error, call), self._headers(error))
+            log.debug("%s: the client disconnected", call.id)
+        except Exception as error:  # noqa: BLE001 - all errors are handled here
+            await call.fail(_client_error(error, call), self._headers(error))
         finally:
             spent = time.monotonic() - call.started
             log.debug("%s: %s %s in %.3f s", call.id, call.path, call.status, spent)
             if call.status is not None:
                 self._note(call.label, call.status)
 
-    async def _answer(self, call: InFlight, scope: Scope, receive: Receive) -> None:
+    async def _answer(self, call: InFlightRequest, scope: Scope, receive: Receive) -> None:
         key = self._keys.check(call.headers.get("authorization"))
         call.owner = str(key)
         with self._keys.running(key):
             await self._router(scope, receive, call.send)
 
     def _headers(self, error: Exception) -> dict[str, str]:
-        """What a client should know besides the error itself."""
+        """Additional response headers for an error."""
         match error:
             case HTTPException(headers=headers):
                 return dict(headers or {})
             case EngineOverloaded() | TooManyRequests():
-                return {"retry-after": str(self._pace.retry_after())}
+                return {"retry-after": str(self._retry_after.estimate())}
             case NotReady():
-                return {"retry-after": str(error.seconds)}
+                return {"retry-after": str(error.retry_after)}
             case WorkerError(status=401):
                 return {"www-authenticate": "Bearer"}
             case _:
@@ -168,7 +174,7 @@ class Guard:
 
 
 def _request_id(headers: Headers) -> str:
-    """The client's id of its request, if it has one that can be logged; else ours."""
+    """The client's request ID if it is safe to log, else a new one."""
     given = headers.get("x-request-id", "")
     return given if re.fullmatch(r"[\w.:-]{1,128}", given, re.ASCII) else new_request_id()
 
@@ -177,14 +183,14 @@ def new_request_id() -> str:
     return f"req_{secrets.token_hex(16)}"
 
 
-def _visible(error: Exception, call: InFlight) -> WorkerError:
-    """The error that the client may see."""
+def _client_error(error: Exception, call: InFlightRequest) -> WorkerError:
+    """The error to show to the client."""
     match error:
         case HTTPException(status_code=404):
             return NotFound(f"Unknown route: {call.path[:200]!r}.", code="unknown_url")
         case HTTPException(status_code=405):
-            return MethodNotAllowed(f"{call.path[:200]} does not take this method.")
+            return MethodNotAllowed(f"{call.path[:200]} does not support this method.")
         case HTTPException():
             return BadRequest(error.detail)
         case _:
-            return visible(error, call.id)
+            return client_error(error, call.id)

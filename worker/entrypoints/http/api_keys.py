@@ -1,6 +1,6 @@
-"""Who may ask: API keys, and how many requests of each may run at once.
+"""API keys, and the limit on concurrent requests per key.
 
-Rule: a comparison takes the same time whatever is given, and no key is ever shown.
+Rule: keys are compared in constant time and never shown.
 """
 
 import hmac
@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from worker.errors import TooManyRequests, Unauthorized
 
 
-class Keys:
-    """The keys of a door. Without any, whoever can reach the door may ask, as one client."""
+class ApiKeys:
+    """The keys of a server. Without any, all clients are accepted and share one limit."""
 
     def __init__(self, keys: Sequence[SecretStr], limit: int | None) -> None:
         self._keys = [key.get_secret_value().encode() for key in keys]
@@ -22,7 +22,7 @@ class Keys:
         self._running: Counter[int] = Counter()
 
     def check(self, authorization: str | None) -> int:
-        """The number of the key in `Authorization: Bearer …`. Raises Unauthorized."""
+        """The index of the key in `Authorization: Bearer …`. Raises Unauthorized."""
         if not self._keys:
             return 0
         scheme, _, given = (authorization or "").partition(" ")
@@ -31,15 +31,18 @@ class Keys:
             raise Unauthorized(
                 "Incorrect API key provided."
                 if given
-                else "You did not provide an API key: send it as `Authorization: Bearer KEY`."
+                else "You did not provide an API key. Send it as `Authorization: Bearer KEY`."
             )
         return same.index(True)
 
     @contextmanager
     def running(self, key: int) -> Generator[None]:
-        """While a request of this key runs. Raises TooManyRequests if too many do already."""
+        """Active while a request with this key runs. Raises TooManyRequests at the limit."""
         if self._limit is not None and self._running[key] >= self._limit:
-            raise TooManyRequests(f"At most {self._limit} requests of one key can run at once.")
+            raise TooManyRequests(
+                f"Rate limit reached: at most {self._limit} concurrent requests per API key; "
+                "try again later."
+            )
         self._running[key] += 1
         try:
             yield

@@ -1,9 +1,10 @@
-"""An answer on its way to an HTTP client: one JSON object, or a stream of server-sent events.
+"""Sends an answer to an HTTP client: one JSON object, or a stream of server-sent events.
 
-Rules: the next batch is pulled when the last one is handed over, so what piles up while the socket
-is full is merged by the engine. A client that leaves, or takes nothing for STALL_SECONDS, aborts
-the generation. Nothing is sent before the first batch, so that an error can still be a status; but
-for a comment every KEEP_ALIVE_SECONDS, for proxies that cut silent connections.
+Rules: the next batch is requested once the previous one has been sent, so the engine merges the
+steps generated while the socket is full. If the client disconnects, or reads nothing for
+STALL_TIMEOUT_SECONDS, the generation is aborted. Nothing is sent before the first batch, so that an
+error can still be an HTTP status, except for a comment every KEEP_ALIVE_SECONDS, for proxies that
+close idle connections.
 """
 
 import asyncio
@@ -19,19 +20,19 @@ from worker.job_metrics import JobMetrics
 from worker.service import Batch, Exchange
 
 KEEP_ALIVE_SECONDS = 15.0
-STALL_SECONDS = 60.0
+STALL_TIMEOUT_SECONDS = 60.0
 
 _SSE_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would gather the events
+    (b"x-accel-buffering", b"no"),  # keeps nginx from buffering the events
 ]
 
 
-class Sending(Response):
-    """Sends an exchange's answer: as events if it is streamed, else the one object that it is.
+class AnswerResponse(Response):
+    """Sends an exchange's answer: as events if it is streamed, else as one object.
 
-    It does so within `running`, which is told when it begins and ends.
+    `running` is entered while the answer is generated and sent.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Sending(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = self._send_events(send) if self._streamed else self._send_object(send)
         with self._running:
-            if not await self._unless_gone(receive, sending):
+            if not await self._unless_disconnected(receive, sending):
                 scope["extensions"]["connection"]["abort"]()
 
     async def _send_object(self, send: Send) -> None:
@@ -59,64 +60,68 @@ class Sending(Response):
             (b"content-length", str(len(body)).encode()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._hand_over(send, body, more=False)
+        await self._send_body(send, body, more=False)
 
     async def _send_events(self, send: Send) -> None:
         async with aclosing(self._batches) as batches:
             batch = await self._first(batches, send)
-            await self._hand_over(send, self._events(batch))
+            await self._send_body(send, self._events(batch))
             async for batch in batches:
-                await self._hand_over(send, self._events(batch))
-        await self._hand_over(send, self._dialect.end.encode(), more=False)
+                await self._send_body(send, self._events(batch))
+        await self._send_body(send, self._dialect.end.encode(), more=False)
 
     def _events(self, batch: Batch) -> bytes:
         return "".join(map(self._dialect.event, batch)).encode()
 
     async def _first(self, batches: AsyncGenerator[Batch], send: Send) -> Batch:
-        """The first batch; the response is begun with it, or when a comment is due before."""
+        """Returns the first batch. Starts the response then, or earlier if a comment is due."""
         start = {"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS}
         first = asyncio.ensure_future(anext(batches))
         try:
             await asyncio.wait({first}, timeout=KEEP_ALIVE_SECONDS)
             if first.done():
-                first.result()  # raises before anything is sent
+                first.result()  # raises an error before anything is sent
             await send(start)
             while not first.done():
-                await self._hand_over(send, b": keep-alive\n\n")
+                await self._send_body(send, b": keep-alive\n\n")
                 await asyncio.wait({first}, timeout=KEEP_ALIVE_SECONDS)
             return first.result()
         finally:
             first.cancel()
             await asyncio.wait({first})
 
-    async def _hand_over(self, send: Send, body: bytes, *, more: bool = True) -> None:
+    async def _send_body(self, send: Send, body: bytes, *, more: bool = True) -> None:
         self._blocked_since = asyncio.get_running_loop().time()
         await send({"type": "http.response.body", "body": body, "more_body": more})
         self._blocked_since = None
 
-    async def _unless_gone(self, receive: Receive, sending: Coroutine[Any, Any, None]) -> bool:
-        """Whether everything was sent; if the client leaves before that, sending is cancelled."""
+    async def _unless_disconnected(
+        self, receive: Receive, sending: Coroutine[Any, Any, None]
+    ) -> bool:
+        """Returns whether everything was sent. Cancels sending on a disconnect or a stall."""
         task = asyncio.ensure_future(sending)
-        leaving = asyncio.ensure_future(_left(receive))
+        disconnect = asyncio.ensure_future(_disconnected(receive))
         try:
-            while not (task.done() or leaving.done() or self._stalled()):
+            while not (task.done() or disconnect.done() or self._stalled()):
                 await asyncio.wait(
-                    {task, leaving}, timeout=STALL_SECONDS / 4, return_when="FIRST_COMPLETED"
+                    {task, disconnect},
+                    timeout=STALL_TIMEOUT_SECONDS / 4,
+                    return_when="FIRST_COMPLETED",
                 )
             if task.done():
                 task.result()
             return task.done()
         finally:
-            for each in (task, leaving):
+            for each in (task, disconnect):
                 each.cancel()
-            await asyncio.wait({task, leaving})
+            await asyncio.wait({task, disconnect})
 
     def _stalled(self) -> bool:
         now = asyncio.get_running_loop().time()
-        return self._blocked_since is not None and now - self._blocked_since > STALL_SECONDS
+        return self._blocked_since is not None and now - self._blocked_since > STALL_TIMEOUT_SECONDS
 
 
-async def _left(receive: Receive) -> None:
-    """Returns when the client has gone."""
+async def _disconnected(receive: Receive) -> None:
+    """Returns when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,7 +1,8 @@
-"""What a caller can force: a call (`tool_choice`), or the answer's form (`response_format`,
-`structured_outputs`).
+"""The constraints a client can set: a tool call (`tool_choice`), or the answer's format
+(`response_format`, `structured_outputs`).
 
-Rule: only the shape is read here; whether it can be guaranteed is for worker.harmony.grammar.
+Only the fields' shape is checked here; worker.harmony.grammar decides whether a constraint can be
+enforced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,15 +48,17 @@ class AllowedTools(Fields):
 
 
 def _tool_choice(value: Any) -> Any:
-    """A mode, one tool by name, or a subset of the tools with a mode; as OpenAI writes them."""
+    """Parses a mode, one tool by name, or a mode with a subset of the tools, as in OpenAI's API."""
     if isinstance(value, str):
         if value not in _MODES:
-            raise ValueError(f"must be one of {', '.join(_MODES)}, or name a tool")
+            raise ValueError(f"must be one of {', '.join(_MODES)}, or an object that names a tool")
         return value
     kind = value.get("type") if isinstance(value, dict) else None
     model = {"function": NamedTool, "allowed_tools": AllowedTools}.get(str(kind))
     if model is None:
-        raise ValueError("must be a mode, a function or allowed_tools")
+        raise ValueError(
+            f"must be one of {', '.join(_MODES)}, or an object of type function or allowed_tools"
+        )
     return model.model_validate(value)
 
 
@@ -73,8 +76,11 @@ class JsonSchemaFormat(Fields):
 
 
 class ResponseFormat(Fields):
-    """Free text, any JSON object, or JSON by a schema: OpenAI's in `json_schema`, others' beside
-    the type (llama.cpp's and Together's `schema`, TGI's `value`)."""
+    """Free text, any JSON object, or JSON with a schema.
+
+    The schema is in `json_schema` (OpenAI), or beside the type, in `schema` (llama.cpp, Together)
+    or `value` (TGI).
+    """
 
     type: Literal["text", "json_object", "json_schema", "json"]
     json_schema: JsonSchemaFormat | None = None
@@ -84,49 +90,54 @@ class ResponseFormat(Fields):
     ] = None
 
     @property
-    def forces(self) -> bool:
+    def is_constrained(self) -> bool:
         return self.type != "text"
 
     def model_post_init(self, _context: Any) -> None:
         if self.type == "json_schema" and self.json_schema is None and self.bare_schema is None:
-            raise ValueError("json_schema is missing")
+            raise ValueError("must have json_schema if its type is json_schema")
         if self.type == "text" and self.bare_schema is not None:
-            raise ValueError("schema does not go with the type text")
+            raise ValueError("must not have a schema if its type is text")
 
 
-def calls_wanted(choice: Any, offered: Sequence[str]) -> tuple[Mode, Sequence[str] | None]:
-    """What a `tool_choice` asks: whether to call, and among which tools (None: all).
+def resolve_tool_choice(choice: Any, offered: Sequence[str]) -> tuple[Mode, Sequence[str] | None]:
+    """Resolves a `tool_choice` to a mode and the names of the allowed tools (None: all).
 
-    Raises BadRequest for a tool that is not offered.
+    Raises BadRequest if it names a tool that is not in `tools`.
     """
     match choice:
         case NamedTool():
-            return "required", _known([choice.function.name], offered)
+            return "required", _check_offered([choice.function.name], offered)
         case AllowedTools(allowed_tools=allowed):
-            return allowed.mode, _known([tool.function.name for tool in allowed.tools], offered)
+            return allowed.mode, _check_offered(
+                [tool.function.name for tool in allowed.tools], offered
+            )
         case "required":
-            return "required", _known(offered, offered)
+            return "required", _check_offered(offered, offered)
         case "none":
             return "none", None
         case _:
             return "auto", None
 
 
-def _known(names: Sequence[str], offered: Sequence[str]) -> Sequence[str]:
+def _check_offered(names: Sequence[str], offered: Sequence[str]) -> Sequence[str]:
     for name in names:
         if name not in offered:
-            raise BadRequest(f"tool_choice: {name!r} is not among the tools.", param="tool_choice")
+            raise BadRequest(
+                f"tool_choice names the tool {name!r}, which is not in tools.", param="tool_choice"
+            )
     if not names:
         raise BadRequest(
-            "tool_choice asks for a call, but no tool is offered.", param="tool_choice"
+            "tool_choice requires a tool call, but tools is empty; send at least one tool.",
+            param="tool_choice",
         )
     return names
 
 
-def answer_wanted(
+def resolve_answer_form(
     response_format: ResponseFormat | None, structured: Mapping[str, Any] | None
 ) -> AnswerForm | None:
-    """The form that the final answer must have, or None if it is free text."""
+    """The format that the final answer must have, or None for free text."""
     if structured:
         return _structured(structured)
     if response_format is None or response_format.type == "text":
@@ -144,7 +155,7 @@ def answer_wanted(
 
 
 def _structured(outputs: Mapping[str, Any]) -> AnswerForm:
-    """vLLM's `structured_outputs`, of which worker.api.field_table has left one kind."""
+    """vLLM's `structured_outputs`, which worker.api.field_table has reduced to one kind."""
     match outputs:
         case {"json": schema}:
             return JsonAnswer(schema)
@@ -158,6 +169,7 @@ def _structured(outputs: Mapping[str, Any]) -> AnswerForm:
             return JsonAnswer(None)
         case _:
             raise BadRequest(
-                "structured_outputs takes one of json, json_object, regex, choice and grammar.",
+                "structured_outputs must have exactly one of json, json_object, regex, choice and "
+                "grammar.",
                 param="structured_outputs",
             )

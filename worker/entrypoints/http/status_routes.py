@@ -1,7 +1,7 @@
-"""The pages that watch a worker: /ping, /health and /metrics.
+"""Monitoring routes: /ping, /health and /metrics.
 
-Rule: they say the same whoever serves them, the HTTP API beside its routes, or a queue worker on a
-port of its own (METRICS_PORT). Source: RunPod's health checks of load-balancing endpoints.
+They are the same on the HTTP API and on a queue worker's separate port (METRICS_PORT).
+Source: RunPod's health checks of load-balancing endpoints.
 """
 
 from starlette.requests import Request
@@ -19,7 +19,7 @@ def routes(engine: Engine, telemetry: Telemetry) -> list[Route]:
     """A route for each of `PATHS`."""
 
     async def ping(_request: Request) -> Response:
-        """RunPod's load balancer: 200 healthy, 204 initialising, else unhealthy."""
+        """For RunPod's load balancer: 200 means healthy, 204 initializing, all else unhealthy."""
         status = {Health.READY: 200, Health.STARTING: 204, Health.DEAD: 503}
         return Response(status_code=status[engine.health()])
 
@@ -27,8 +27,8 @@ def routes(engine: Engine, telemetry: Telemetry) -> list[Route]:
         state = engine.health()
         return JSONResponse({"status": state.value}, 200 if state is Health.READY else 503)
 
-    async def figures(_request: Request) -> Response:
+    async def prometheus(_request: Request) -> Response:
         return Response(telemetry.text(), media_type=metrics.CONTENT_TYPE)
 
-    pages = (ping, health, figures)
-    return [Route(path, page) for path, page in zip(PATHS, pages, strict=True)]
+    handlers = (ping, health, prometheus)
+    return [Route(path, handler) for path, handler in zip(PATHS, handlers, strict=True)]

@@ -22,8 +22,14 @@ from tests.support.scripted_engine import tokens
 from worker.api.chat import render_prompt, structural_tag
 from worker.api.routes import route_for
 from worker.engine import Sampling, SglangEngine
-from worker.engine.grammar_cost import KEPT, Backend, BodyGrammar, HeaderGrammar, update_masks
-from worker.engine.scheduler import Reserved
+from worker.engine.grammar_masks import (
+    MAX_CACHED_GRAMMARS,
+    Backend,
+    BodyGrammar,
+    HeaderGrammar,
+    update_masks,
+)
+from worker.engine.scheduler import GrammarTokenizer
 from worker.errors import BadRequest
 from worker.harmony.grammar import constrains_headers_only
 from worker.harmony.vocabulary import CALL, END, FIRST_SPECIAL, RETURN, SIZE, START, STOP_IDS
@@ -83,7 +89,7 @@ class Batch:
 @lru_cache(maxsize=1)
 def backend() -> Backend:
     tokenizer = AutoTokenizer.from_pretrained(str(DEMO_FOLDER))
-    return Backend(Reserved(tokenizer, SIZE, list(STOP_IDS)), SIZE)
+    return Backend(GrammarTokenizer(tokenizer, SIZE, list(STOP_IDS)), SIZE)
 
 
 def light(tag: str = HEADERS) -> HeaderGrammar:
@@ -143,7 +149,7 @@ def test_a_text_that_is_free_costs_nothing_under_any_grammar() -> None:
         theirs.accept_token(token)
     assert ours.is_terminated()
     assert ours.accepted_tokens == theirs.accepted_tokens
-    assert not all(ours._taken)
+    assert not all(ours._matched)
     ours.rollback(len(script) - 4)
     theirs.rollback(len(script) - 4)
     assert torch.equal(Batch([ours]).refused(), Batch([theirs]).refused_by_sglang())
@@ -192,8 +198,8 @@ def test_a_body_costs_no_mask_over_the_vocabulary() -> None:
         grammar.accept_token(token)
     batch = Batch([grammar, None])
     update_masks(batch)
-    assert batch.grammar_mask.held is None
-    assert batch.grammar_mask.refused.shape[1] < 32
+    assert batch.grammar_mask.constrained is None
+    assert batch.grammar_mask.forbidden.shape[1] < 32
 
 
 @pytest.mark.parametrize("length", [1, 2, 4, 12])
@@ -237,10 +243,10 @@ def test_each_request_has_a_grammar_of_its_own() -> None:
 def test_what_was_compiled_is_not_kept_for_ever() -> None:
     """Else every set of tools would stay in memory."""
     grammar = light()
-    for number in range(KEPT + 3):
+    for number in range(MAX_CACHED_GRAMMARS + 3):
         backend().set_cache(("structural_tag", str(number)), grammar)
     kept = {key for _, key in backend().cache}
-    assert kept == {str(number) for number in range(3, KEPT + 3)}
+    assert kept == {str(number) for number in range(3, MAX_CACHED_GRAMMARS + 3)}
 
 
 def test_more_tools_than_compile_at_once_are_not_held() -> None:
