@@ -3,13 +3,13 @@
 Rules: the next batch is requested once the previous one has been sent, so the engine merges the
 steps generated while the socket is full. If the client disconnects, or reads nothing for
 STALL_TIMEOUT_SECONDS, the generation is aborted. Nothing is sent before the first batch, so that an
-error can still be an HTTP status, except for a comment every KEEP_ALIVE_SECONDS, for proxies that
-close idle connections.
+error can still be an HTTP status; but a silence of KEEP_ALIVE_SECONDS, then or later, is broken by
+what the API has for it or by a comment, for proxies and clients that give up idle connections.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager, aclosing, suppress
 from typing import Any
 
 import orjson
@@ -40,13 +40,15 @@ class AnswerResponse(Response):
     ) -> None:
         super().__init__()
         self._running = running
-        self._dialect = exchange.dialect
+        self._exchange = exchange
         self._batches = exchange.answer(metrics)
-        self._streamed = exchange.streams
+        self._started = False
+        self._sending = asyncio.Lock()
+        self._last_sent = 0.0
         self._blocked_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = self._send_events(send) if self._streamed else self._send_object(send)
+        sending = self._send_events(send) if self._exchange.streams else self._send_object(send)
         with self._running:
             if not await self._unless_disconnected(receive, sending):
                 scope["extensions"]["connection"]["abort"]()
@@ -63,34 +65,47 @@ class AnswerResponse(Response):
         await self._send_body(send, body, more=False)
 
     async def _send_events(self, send: Send) -> None:
-        async with aclosing(self._batches) as batches:
-            batch = await self._first(batches, send)
-            await self._send_body(send, self._events(batch))
-            async for batch in batches:
-                await self._send_body(send, self._events(batch))
-        await self._send_body(send, self._dialect.end.encode(), more=False)
-
-    def _events(self, batch: Batch) -> bytes:
-        return "".join(map(self._dialect.event, batch)).encode()
-
-    async def _first(self, batches: AsyncGenerator[Batch], send: Send) -> Batch:
-        """Returns the first batch. Starts the response then, or earlier if a comment is due."""
-        start = {"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS}
-        first = asyncio.ensure_future(anext(batches))
+        keep_alive = asyncio.create_task(self._keep_alive(send))
         try:
-            await asyncio.wait({first}, timeout=KEEP_ALIVE_SECONDS)
-            if first.done():
-                first.result()  # raises an error before anything is sent
-            await send(start)
-            while not first.done():
-                await self._send_body(send, b": keep-alive\n\n")
-                await asyncio.wait({first}, timeout=KEEP_ALIVE_SECONDS)
-            return first.result()
+            async with aclosing(self._batches) as batches:
+                async for batch in batches:
+                    await self._send_part(send, batch)
+            await self._send_part(send, (), end=True)
         finally:
-            first.cancel()
-            await asyncio.wait({first})
+            keep_alive.cancel()
+            with suppress(asyncio.CancelledError):
+                await keep_alive
 
-    async def _send_body(self, send: Send, body: bytes, *, more: bool = True) -> None:
+    async def _keep_alive(self, send: Send) -> None:
+        """Breaks every silence of KEEP_ALIVE_SECONDS, also the one before the first batch."""
+        loop = asyncio.get_running_loop()
+        self._last_sent = loop.time()
+        while True:
+            await asyncio.sleep(self._last_sent + KEEP_ALIVE_SECONDS - loop.time())
+            if loop.time() - self._last_sent >= KEEP_ALIVE_SECONDS:
+                await self._send_part(send, None)
+
+    async def _send_part(self, send: Send, batch: Batch | None, *, end: bool = False) -> None:
+        """Sends a batch and, after the last one, the stream's end; None stands for a keep-alive.
+
+        The response starts with the first part. One part is sent at a time: a keep-alive is made
+        when its turn has come, so its sequence number fits.
+        """
+        async with self._sending:
+            if not self._started:
+                self._started = True
+                head = {"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS}
+                await send(head)
+            events = self._exchange.keep_alive() if batch is None else batch
+            body = "".join(map(self._exchange.dialect.event, events))
+            if batch is None and not events:
+                body = ": keep-alive\n\n"
+            if end:
+                body += self._exchange.dialect.end
+            await self._send_body(send, body.encode(), more=not end)
+            self._last_sent = asyncio.get_running_loop().time()
+
+    async def _send_body(self, send: Send, body: bytes, *, more: bool) -> None:
         self._blocked_since = asyncio.get_running_loop().time()
         await send({"type": "http.response.body", "body": body, "more_body": more})
         self._blocked_since = None

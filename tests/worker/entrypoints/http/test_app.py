@@ -252,6 +252,23 @@ def test_a_stream_is_kept_alive_until_its_first_token(monkeypatch: pytest.Monkey
         assert rest[-1] == "data: [DONE]"
 
 
+def test_a_stream_is_kept_alive_between_two_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments that are held back, or a busy engine, can be silent for long."""
+    monkeypatch.setattr(answer_response, "KEEP_ALIVE_SECONDS", 0.05)
+    engine = GatedEngine(free=4)
+    with (
+        running(engine) as server,
+        server.client.stream("POST", CHAT, json={**HELLO, "stream": True}) as response,
+    ):
+        lines = response.iter_lines()
+        begun = next(line for line in lines if line)
+        assert begun.startswith("data: ")
+        assert next(line for line in lines if line.startswith(":")) == ": keep-alive"
+        server.call(engine.gate.set)
+        rest = [line for line in lines if line and not line.startswith(":")]
+        assert rest[-1] == "data: [DONE]"
+
+
 def test_an_error_after_a_comment_is_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """A status cannot be sent any more."""
     monkeypatch.setattr(answer_response, "KEEP_ALIVE_SECONDS", 0.05)
