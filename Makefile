@@ -4,7 +4,8 @@ PYTHON := .venv/bin/python
 SYSTEM_PYTHON := python3.11
 export MODEL ?= demo
 
-.PHONY: setup clients run test check lint types fast slow workers serve emulator bench lock lock-clients clean
+.PHONY: setup clients run test check lint types fast slow http workers queue serve emulator bench \
+	lock lock-clients clean
 
 setup:
 	@$(SYSTEM_PYTHON) builder/setup.py
@@ -16,22 +17,35 @@ clients: setup
 run: setup
 	@$(PYTHON) handler.py
 
-# Before each commit: takes a few minutes. Coverage is measured only in the tests' own process.
+# Before each commit: takes a few minutes. Two processes, one of which has the engine
+# (tests/conftest.py); coverage is measured in these two only.
 test: setup
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 fast lint types
 
 fast: setup
-	$(PYTHON) -m pytest -m "not slow and not workers" --durations=30 --cov --cov-report=term --cov-fail-under=95
+	$(PYTHON) -m pytest -m "not slow and not workers" -n 2 --durations=30 \
+		--cov --cov-report=term --cov-fail-under=95
 
-# The remaining tests, on two cores: fuzz, soak, clients, workers in their own processes.
+# The remaining tests, on two cores: fuzz, soak, clients, workers in their own processes. In four
+# parts, the longest first, so that neither core idles for long. (pytest-xdist cannot split them: the
+# tests that schemathesis generates share one name, so it sees one test.)
 check: setup clients
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 slow workers
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 queue slow http workers
 
-slow:
-	$(PYTHON) -m pytest -m slow --durations=30
+QUEUE := tests/worker/entrypoints/queue
+HTTP := tests/worker/entrypoints/http
 
-workers:
-	$(PYTHON) -m pytest -m workers --durations=30
+slow: setup
+	$(PYTHON) -m pytest -m slow --ignore=$(HTTP) --durations=30
+
+http: setup
+	$(PYTHON) -m pytest -m slow $(HTTP) --durations=30
+
+workers: setup
+	$(PYTHON) -m pytest -m workers --ignore=$(QUEUE) --durations=30
+
+queue: setup
+	$(PYTHON) -m pytest -m workers $(QUEUE) --durations=30
 
 lint: setup
 	$(PYTHON) -m ruff check .

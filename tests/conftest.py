@@ -1,17 +1,22 @@
 """What tests share: one real engine for the whole session, on one event loop.
 
-Rule: an engine is booted once, since it takes seconds; whoever uses it runs on its loop, since a
-request from another loop would have to wait for that loop to be left.
+Rules: an engine is booted once, since it takes seconds; whoever uses it runs on its loop, since a
+request from another loop would have to wait for that loop to be left. Where pytest-xdist runs the
+tests in several processes, one of them runs all files that use the engine, first of all.
 """
 
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
+from tests.support import ROOT
 from worker.engine import SglangEngine, server_args
 from worker.model import Model, resolve
 from worker.service import Service
@@ -30,7 +35,8 @@ class RealWorker:
         self.settings = Settings(model="demo", log_level="error")
         self.model: Model = resolve(self.settings)
         arguments = server_args(self.settings, self.model)
-        self.engine = SglangEngine({**arguments, "enable_custom_logit_processor": True})
+        ours = {"enable_custom_logit_processor": True, "sleep_on_idle": True}  # see support.DEMO
+        self.engine = SglangEngine({**arguments, **ours})
         self.service = Service(self.engine, self.model, self.settings)
         self._runner = asyncio.Runner()
 
@@ -41,6 +47,33 @@ class RealWorker:
     def close(self) -> None:
         self.run(self.engine.close())
         self._runner.close()
+
+
+def uses_engine(nodeid: str) -> bool:
+    """Whether a test's file asks for the engine, for which it has to name its type."""
+    return _names_engine(nodeid.partition("::")[0])
+
+
+@lru_cache
+def _names_engine(file: str) -> bool:
+    return RealWorker.__name__ in (ROOT / file).read_text()
+
+
+class OneEngine(LoadFileScheduling):
+    """pytest-xdist's scheduler: a file is run by one process, all that use the engine by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "engine" if uses_engine(nodeid) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneEngine:
+    config.option.loadscopereorder = False  # the largest files first: ours are in order
+    return OneEngine(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not uses_engine(item.nodeid))
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -176,7 +177,7 @@ def test_a_client_gets_what_it_asks_for(
     log_before = servers.serving.log.read_text()
     report = servers.report_of(client)
     with capsys.disabled():
-        print(f"\n{client}: {', '.join(report)}")
+        print(f"\n{client}: {', '.join(report)}", file=sys.stderr)
     raised = ERRORS.get(client, OPENAIS)
     assert report.pop("errors") == dict(zip(CASES, raised, strict=True))
     assert report == CLIENTS[client]

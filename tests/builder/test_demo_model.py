@@ -76,7 +76,6 @@ UNKNOWN = (
 @pytest.fixture(scope="module")
 def model() -> GptOssForCausalLM:
     """The trained weights, over the ids that they know."""
-    torch.set_num_threads(2)
     return reduced_model()
 
 

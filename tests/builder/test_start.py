@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.container import ROOT, Container, fake_python, free_port, needs_container
+from tests.support import DEMO, ROOT
+from tests.support.container import Container, fake_python, free_port, needs_container
 from tests.support.http_server import until
 
 pytestmark = pytest.mark.workers
@@ -225,7 +226,7 @@ def test_sigterm_reaches_a_worker_that_has_no_handler_for_it_yet(start: Start) -
 def test_the_api_through_a_tunnel_and_its_end(start: Start, key: Path) -> None:
     """A pod's day, with the demo model: boot, `ssh -L`, health, a chat, SIGTERM, exit status 0."""
     api, local = free_port(), free_port()
-    container = start(real=True, MODEL="demo", PORT=str(api), PUBLIC_KEY=public(key))
+    container = start(real=True, PORT=str(api), PUBLIC_KEY=public(key), **DEMO)
     container.wait_for_sshd()
     tunnel = container.ssh_command("-N", "-L", f"{local}:localhost:{api}", key=key)
     question = {"messages": [{"role": "user", "content": "What is 2+2?"}], "temperature": 0}

@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from emulator.faults import Faults
-from tests.support.emulation import ROOT, Emulation, emulation, eventually
+from tests.support import DEMO, ROOT
+from tests.support.emulation import Emulation, emulation, eventually
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -288,7 +289,7 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
 
 def test_the_demo_model_calls_its_tool_and_answers_from_its_cache(open_page: Open) -> None:
     """The real worker with the real engine: the view that the README shows."""
-    with emulation(workers=1, command=(sys.executable, "handler.py"), MODEL="demo") as plane:
+    with emulation(workers=1, command=(sys.executable, "handler.py"), **DEMO) as plane:
         plane.ready(1, within=240)
         page = open_page(plane)
         page.get_by_role("button", name="Weather in Paris?").click()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support import ROOT
+from tests.support import DEMO, ROOT
 
 BEARER = {"authorization": "Bearer secret-key"}
 
@@ -20,7 +20,7 @@ class Serving:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.log = log
-        environment = {"MODEL": "demo", "PORT": str(port), "API_KEY": "secret-key", **settings}
+        environment = {"PORT": str(port), "API_KEY": "secret-key", **DEMO, **settings}
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, "--host", "127.0.0.1"],

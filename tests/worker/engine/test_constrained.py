@@ -6,6 +6,7 @@ makes a call: not the model, which was trained to write good ones. jsonschema is
 
 import asyncio
 import json
+import sys
 import time
 from contextlib import aclosing
 from typing import Any
@@ -192,7 +193,8 @@ def test_forced_calls_are_valid(real: RealWorker, capsys: pytest.CaptureFixture[
     with capsys.disabled():
         print(
             f"\n{CALLS - len(problems)} of {CALLS} constrained calls valid, {len(called)} schemas, "
-            f"{thought} after free reasoning, {time.monotonic() - started:.0f} s"
+            f"{thought} after free reasoning, {time.monotonic() - started:.0f} s",
+            file=sys.stderr,
         )
     assert problems == []
     assert called == SCHEMAS.keys()
@@ -213,7 +215,8 @@ def test_answers_by_a_schema_are_valid(
     with capsys.disabled():
         print(
             f"\n{ANSWERS - len(problems)} of {ANSWERS} constrained answers valid, "
-            f"{time.monotonic() - started:.0f} s"
+            f"{time.monotonic() - started:.0f} s",
+            file=sys.stderr,
         )
     assert problems == []
 

@@ -1,27 +1,19 @@
 """Grammars of headers in SGLang's sampler: the masks are SGLang's, made at less cost."""
 
-import json
 import random
-from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import pytest
 import torch
-from openai.types.chat import ChatCompletion
 from sglang.srt.constrained.base_grammar_backend import InvalidGrammarObject
 from sglang.srt.constrained.xgrammar_backend import XGrammarGrammarBackend
 from sglang.srt.sampling.sampling_batch_info import SamplingBatchInfo
 from transformers import AutoTokenizer
 
-from tests.conftest import RealWorker
-from tests.support.noisy_engine import NoisyEngine
 from tests.support.scripted_engine import tokens
-from worker.api.chat import render_prompt, structural_tag
-from worker.api.routes import route_for
-from worker.engine import Sampling, SglangEngine
+from worker.api.chat import structural_tag
 from worker.engine.grammar_masks import (
     MAX_CACHED_GRAMMARS,
     Backend,
@@ -30,12 +22,9 @@ from worker.engine.grammar_masks import (
     update_masks,
 )
 from worker.engine.scheduler import GrammarTokenizer
-from worker.errors import BadRequest
 from worker.harmony.grammar import constrains_headers_only
 from worker.harmony.vocabulary import CALL, END, FIRST_SPECIAL, RETURN, SIZE, START, STOP_IDS
-from worker.job_metrics import JobMetrics
 from worker.model import DEMO_FOLDER
-from worker.service import Service
 
 # SGLang 0.5.23 still says how far its matchers can go back, which xgrammar 0.2.7 no longer wants.
 pytestmark = pytest.mark.filterwarnings("ignore:max_rollback_tokens:DeprecationWarning")
@@ -255,73 +244,3 @@ def test_more_tools_than_compile_at_once_are_not_held() -> None:
         names = [f"mcp__server_{number % 7}__a_tool_{number}" for number in range(count)]
         tools = [{"type": "function", "function": {"name": name}} for name in names]
         assert (structural_tag({"tools": tools}, headers=True) is not None) == held
-
-
-class Spoiled(SglangEngine):
-    """The booted engine of another, which refuses every grammar."""
-
-    def __init__(self, booted: SglangEngine) -> None:
-        super().__init__({})
-        self.__dict__.update(booted.__dict__)
-        self.asked: list[bool] = []
-
-    def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
-        request = super()._request(prompt_ids, sampling)
-        parameters = request["sampling_params"]
-        self.asked.append(parameters["structural_tag"] is not None)
-        if self.asked[-1]:
-            unknown = {"type": "structural_tag", "format": {"type": "unknown"}}
-            parameters["structural_tag"] = json.dumps(unknown)
-        return request
-
-
-async def ask(service: Service, **fields: Any) -> tuple[ChatCompletion, JobMetrics]:
-    body = {"messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS, **fields}
-    metrics = JobMetrics()
-    async with aclosing(
-        (await service.read(route_for("/v1/chat/completions"), body)).answer(metrics)
-    ) as batches:
-        ((item,),) = [batch async for batch in batches]
-    return ChatCompletion.model_validate(item), metrics
-
-
-def test_a_grammar_of_headers_that_is_refused_is_done_without(real: RealWorker) -> None:
-    """Nobody asked for it. A call that must be made is refused."""
-    engine = Spoiled(real.engine)
-    service = Service(engine, real.model, real.settings)
-    answer, _ = real.run(ask(service, temperature=0, n=2))
-    assert engine.asked == [True, True, False, False]
-    assert {choice.finish_reason for choice in answer.choices} == {"stop"}
-    with pytest.raises(BadRequest, match="grammar"):
-        real.run(ask(service, tool_choice="required"))
-
-
-def test_headers_are_well_formed_whatever_the_model_draws(real: RealWorker) -> None:
-    """With every token drawn at random: each call is of a tool on offer, nothing is mended."""
-    called = set[str]()
-    for seed in range(12):
-        engine = NoisyEngine(real.engine, seed * 1_000_003 + 7, [END, *STOP_IDS])
-        answer, metrics = real.run(ask(Service(engine, real.model, real.settings), max_tokens=400))
-        (choice,) = answer.choices
-        called |= {
-            call.function.name
-            for call in choice.message.tool_calls or ()
-            if call.type == "function"
-        }
-        assert not any(metrics.recoveries.values()), choice
-    assert called
-    assert called <= set(NAMES)
-
-
-def test_greedy_answers_are_the_same_with_and_without(real: RealWorker) -> None:
-    """The demo model writes well-formed headers by itself."""
-
-    async def ids(prompt: list[int], tag: str | None) -> list[int]:
-        sampling = Sampling(300, temperature=0.0, stop_ids=STOP_IDS, structural_tag=tag)
-        async with aclosing(real.engine.generate(prompt, sampling, f"same-{tag is None}")) as steps:
-            return [token async for step in steps for token in step.ids]
-
-    for question in ("What's the weather in Paris?", "Hello", "Count to twenty"):
-        messages = [{"role": "user", "content": question}]
-        prompt = list(render_prompt({"messages": messages, "tools": TOOLS}))
-        assert real.run(ids(prompt, HEADERS)) == real.run(ids(prompt, None))

@@ -16,27 +16,21 @@ import torch
 import xgrammar
 from transformers import AutoTokenizer
 
-from tests.conftest import RealWorker
-from tests.support.noisy_engine import NoisyEngine
 from tests.support.scripted_engine import tokens
-from tests.worker.engine.test_constrained import SCHEMAS, problem
+from tests.worker.engine.test_constrained import SCHEMAS
 from worker.api.chat import structural_tag
-from worker.api.routes import route_for
+from worker.engine.bounded_strings import with_bounded_strings
 from worker.engine.scheduler import grammar_vocabulary
 from worker.harmony.vocabulary import (
     CALL,
-    END,
     FIRST_SPECIAL,
     SIZE,
     STOP_IDS,
     encode,
     token_bytes,
 )
-from worker.job_metrics import JobMetrics
 from worker.model import DEMO_FOLDER
-from worker.service import Service
 
-CHAT = route_for("/v1/chat/completions")
 FINAL = "<|channel|>final<|message|>"
 STEPS = 60
 CLOSERS = [encode(text)[0] for text in ('"', '"}', "}", "]", '"]', "1")]
@@ -58,7 +52,7 @@ def matcher(schema: Any) -> xgrammar.GrammarMatcher:
     """Of a strict answer by `schema`, where its JSON begins."""
     tag = structural_tag(answer_format(schema))
     assert tag is not None
-    made = xgrammar.GrammarMatcher(compiler().compile_structural_tag(tag))
+    made = xgrammar.GrammarMatcher(compiler().compile_structural_tag(with_bounded_strings(tag)))
     assert all(made.accept_token(token) for token in tokens(FINAL))
     return made
 
@@ -95,7 +89,7 @@ def walk(schema: Any, rng: random.Random) -> None:
         text += token_bytes()[token]
 
 
-MAX_UNROLLED_STATES = {
+SPELLED_MARKERS = {
     "enum": {"enum": ["<|end|>", "<|call|>x", 1]},
     "const": {"const": "<|channel|>final<|message|>"},
     "property": {
@@ -110,10 +104,10 @@ MAX_UNROLLED_STATES = {
 }
 
 
-@pytest.mark.parametrize("name", [*SCHEMAS, *MAX_UNROLLED_STATES])
+@pytest.mark.parametrize("name", [*SCHEMAS, *SPELLED_MARKERS])
 def test_no_marker_is_admitted_before_the_json_is_complete(name: str) -> None:
     """At no step of random generations; and the ends, once it may end."""
-    schema = SCHEMAS.get(name) or MAX_UNROLLED_STATES[name]
+    schema = SCHEMAS.get(name) or SPELLED_MARKERS[name]
     for seed in range(4):
         walk(schema, random.Random(f"{name} {seed}"))  # noqa: S311 - repeatable
 
@@ -121,12 +115,12 @@ def test_no_marker_is_admitted_before_the_json_is_complete(name: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
-        (MAX_UNROLLED_STATES["enum"], "<|end|>"),
-        (MAX_UNROLLED_STATES["enum"], "<|call|>x"),
-        (MAX_UNROLLED_STATES["const"], "<|channel|>final<|message|>"),
-        (MAX_UNROLLED_STATES["property"], {"<|end|>": True}),
-        (MAX_UNROLLED_STATES["any"], {"<|start|>": ["<|return|>", "<|endoftext|>"]}),
-        (MAX_UNROLLED_STATES["pattern"], "<|end|>"),
+        (SPELLED_MARKERS["enum"], "<|end|>"),
+        (SPELLED_MARKERS["enum"], "<|call|>x"),
+        (SPELLED_MARKERS["const"], "<|channel|>final<|message|>"),
+        (SPELLED_MARKERS["property"], {"<|end|>": True}),
+        (SPELLED_MARKERS["any"], {"<|start|>": ["<|return|>", "<|endoftext|>"]}),
+        (SPELLED_MARKERS["pattern"], "<|end|>"),
     ],
 )
 def test_a_marker_that_the_schema_spells_is_written_in_ordinary_tokens(
@@ -159,36 +153,3 @@ def test_markers_are_told_by_their_ids_in_a_structural_tag() -> None:
     of = xgrammar.GrammarMatcher(compiler().compile_structural_tag(tag))
     header = "<|channel|>commentary to=functions.f <|constrain|>json<|message|>"
     assert all(of.accept_token(token) for token in [*tokens(header), *encode("{}"), CALL])
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        answer_format(
-            {
-                "type": "object",
-                "properties": {"a": {"type": "string", "minLength": 5}},
-                "required": ["a"],
-                "additionalProperties": False,
-            }
-        ),
-        answer_format(MAX_UNROLLED_STATES["property"]),
-        answer_format({"type": "object", "properties": {"t": {"enum": ["<|end|>"]}}}),
-    ],
-)
-def test_an_engine_that_would_rather_end_writes_valid_json(
-    real: RealWorker, fields: dict[str, Any]
-) -> None:
-    """The real one, its sampler drawn to `<|end|>` and to quotes wherever they are admitted."""
-    schema = fields["response_format"]["json_schema"]["schema"]
-
-    async def ask(seed: int) -> str:
-        engine = NoisyEngine(real.engine, seed, [END, *CLOSERS])
-        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2000, **fields}
-        exchange = await Service(engine, real.model, real.settings).read(CHAT, body)
-        ((item,),) = [batch async for batch in exchange.answer(JobMetrics())]
-        assert item["choices"][0]["finish_reason"] == "stop"
-        return item["choices"][0]["message"]["content"]
-
-    for seed in range(5):
-        assert problem(real.run(ask(seed)), schema) is None

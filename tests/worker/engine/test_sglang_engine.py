@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from contextlib import aclosing
 from pathlib import Path
@@ -175,4 +176,4 @@ def test_a_dead_process_fails_what_runs_and_is_noticed_at_once(
     assert engine.health() is Health.READY
     noticed = asyncio.run(live_and_die())
     with capsys.disabled():
-        print(f"\na dead scheduler: its requests failed after {noticed:.2f} s")
+        print(f"\na dead scheduler: its requests failed after {noticed:.2f} s", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import DEMO, ROOT
 from tests.support.scripted_engine import ScriptedEngine, tokens
 from worker.entrypoints import local
 from worker.errors import ServerError
@@ -169,7 +169,7 @@ def test_handler_refuses_a_bad_setting_in_one_line() -> None:
 @pytest.mark.workers
 def test_handler_answers_test_input_json_with_a_real_engine() -> None:
     """What `make run` does: the demo model calls the weather tool, streamed; status 0."""
-    done = run_handler(MODEL="demo")
+    done = run_handler(**DEMO)
     assert done.returncode == 0, done.stderr
     *chunks, result = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(chunks) > 10

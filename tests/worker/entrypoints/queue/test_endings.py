@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from emulator.pool import environment
+from tests.support import DEMO
 from tests.support.emulation import Emulation, emulation, eventually, streamed
 from tests.worker.entrypoints.queue.test_worker import CHAT, HANDLER, LONG, events
 
@@ -24,7 +25,7 @@ PACED_HANDLER = (sys.executable, "-m", "tests.support.paced_worker")
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[Emulation]:
-    with emulation(0, MODEL="demo", PING_LIMIT_S="3600") as running:
+    with emulation(0, PING_LIMIT_S="3600", **DEMO) as running:
         yield running
 
 
@@ -36,9 +37,7 @@ def worker(
     name = f"w{len(plane.workers())}"
     its = environment(f"{plane.url}/v2/demo", name, str(home), 1000)
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env={**its, "MODEL": "demo", **settings}, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, env={**its, **DEMO, **settings}, stdout=log, stderr=log)
     try:
         eventually(lambda: name in plane.ready(0), 180)
         yield process
@@ -73,7 +72,10 @@ def test_sigterm_at_any_moment_loses_no_job(
             ends.append(job["ended"]["monotonic"])
         late += [left - max(ends)] if ends else []
     with capsys.disabled():
-        print(f"\nSIGTERM: out {max(late):.2f} s after the last job at most, {len(late)} workers")
+        print(
+            f"\nSIGTERM: out {max(late):.2f} s after the last job at most, {len(late)} workers",
+            file=sys.stderr,
+        )
 
 
 def test_a_job_that_comes_after_sigterm_is_answered(plane: Emulation, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """A long day in short: two thousand jobs, a tenth of them cancelled, on one worker."""
 
 import random
+import sys
 
 import psutil
 import pytest
 
+from tests.support import DEMO
 from tests.support.emulation import Emulation, emulation
 from tests.worker.entrypoints.queue.test_worker import CHAT, HANDLER, events, told
 
@@ -37,7 +39,7 @@ def run(plane: Emulation, count: int, rng: random.Random) -> list[str]:
 def test_memory_stays_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """It grows by less than 5 % over the second half, and the worker still answers."""
     rng = random.Random(3)  # noqa: S311 - repeatable, not secret
-    with emulation(1, HANDLER, MODEL="demo", PING_LIMIT_S="3600") as plane:
+    with emulation(1, HANDLER, PING_LIMIT_S="3600", **DEMO) as plane:
         (worker_id,) = plane.ready(1, 180)
         pid = plane.worker(worker_id)["pid"]
         states = run(plane, JOBS // 2, rng)
@@ -48,7 +50,8 @@ def test_memory_stays_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(
             f"\n{len(states)} jobs, {states.count('CANCELLED')} cancelled; memory after half "
-            f"{middle / 2**20:.0f} MiB, at the end {end / 2**20:.0f} MiB ({end / middle:.3f})"
+            f"{middle / 2**20:.0f} MiB, at the end {end / 2**20:.0f} MiB ({end / middle:.3f})",
+            file=sys.stderr,
         )
     assert set(states) == {"COMPLETED", "CANCELLED"}
     assert states.count("CANCELLED") > JOBS / 20

@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support import DEMO
 from tests.support.emulation import Emulation, emulation, eventually, refused, streamed
 
 pytestmark = pytest.mark.workers
@@ -50,7 +51,7 @@ def told(outputs: list[Any]) -> str:
 @pytest.fixture(scope="module")
 def plane() -> Iterator[Emulation]:
     """The emulator with one worker, which is shared: no test leaves a fault or a job behind."""
-    with emulation(1, HANDLER, MODEL="demo", PING_LIMIT_S="3600") as running:
+    with emulation(1, HANDLER, PING_LIMIT_S="3600", **DEMO) as running:
         running.ready(1, within=180)
         yield running
 
@@ -192,7 +193,8 @@ def test_500_jobs_under_all_faults_at_random(
         refusals = sum(len(refused(job)) for job in jobs)
         print(
             f"\n{len(jobs)} jobs, {len(exact)} exact, {len(failed)} failed with a reason, "
-            f"{refusals} POSTs refused or dropped"
+            f"{refusals} POSTs refused or dropped",
+            file=sys.stderr,
         )
     assert not others, json.dumps(others[0], indent=1)
     assert len(exact) > 450
@@ -238,7 +240,10 @@ def test_a_cancel_at_any_moment_stops_its_job_alone(
     (worker_id,) = plane.ready()
     late = [stopped - cancelled[i] for i, stopped in stops(plane.log(worker_id)) if i in cancelled]
     with capsys.disabled():
-        print(f"\n{len(late)} cancels: stopped {max(late) * 1000:.0f} ms later at most")
+        print(
+            f"\n{len(late)} cancels: stopped {max(late) * 1000:.0f} ms later at most",
+            file=sys.stderr,
+        )
     assert len(late) == len(cancelled)
     assert plane.ended(beside, 60)["state"] == "COMPLETED"
     assert told(plane.ended(plane.submit(CHAT))["output"]) == expected

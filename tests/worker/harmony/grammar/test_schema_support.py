@@ -5,6 +5,7 @@ The grammars are xgrammar's, compiled as in the engine; the reference is jsonsch
 
 import json
 import random
+import sys
 from math import inf, nan
 from typing import Any
 
@@ -314,7 +315,9 @@ def tag(schema: Any) -> str:
 def test_accepted_schemas_are_enforced(schema: Schema, good: str, bad: list[str]) -> None:
     """The grammar admits valid JSON and rejects invalid JSON."""
     assert unsupported(schema) is None
-    for form in (tag(schema), with_bounded_strings(tag(schema))):
+    plain, counted = tag(schema), with_bounded_strings(tag(schema))
+    # The engine compiles `counted`. With 10,000 characters, `plain` takes half a minute to read.
+    for form in {counted} if len(good) > 1000 else {plain, counted}:
         grammar = xgrammar.Grammar.from_structural_tag(form)
         assert admits(grammar, good)
         assert [text for text in bad if admits(grammar, text)] == []
@@ -394,5 +397,8 @@ def test_random_walks_through_each_grammar_are_valid(
             judge.validate(json.loads(found))
             valid += 1
     with capsys.disabled():
-        print(f"\n{valid} random walks through {len(ENFORCED)} schemas, all valid; {cut} cut")
+        print(
+            f"\n{valid} random walks through {len(ENFORCED)} schemas, all valid; {cut} cut",
+            file=sys.stderr,
+        )
     assert cut < valid / 20

@@ -4,6 +4,7 @@ The sampler is forced to each case's ids; scheduler, cache, stop handling, strea
 """
 
 import asyncio
+import sys
 from contextlib import aclosing
 from typing import Any
 
@@ -89,5 +90,8 @@ def test_the_catalogue_parses_the_same_through_the_real_engine(
         if told(answer) != expected(case)
     ]
     with capsys.disabled():
-        print(f"\n{len(CASES)} cases through the engine, twice: {len(differences)} differences")
+        print(
+            f"\n{len(CASES)} cases through the engine, twice: {len(differences)} differences",
+            file=sys.stderr,
+        )
     assert differences == []

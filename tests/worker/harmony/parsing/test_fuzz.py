@@ -43,7 +43,7 @@ def test_mutations(capsys: pytest.CaptureFixture[str]) -> None:
             split += 1
             assert joined(parse([[token] for token in ids])) == told, ids
     with capsys.disabled():
-        sys.stdout.write(
+        sys.stderr.write(
             f"\n{OUTPUTS} mutated outputs ({tokens} tokens): 0 exceptions, {leaked} leaks, "
             f"{split} of them the same token by token; {tokens / spent:,.0f} tokens/s\n"
         )
@@ -92,8 +92,8 @@ def test_parsing_plain_text_takes_linear_time(capsys: pytest.CaptureFixture[str]
     text = encode("The quick brown fox jumps over the lazy dog, and says: hello! " * 4_000)
     short, long = seconds(text[:6_000]), seconds(text[:48_000])
     with capsys.disabled():
-        sys.stdout.write(f"\n48,000 tokens of plain text: {long / short:.1f} times 6,000, ")
-        sys.stdout.write(f"{long / 48_000 * 1e6:.2f} µs a token\n")
+        sys.stderr.write(f"\n48,000 tokens of plain text: {long / short:.1f} times 6,000, ")
+        sys.stderr.write(f"{long / 48_000 * 1e6:.2f} µs a token\n")
     assert long <= 10 * short
 
 

@@ -98,7 +98,7 @@ def test_five_thousand_conversations_as_messages(capsys: pytest.CaptureFixture[s
         assert joined(events) == by_oracle(ids), encoding().decode(ids)
         assert events[-1] == Finished(complete=True)
     with capsys.disabled():
-        sys.stdout.write(f"\n{CONVERSATIONS} conversations ({tokens} tokens): as the oracle's\n")
+        sys.stderr.write(f"\n{CONVERSATIONS} conversations ({tokens} tokens): as the oracle's\n")
 
 
 def intended_channel(channel: str | None, recipient: str | None) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import sys
 from contextlib import aclosing
 from itertools import pairwise
 from typing import Any
@@ -262,6 +263,7 @@ def test_in_a_loop_of_fifty_turns_nearly_everything_comes_from_the_cache(
     with capsys.disabled():
         curve = " ".join(f"{share:.4f}" for share in shares[::7])
         print(
-            f"\n50 turns, {usages[-1]['total_tokens']} tokens; cached of the last turn's: {curve}"
+            f"\n50 turns, {usages[-1]['total_tokens']} tokens; cached of the last turn's: {curve}",
+            file=sys.stderr,
         )
     assert min(shares) >= 0.99
