@@ -30,7 +30,6 @@ from worker.errors import (
     NotFound,
     NotReady,
     PayloadTooLarge,
-    TooManyRequests,
     WorkerError,
     client_error,
 )
@@ -163,7 +162,7 @@ class RequestMiddleware:
         match error:
             case HTTPException(headers=headers):
                 return dict(headers or {})
-            case EngineOverloaded() | TooManyRequests():
+            case EngineOverloaded():
                 return {"retry-after": str(self._retry_after.estimate())}
             case NotReady():
                 return {"retry-after": str(error.retry_after)}
