@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.settings import Settings, SettingsError
 
-DEMO_FOLDER = Path(__file__).parent.parent / ".demo-model"
+DEMO_FOLDER = Path(__file__).parent.parent.parent / ".demo-model"
 """Where `make setup` builds the demo model (builder/demo)."""
 
 # The demo model runs without a GPU. Its KV pool has a fixed size, since SGLang would otherwise take
