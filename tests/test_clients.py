@@ -150,7 +150,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         SERVED_MODEL_NAME="gpt-oss",
     )
     try:
-        until(lambda: serving.ping() == 200, 120)
+        until(lambda: serving.ping() == 200, 280)
         with running(ready=False) as booting, running(FailingEngine()) as failing:
             variables = {
                 "WORKER_URL": f"{serving.url}/v1",

@@ -36,9 +36,14 @@ class BadRequest(WorkerError):
 
 
 class ContextLengthExceeded(BadRequest):
-    """The prompt, or the prompt plus the requested tokens, exceeds the context length."""
+    """The prompt has `tokens`, but the context holds only `limit` of them."""
 
     code = "context_length_exceeded"
+
+    def __init__(self, message: str, *, param: str | None, tokens: int, limit: int) -> None:
+        super().__init__(message, param=param)
+        self.tokens = tokens
+        self.limit = limit
 
 
 class GrammarRejected(BadRequest):

@@ -21,6 +21,7 @@ class JobMetrics:
         self.answer: tuple[str, int] | None = None
         """A queue job's route label and HTTP-style status; None if it was stopped."""
         self.recoveries: Mapping[str, int] = {}
+        self.reasoning: Mapping[str, int] = {}
         self.gaps: list[float] = []
         self.deliveries: list[float] = []
 
@@ -58,6 +59,10 @@ class JobMetrics:
     def note_recoveries(self, recoveries: Mapping[str, int]) -> None:
         """Records how often the parser had to recover, by kind."""
         self.recoveries = recoveries
+
+    def note_reasoning(self, sources: Mapping[str, int]) -> None:
+        """Records where the reasoning of the history's turns came from."""
+        self.reasoning = sources
 
     def to_object(self) -> dict[str, Any]:
         """The figures known so far, as a JSON object."""

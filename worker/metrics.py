@@ -40,6 +40,11 @@ class Telemetry:
             "Tokens, by kind: prompt, cached (of the prompt), completion, reasoning.",
             "kind",
         )
+        self._reasoning = self._counter(
+            "reasoning",
+            "Turns in prompts, by source of their reasoning: capsule, content, memory, or lost.",
+            "source",
+        )
         self._recoveries = self._counter(
             "parser_recoveries", "Malformed outputs recovered by the parser, by kind.", "kind"
         )
@@ -84,6 +89,8 @@ class Telemetry:
             self._job.observe(job.seconds)
         for gap in job.gaps:
             self._gaps.observe(gap)
+        for source, count in job.reasoning.items():
+            self._reasoning.labels(source).inc(count)
         for kind, count in job.recoveries.items():
             self._recoveries.labels(kind).inc(count)
         if usage := job.usage:

@@ -1,8 +1,9 @@
-"""One request through all the hops: the only place where the engine and Harmony meet.
+"""Runs one request end to end. Only this module connects an engine with Harmony's renderer and
+parser.
 
-There is one way for every API, streamed or not. `read` checks all that can be checked without the
-engine; the `Exchange` that it returns yields what is ready, a batch of the API's objects: those of
-a streamed answer as they are made, or one object, which is the fold of the same.
+All APIs, streamed or not, take the same path. `read` validates the request as far as possible
+without the engine. The `Exchange` that it returns yields batches of the API's objects: chunks as
+they are generated if the answer is streamed, otherwise one object, folded from the same chunks.
 """
 
 import time
@@ -31,27 +32,28 @@ from worker.api.routes import RouteMatch
 from worker.engine import Engine
 from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
-from worker.harmony import Parser, TurnMemory, render, structural_tag
+from worker.harmony import Parser, TurnMemory, new_call_id, render, structural_tag
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
 from worker.job_metrics import JobMetrics
 from worker.merge import merge
 from worker.model import Model
 from worker.raw_text import RawText
+from worker.response_store import response_store
 from worker.settings import Settings
 from worker.turn import Turn, Usage, total
 
 Batch = Sequence[Object]
-"""Objects that are ready at the same time: whoever delivers them can send them together."""
+"""Objects that are ready at the same time and can be sent together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request that was read and checked, and its answer.
+    """A validated request and its answer.
 
-    `answer` yields the batches, noting figures in its argument. It raises WorkerError while it is
-    iterated; closing it aborts what is generated. `failed` are the objects that end a stream with
-    such an error, `keep_alive` those that keep a silent one open.
+    `answer` returns an async generator of batches and records metrics in its argument. Iterating it
+    can raise WorkerError; closing it aborts the generation. `failed` returns the objects that end a
+    stream after such an error, `keep_alive` those that keep an idle stream open.
     """
 
     dialect: Dialect
@@ -82,6 +84,7 @@ class Service:
             [key.get_secret_value() for key in settings.state_keys],
             max_tokens=model.context_length,
         )
+        self.responses = response_store(settings)
         self._settings = settings
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
 
@@ -96,12 +99,12 @@ class Service:
         return self.model.context_length
 
     def count(self, conversation: Conversation) -> int:
-        """How many tokens the prompt of a conversation has. Raises BadRequest."""
+        """The number of tokens in a conversation's prompt. Raises BadRequest."""
         return len(self._render(conversation))
 
     async def read(self, route: RouteMatch, body: Json, owner: str = "") -> Exchange:
-        """The request `body` to `route`, from the client that `owner` names. Raises WorkerError,
-        which is a BadRequest where the request is at fault."""
+        """Validates `body` as a request to `route` from the client `owner`. Raises WorkerError
+        (BadRequest if the request is invalid)."""
         call = Call(body, route.params, owner)
         match route.action:
             case Generate(read):
@@ -115,25 +118,28 @@ class Service:
         asked = request.asked()
         name = models.check(asked.model, self.models)
         rid = uuid.uuid4().hex
-        generations = self._generations(asked, rid)
+        reasoning: Counter[str] = Counter()
+        generations = self._generations(asked, rid, reasoning)
         answer = request.answer(Head(rid, name, int(time.time())))
 
         def batches(metrics: JobMetrics) -> AsyncGenerator[Batch]:
+            metrics.note_reasoning(reasoning)
             made = self._batches(generations, asked.choices, answer, metrics)
             return made if asked.streams else _folded(made, request.fold())
 
         return Exchange(dialect, asked.streams, batches, answer.failed, answer.keep_alive)
 
-    def _generations(self, asked: Asked, rid: str) -> list[_Generation]:
-        """What is asked, `choices` turns for each prompt."""
+    def _generations(self, asked: Asked, rid: str, reasoning: Counter[str]) -> list[_Generation]:
+        """The turns to generate: `choices` for each prompt. Counts in `reasoning` where that of the
+        history came from."""
         made: list[_Generation] = []
         for prompt in asked.prompts:
-            ids, grammar = self._rendered(prompt, asked.sampling)
+            ids, grammar = self._rendered(prompt, asked.sampling, reasoning)
             room = self._room(ids, asked.prompt_field)
             for choice in range(asked.choices):
                 sampling = asked.sampling.within(room, choice, grammar)
                 turn = Turn(
-                    _reader(prompt),
+                    _reader(prompt, asked.call_prefix),
                     asked.options,
                     limited_by_context=room < asked.sampling.max_tokens,
                 )
@@ -141,9 +147,9 @@ class Service:
         return made
 
     def _rendered(
-        self, prompt: Conversation | Sequence[int], sampling: Sampling
+        self, prompt: Conversation | Sequence[int], sampling: Sampling, reasoning: Counter[str]
     ) -> tuple[Sequence[int], str | None]:
-        """A prompt's ids, and the grammar that its completion must follow."""
+        """A prompt's token IDs, and the grammar that constrains its completion, if any."""
         if not isinstance(prompt, Conversation):
             return prompt, None
         free = _unending(sampling)
@@ -151,26 +157,31 @@ class Service:
         grammar = structural_tag(prompt.wanted, headers=headers)
         if grammar is not None and free is not None:
             raise BadRequest(f"{free} cannot be combined with constrained output.", param=free)
-        return self._render(prompt), grammar
+        return self._render(prompt, reasoning), grammar
 
-    def _render(self, conversation: Conversation) -> Sequence[int]:
+    def _render(
+        self, conversation: Conversation, reasoning: Counter[str] | None = None
+    ) -> Sequence[int]:
         return render(
             conversation,
             effort=self._settings.reasoning_effort,
             date=self._settings.system_date,
             memory=self._memory,
+            reasoning=reasoning,
         )
 
     def _room(self, prompt: Sequence[int], field: str) -> int:
         """How many tokens of the context a prompt leaves. Raises ContextLengthExceeded."""
         longest = self.model.context_length
-        room = longest - len(prompt) - 1  # SGLang keeps one place for itself
+        room = longest - len(prompt) - 1  # SGLang reserves one position
         if room < 1:
             raise ContextLengthExceeded(
                 f"This model's maximum context length is {longest} tokens. However, your "
                 f"{field} resulted in {len(prompt)} tokens: the prompt is too long. "
                 f"Please shorten the {field}.",
                 param=field,
+                tokens=len(prompt),
+                limit=longest,
             )
         return room
 
@@ -181,7 +192,7 @@ class Service:
         answer: Answer,
         metrics: JobMetrics,
     ) -> AsyncGenerator[Batch]:
-        """Generates all turns side by side, and words what they tell."""
+        """Generates all turns concurrently and converts their output to the API's objects."""
         turns = [generation.turn for generation in generations]
         steps = [self.engine.generate(g.prompt, g.sampling, g.rid) for g in generations]
         try:
@@ -205,7 +216,8 @@ class Service:
     def _take(
         self, generation: _Generation, index: int, step: Step, answer: Answer
     ) -> Sequence[Object]:
-        """The objects of one turn's step; what it ends is ended in the engine and remembered."""
+        """The objects for one step of a turn. When the turn ends, stores it in memory if it made
+        calls, and aborts the generation if the engine has not finished it."""
         turn = generation.turn
         if turn.ending is not None:
             return ()
@@ -218,14 +230,16 @@ class Service:
         return answer.take(index, told)
 
 
-def _reader(prompt: Conversation | Sequence[int]) -> Parser | RawText:
-    return Parser(prompt.wanted.tools) if isinstance(prompt, Conversation) else RawText()
+def _reader(prompt: Conversation | Sequence[int], call_prefix: str) -> Parser | RawText:
+    if not isinstance(prompt, Conversation):
+        return RawText()
+    return Parser(prompt.wanted.tools, call_id=lambda: new_call_id(call_prefix))
 
 
 def _unending(sampling: Sampling) -> str | None:
-    """The field, if there is one, that no grammar goes with.
+    """The requested field that cannot be combined with a grammar, if any.
 
-    Once a grammar is complete it admits the stop tokens alone, which these keep from ending.
+    A completed grammar allows only stop tokens, and these fields suppress stop tokens.
     """
     if sampling.min_tokens:
         return "min_tokens"
@@ -254,7 +268,7 @@ def _looking_up(dialect: Dialect, find: Callable[[], Awaitable[Object]]) -> Exch
 
 
 async def _folded(batches: AsyncGenerator[Batch], fold: Fold) -> AsyncGenerator[Batch]:
-    """The one object that a streamed answer adds up to."""
+    """Folds a streamed answer into one object."""
     async with aclosing(batches):
         async for batch in batches:
             for item in batch:

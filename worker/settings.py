@@ -10,7 +10,14 @@ import logging
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 log = logging.getLogger(__name__)
@@ -35,6 +42,12 @@ def _auto(value: object) -> object:
 def _day(value: str) -> str:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         raise ValueError("must be a date (YYYY-MM-DD)")
+    return value
+
+
+def _store(value: str) -> str:
+    if value not in ("memory", "off") and not value.startswith("/"):
+        raise ValueError("not a path")
     return value
 
 
@@ -118,6 +131,13 @@ class Settings(BaseSettings):
     )
     state_keys: Annotated[tuple[StateKey, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="keys of at least 32 characters each, separated by commas"
+    )
+    response_store: Annotated[str, AfterValidator(_store)] = Field(
+        default="memory", description="'memory', 'off', or an absolute path of a folder"
+    )
+    response_store_mb: int = Field(default=64, ge=1, description="a size in MB, 1 or greater")
+    response_store_hours: float = Field(
+        default=24, gt=0, description="a number of hours, greater than 0"
     )
     header_grammar: bool = Field(default=True, description="true or false")
     stream_flush_ms: int = Field(

@@ -1,7 +1,7 @@
-"""One model turn: takes engine steps, returns the events to show and how the turn ended.
+"""One model turn: converts engine steps to the events to send, and determines how the turn ended.
 
 Independent of any API. A reader (Harmony's parser, or raw text) converts token IDs to events. A
-turn then keeps the events that the request wants, ends at a stop string or before a second call,
+turn then drops events that the request excludes, ends at a stop string or before a second call,
 counts tokens, and delays each token's log probability until its text is sent.
 
 Rule: events returned by `take` have passed the stop string filter. Reasoning and tool call
@@ -75,8 +75,8 @@ class TurnOptions:
 class Ending(NamedTuple):
     """Why a turn ended.
 
-    `stop_string` is the stop string that was found, if any. `context_full`: the limit that was
-    reached is the context's, not the request's `max_tokens`.
+    `stop_string` is the stop string that was found, if any. `context_full`: the context was full
+    before the request's `max_tokens` was reached.
     """
 
     reason: Literal["stop", "length", "calls"]
@@ -119,7 +119,8 @@ class TextLogprob(NamedTuple):
 class TurnOutput(NamedTuple):
     """What a step adds to the answer.
 
-    `ending` is set on the last one. `ids` and `usage` are the turn's so far: a view, not a copy.
+    `ending` is set only on the last output. `ids` and `usage` are the turn's running totals, not
+    copies: they change with the next step.
     """
 
     events: Sequence[Event]
@@ -248,7 +249,7 @@ def _second_call(events: Sequence[Event]) -> int | None:
 
 
 class _StopStringFilter:
-    """Passes events on as far as the stop strings allow.
+    """Holds back events until their text cannot be part of a stop string.
 
     To a reader, the texts of adjacent messages are one text, so a stop string may begin in a
     preamble and end in the answer. While the end of a text is held back, so is its message's end

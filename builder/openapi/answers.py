@@ -210,18 +210,220 @@ class TextCompletionChunk(TypedDict):
 
 
 @closed
+class MessageUsage(TypedDict):
+    """The prompt is the sum of `input_tokens` and `cache_read_input_tokens`."""
+
+    input_tokens: Count
+    cache_read_input_tokens: Count
+    cache_creation_input_tokens: Literal[0]
+    output_tokens: Count
+
+
+@closed
+class OutputTokensDetails(TypedDict):
+    thinking_tokens: Count
+
+
+@closed
+class EndedMessageUsage(MessageUsage):
+    output_tokens_details: OutputTokensDetails
+
+
+@closed
+class TextBlock(TypedDict):
+    type: Literal["text"]
+    text: str
+
+
+@closed
+class ThinkingBlock(TypedDict):
+    type: Literal["thinking"]
+    thinking: Annotated[str, Field(description="Empty where it is omitted.")]
+    signature: Annotated[str, Field(description="Its exact tokens, to be sent back as they are.")]
+
+
+@closed
+class ToolUseBlock(TypedDict):
+    """Arguments that are no JSON object are given as `{"raw": "…"}`."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+Block = TextBlock | ThinkingBlock | ToolUseBlock
+StopReason = Literal[
+    "end_turn", "tool_use", "max_tokens", "model_context_window_exceeded", "stop_sequence"
+]
+
+
+@closed
+class Message(TypedDict):
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: list[Block]
+    stop_reason: StopReason
+    stop_sequence: str | None
+    usage: EndedMessageUsage
+
+
+@closed
+class BegunMessage(TypedDict):
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: Annotated[list[Block], Field(max_length=0)]
+    stop_reason: None
+    stop_sequence: None
+    usage: MessageUsage
+
+
+@closed
+class MessageStart(TypedDict):
+    type: Literal["message_start"]
+    message: BegunMessage
+
+
+@closed
+class ContentBlockStart(TypedDict):
+    type: Literal["content_block_start"]
+    index: Count
+    content_block: Block
+
+
+@closed
+class TextDelta(TypedDict):
+    type: Literal["text_delta"]
+    text: str
+
+
+@closed
+class ThinkingDelta(TypedDict):
+    type: Literal["thinking_delta"]
+    thinking: str
+
+
+@closed
+class SignatureDelta(TypedDict):
+    type: Literal["signature_delta"]
+    signature: str
+
+
+@closed
+class InputJsonDelta(TypedDict):
+    type: Literal["input_json_delta"]
+    partial_json: str
+
+
+@closed
+class ContentBlockDelta(TypedDict):
+    type: Literal["content_block_delta"]
+    index: Count
+    delta: TextDelta | ThinkingDelta | SignatureDelta | InputJsonDelta
+
+
+@closed
+class ContentBlockStop(TypedDict):
+    type: Literal["content_block_stop"]
+    index: Count
+
+
+@closed
+class StopDelta(TypedDict):
+    stop_reason: StopReason
+    stop_sequence: str | None
+
+
+@closed
+class MessageDelta(TypedDict):
+    type: Literal["message_delta"]
+    delta: StopDelta
+    usage: EndedMessageUsage
+
+
+@closed
+class MessageStop(TypedDict):
+    type: Literal["message_stop"]
+
+
+@closed
+class Ping(TypedDict):
+    """Keeps a silent stream open."""
+
+    type: Literal["ping"]
+
+
+@closed
+class MessageErrorDetails(TypedDict):
+    """At which clients of threads go on without one."""
+
+    error_code: Literal["thread_unsupported_request"]
+    unsupported: list[Literal["thread"]]
+
+
+@closed
+class MessageErrorObject(TypedDict):
+    type: Literal[
+        "invalid_request_error",
+        "authentication_error",
+        "not_found_error",
+        "timeout_error",
+        "request_too_large",
+        "rate_limit_error",
+        "overloaded_error",
+        "api_error",
+    ]
+    message: str
+    details: NotRequired[MessageErrorDetails]
+
+
+@closed
+class MessageError(TypedDict):
+    """An error, as a body or, without the request's id, as the last event of a stream."""
+
+    type: Literal["error"]
+    error: MessageErrorObject
+    request_id: NotRequired[str]
+
+
+@closed
+class TokenCount(TypedDict):
+    input_tokens: Count
+
+
+MESSAGE_EVENTS: tuple[Any, ...] = (
+    *(MessageStart, ContentBlockStart, ContentBlockDelta, ContentBlockStop, MessageDelta),
+    *(MessageStop, Ping, MessageError),
+)
+
+
+@closed
 class Model(TypedDict):
+    """As both OpenAI's and Anthropic's clients read it."""
+
     id: str
     object: Literal["model"]
     created: Seconds
     owned_by: Literal["openai"]
     max_model_len: Annotated[int, Field(ge=1, description="Context length in tokens.")]
+    type: Literal["model"]
+    display_name: str
+    created_at: Annotated[str, Field(description="`created` by RFC 3339.")]
+    lifecycle: Literal["active"]
+    max_input_tokens: Annotated[int, Field(ge=1, description="The same as `max_model_len`.")]
 
 
 @closed
 class ModelList(TypedDict):
     object: Literal["list"]
     data: list[Model]
+    has_more: Literal[False]
+    first_id: str
+    last_id: str
 
 
 @closed
@@ -231,5 +433,6 @@ class HealthReport(TypedDict):
 
 ANSWERS: tuple[Any, ...] = (
     *(ChatCompletion, ChatCompletionChunk, TextCompletion, TextCompletionChunk),
+    *(Message, TokenCount, *MESSAGE_EVENTS),
     *(Model, ModelList, HealthReport, Error),
 )

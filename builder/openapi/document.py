@@ -12,16 +12,23 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from builder.openapi.answers import ANSWERS
-from builder.openapi.paths import ERRORS, HEADERS, REFERENCE, Json, error, paths
+from builder.openapi.paths import HEADERS, REFERENCE, Json, errors, paths
+from builder.openapi.response_objects import RESPONSE_OBJECTS
+from worker.api.anthropic.request import CountRequest, MessagesRequest
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
-from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Unwrapped, Use, rows
+from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Route, Unwrapped, Use, rows
+from worker.api.responses.request import ResponsesRequest
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "docs" / "openapi.json"
 README = ROOT / "README.md"
-_TABLE_BEGINS, _TABLE_ENDS = "<!-- fields -->\n", "<!-- /fields -->\n"
-_REQUESTS = (ChatRequest, CompletionRequest)
+_TABLES: dict[str, dict[str, Route]] = {
+    "fields": {"chat completions": "chat", "text completions": "text", "responses": "responses"},
+    "fields of messages": {"messages": "messages"},
+}
+"""README's tables of fields, by the name in their marks: a column's head, and its route."""
+_REQUESTS = (ChatRequest, CompletionRequest, ResponsesRequest, MessagesRequest, CountRequest)
 
 
 def text() -> str:
@@ -40,7 +47,7 @@ def document() -> Json:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"keyOfMessages": []}],
         "paths": paths(),
         "components": {
             "securitySchemes": {
@@ -48,10 +55,16 @@ def document() -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "One of the keys in API_KEY; not required if API_KEY is unset.",
-                }
+                },
+                "keyOfMessages": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-api-key",
+                    "description": "The same key, as clients of Anthropic's API send it.",
+                },
             },
             "headers": HEADERS,
-            "responses": {name: error(*about) for name, about in ERRORS.items()},
+            "responses": errors(),
             "schemas": schemas(),
         },
     }
@@ -71,7 +84,9 @@ class _Plain(GenerateJsonSchema):
 def schemas() -> Json:
     """The schemas of all requests and responses, by name."""
     requests: list[_Input] = [(m, "validation", TypeAdapter(m)) for m in _REQUESTS]
-    answers: list[_Input] = [(m, "serialization", TypeAdapter(m)) for m in ANSWERS]
+    answers: list[_Input] = [
+        (m, "serialization", TypeAdapter(m)) for m in (*ANSWERS, *RESPONSE_OBJECTS)
+    ]
     template = REFERENCE.format("schemas", "{model}")
     _, shared = TypeAdapter.json_schemas(
         [*requests, *answers], ref_template=template, schema_generator=_Plain
@@ -102,14 +117,19 @@ def _described(use: Use, properties: Json) -> Json | None:
             return None
 
 
-def readme_table() -> str:
-    """The field table in README, with its begin and end marks."""
-    lines = ["| field | chat completions | text completions |", "| --- | --- | --- |"]
-    lines += [f"| {' | '.join(row)} |" for row in rows()]
-    return _TABLE_BEGINS + "\n".join(lines) + "\n" + _TABLE_ENDS
+def readme_table(name: str = "fields") -> str:
+    """A field table in README, with its begin and end marks."""
+    heads = ["field", *_TABLES[name]]
+    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
+    lines += [f"| {' | '.join(row)} |" for row in rows(*_TABLES[name].values())]
+    return f"<!-- {name} -->\n" + "\n".join(lines) + f"\n<!-- /{name} -->\n"
 
 
 def readme() -> str:
-    """README with the current field table."""
-    before, _, rest = README.read_text().partition(_TABLE_BEGINS)
-    return before + readme_table() + rest.partition(_TABLE_ENDS)[2]
+    """README with the current field tables."""
+    text = README.read_text()
+    for name in _TABLES:
+        begins, ends = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+        before, _, rest = text.partition(begins)
+        text = before + readme_table(name) + rest.partition(ends)[2]
+    return text

@@ -287,6 +287,7 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.workers
 def test_the_demo_model_calls_its_tool_and_answers_from_its_cache(open_page: Open) -> None:
     """The real worker with the real engine: the view that the README shows."""
     with emulation(workers=1, command=(sys.executable, "handler.py"), **DEMO) as plane:

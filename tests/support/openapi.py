@@ -30,15 +30,17 @@ def check_answer(path: str, response: httpx.Response) -> None:
 
 
 def check_events(schema: dict[str, Any], text: str) -> None:
-    """Raises unless every event conforms to `schema` and the last is [DONE] or an error."""
+    """Raises unless every event conforms to `schema` and the last is the API's end or an error."""
     blocks = [block for block in text.split("\n\n") if block and not block.startswith(":")]
-    data = [re.fullmatch("data: (.*)", block) for block in blocks]
-    lines = [match[1] for match in data if match]
-    assert len(lines) == len(blocks)
-    chunks = [json.loads(line) for line in lines if line != "[DONE]"]
-    for chunk in chunks:
+    matches = [re.fullmatch("(?:event: (.*)\n)?data: (.*)", block) for block in blocks]
+    events = [(match[1], match[2]) for match in matches if match]
+    assert len(events) == len(blocks)
+    chunks = [json.loads(data) for _, data in events if data != "[DONE]"]
+    for chunk, (name, _) in zip(chunks, events, strict=False):
         check(schema, chunk)
-    assert lines[-1] == "[DONE]" or "error" in chunks[-1]
+        assert name is None or name == chunk["type"]
+    ended = events[-1][1] == "[DONE]" or events[-1][0] == "message_stop"
+    assert ended or "error" in chunks[-1]
 
 
 def check(schema: dict[str, Any], value: Any) -> None:

@@ -19,6 +19,7 @@ from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningServer, r
 from tests.support.scripted_engine import tokens
 from worker.entrypoints.queue.monitoring import serve_monitoring
 from worker.harmony import Parser
+from worker.harmony.capsule import Capsules
 from worker.harmony.parsing.recoveries import Recovery
 from worker.metrics import Telemetry
 from worker.settings import Settings
@@ -115,6 +116,31 @@ def test_mended_outputs_are_counted_by_kind() -> None:
         samples = noted(server, 1)
     assert samples["gpt_oss_parser_recoveries_total", "channel"] == 1
     assert samples["gpt_oss_parser_recoveries_total", "arguments"] == 1
+
+
+def test_where_earlier_reasoning_came_from_is_counted() -> None:
+    """A turn with calls in the prompt has it as text, as exact ids, or has lost it."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        {"role": "assistant", "reasoning": "I need f.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "1"},
+        {"role": "assistant", "tool_calls": [{**call, "id": "b"}]},
+        {"role": "tool", "tool_call_id": "b", "content": "2"},
+    ]
+    thinking = {"type": "thinking", "thinking": "", "signature": Capsules().seal([1, 2, 3])}
+    use = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "c", "content": "3"}
+    messages = [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": [thinking, use]},
+        {"role": "user", "content": [result]},
+    ]
+    with running(MeasuredEngine()) as server:
+        server.client.post(CHAT, json={"messages": [*HELLO["messages"], *turns]})
+        server.client.post("/v1/messages", json={"messages": messages, "max_tokens": 9})
+        samples = noted(server, 2)
+    found = {s: samples["gpt_oss_reasoning_total", s] for s in ("content", "lost", "capsule")}
+    assert found == {"content": 1, "lost": 1, "capsule": 1}
 
 
 CALL = "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{}<|call|>"

@@ -34,7 +34,7 @@ def test_it_listens_while_it_boots_and_drains_when_told_to(serving: Serving) -> 
     until(lambda: serving.ping() == 204, 60)
     assert serving.client.get("/health").status_code == 503
     assert serving.client.get("/v1/models").status_code == 503
-    until(lambda: serving.ping() == 200, 120)
+    until(lambda: serving.ping() == 200, 280)
     metrics = serving.client.get("/metrics").text
     assert 'gpt_oss_boot_seconds{phase="engine"}' in metrics
     assert "gpt_oss_kv_usage_ratio" in metrics
@@ -53,7 +53,7 @@ def test_it_listens_while_it_boots_and_drains_when_told_to(serving: Serving) -> 
 
 def test_it_ends_with_its_engine(serving: Serving) -> None:
     """503 to the platform, then an exit status that is not 0."""
-    until(lambda: serving.ping() == 200, 120)
+    until(lambda: serving.ping() == 200, 280)
     children = psutil.Process(serving.process.pid).children(recursive=True)
     scheduler = next(child for child in children if "scheduler" in child.name())
     scheduler.kill()

@@ -151,12 +151,6 @@ def test_an_unknown_route_is_not_found(route: str) -> None:
         answered(service(), route, HELLO)
 
 
-def test_responses_are_said_to_come_later() -> None:
-    """A client learns that it is not its own fault."""
-    with pytest.raises(NotFound, match="/v1/responses is not supported yet"):
-        answered(service(), "/v1/responses", {})
-
-
 def test_a_prompt_over_the_context_is_refused_with_both_numbers() -> None:
     """400 context_length_exceeded, before the engine sees it."""
     engine = ScriptedEngine(ANSWER)

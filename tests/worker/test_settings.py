@@ -103,6 +103,16 @@ def test_settings_cannot_be_changed() -> None:
             "0",
             "MAX_QUEUED_REQUESTS must be an integer, 1 or greater, got '0'",
         ),
+        (
+            "RESPONSE_STORE",
+            "volume",
+            "RESPONSE_STORE must be 'memory', 'off', or an absolute path of a folder, got 'volume'",
+        ),
+        (
+            "RESPONSE_STORE_HOURS",
+            "0",
+            "RESPONSE_STORE_HOURS must be a number of hours, greater than 0, got '0'",
+        ),
         ("PORT", "70000", "PORT must be a port number from 1 to 65535, got '70000'"),
         (
             "MEM_FRACTION_STATIC",

@@ -1,4 +1,4 @@
-"""OpenAI's API as plain data: validates requests and builds response objects.
+"""The API dialects as plain data: validate requests and build response objects.
 
 Rule: pure. It depends on neither the entrypoints nor the engine.
 """

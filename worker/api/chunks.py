@@ -19,7 +19,8 @@ _BEGIN = {"role": "assistant", "content": None}
 
 
 def merge(chunks: Sequence[Object]) -> list[Object]:
-    """Merges chunks of different choices, and a choice's first or last delta with its neighbour."""
+    """Merges chunks of different choices, and merges a choice's first or last chunk with its
+    neighbour."""
     if len(chunks) == 1:
         return list(chunks)
     merged: list[Object] = []

@@ -1,8 +1,9 @@
-"""What an API brings: how it reads a request, and how it writes answers, errors and streams.
+"""The interface that every API implements: parsing requests; formatting answers, errors and
+streams.
 
-Between the two there is one way for all of them (worker.service): what a request asks (`Asked`) is
-generated, turn by turn, and the request's `Answer` makes the API's objects of it. A whole answer is
-the fold of the streamed one. No dialect knows another.
+Everything in between is shared (worker.service): the service generates what the request asks for
+(`Asked`), and the request's `Answer` converts the output to the API's objects. A non-streamed
+answer is the fold of the streamed one. Dialects do not import each other.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,15 +18,15 @@ from worker.turn import TurnOptions, TurnOutput, Usage
 
 Json = Any  # A JSON value from outside.
 Object = dict[str, Any]
-"""A JSON object of an API, on its way out."""
+"""A JSON object to be sent to a client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came in.
+    """A request as received, before validation.
 
-    `params` are those of its path and its query. `owner` tells whose it is, where there are several
-    API keys: what is stored for one is not shown to another.
+    `params`: path and query parameters. `owner` identifies the API key if there are several: data
+    stored for one key is not accessible with another.
     """
 
     body: Json = None
@@ -35,11 +36,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks, independent of its API.
+    """What to generate for a request, independent of its API.
 
-    `prompts`: conversations, or raw prompts as token ids; `choices`: turns for each of them.
-    `sampling` is that of the first choice; a `max_tokens` beyond the room in the context is cut.
-    `prompt_field` is where the request has its prompts, for the error on one that is too long.
+    `prompts`: conversations, or raw prompts as token IDs; `choices`: turns per prompt. `sampling`
+    applies to the first choice (see `Sampling.within`); `max_tokens` is capped by the context.
+    `prompt_field`: the request field with the prompts, for the error if one is too long.
+    `call_prefix` begins the ids of calls, as the API's own do.
     """
 
     model: str | None
@@ -49,10 +51,11 @@ class Asked:
     options: TurnOptions
     choices: int = 1
     streams: bool = False
+    call_prefix: str = "call_"
 
 
 class Head(NamedTuple):
-    """What stands in every object of an answer: `id` is the request's, `created` in seconds since
+    """Metadata repeated in every object of an answer. `id`: the request's; `created`: seconds since
     the epoch."""
 
     id: str
@@ -61,41 +64,41 @@ class Head(NamedTuple):
 
 
 class Answer(Protocol):
-    """Makes an API's objects of what the turns of one request say.
-
-    Turns are numbered prompt by prompt.
+    """Converts the output of one request's turns to an API's objects. Turns are numbered across
+    prompts: all choices of the first prompt come first.
     """
 
     def take(self, turn: int, output: TurnOutput) -> Sequence[Object]:
-        """The objects for what a turn adds in a step, its ending included."""
+        """The objects for one step of a turn, including its ending."""
         ...
 
     async def close(self, usage: Usage) -> Sequence[Object]:
-        """The objects after the last turn's. What is to be stored is stored before they go out."""
+        """The objects that end the answer. Anything to be stored must be stored before this
+        returns."""
         ...
 
     def keep_alive(self) -> Sequence[Object]:
-        """The objects that keep a silent stream open, where the API has such. A comment does it for
-        the others."""
+        """The objects that keep an idle stream open; empty if the API has none (an SSE comment is
+        sent instead)."""
         ...
 
     def failed(self, error: WorkerError) -> Sequence[Object]:
-        """The objects that end a stream that failed after it had begun."""
+        """The objects that end a stream after an error."""
         ...
 
 
 class Fold(Protocol):
-    """Adds up the objects of a streamed answer."""
+    """Folds the objects of a streamed answer into one."""
 
     def add(self, item: Object) -> None: ...
 
     def whole(self) -> Object:
-        """The one object that they add up to."""
+        """The folded object."""
         ...
 
 
 class Request(Protocol):
-    """A valid request that the model answers."""
+    """A validated request for the model."""
 
     def asked(self) -> Asked: ...
 
@@ -104,10 +107,34 @@ class Request(Protocol):
     def fold(self) -> Fold: ...
 
 
-class Host(Protocol):
-    """What a dialect may ask of the worker.
+class ResponseStore(Protocol):
+    """Keeps responses for later requests. A record belongs to the owner of the request that made
+    it, and is not found for any other."""
 
-    `created`: when it started, in seconds since the epoch; `context_length` in tokens.
+    @property
+    def is_on(self) -> bool:
+        """Whether it keeps anything at all."""
+        ...
+
+    @property
+    def advice(self) -> str:
+        """What to do where a response is not found, for the error."""
+        ...
+
+    async def get(self, response_id: str, owner: str) -> Object | None: ...
+
+    async def put(self, response_id: str, owner: str, record: Object) -> bool:
+        """Whether the record was stored."""
+        ...
+
+    async def delete(self, response_id: str, owner: str) -> bool:
+        """Whether there was such a record."""
+        ...
+
+
+class Host(Protocol):
+    """The parts of the worker that a dialect may use. `created`: the worker's start time, in
+    seconds since the epoch; `context_length`: in tokens.
     """
 
     @property
@@ -121,29 +148,34 @@ class Host(Protocol):
 
     @property
     def capsules(self) -> Capsules:
-        """Seals reasoning for a client to carry, and opens what it brings back."""
+        """Seals reasoning into capsules for clients, and opens those that clients send back."""
+        ...
+
+    @property
+    def responses(self) -> ResponseStore:
+        """The responses that were stored."""
         ...
 
     def count(self, conversation: Conversation) -> int:
-        """How many tokens the prompt of a conversation has. Raises BadRequest."""
+        """The number of tokens in a conversation's prompt. Raises BadRequest."""
         ...
 
 
 class Generate(NamedTuple):
-    """The model answers. `read` raises BadRequest, also for what a request refers to and the worker
-    does not have."""
+    """The model generates the answer. `read` raises BadRequest, also if the request refers to
+    something that does not exist."""
 
     read: Callable[[Call, Host], Awaitable[Request]]
 
 
 class LookUp(NamedTuple):
-    """One object answers, without the engine. `find` raises WorkerError."""
+    """The answer is one object, found without the engine. `find` raises WorkerError."""
 
     find: Callable[[Call, Host], Awaitable[Object]]
 
 
 class Refuse(NamedTuple):
-    """The answer is an error, made anew for each request."""
+    """The answer is an error; a new instance is created for each request."""
 
     error: Callable[[], WorkerError]
 
@@ -159,14 +191,24 @@ def _not_in_two(_item: Object) -> None:
     return None
 
 
+def _own_status(error: WorkerError) -> int:
+    return error.status
+
+
+def _without_id(body: Object, _request_id: str) -> Object:
+    return body
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one API writes what all of its routes have in common.
+    """The formatting that all routes of one API share.
 
-    `error` is the body of a failed answer. `event` is an object (also an error's body) as one
-    server-sent event, `end` what ends a stream that did not fail.
-    `merge`: the same in fewer objects, for deliveries of one object each; `split`: an object
-    split in two that mean the same, or None.
+    `error` is the body of a failed answer, `status` its HTTP status. `event` formats an object (or
+    an error body) as one server-sent event; `end` terminates a successful stream. `identified` puts
+    the request's id into an error's body, and `id_header` names a header for it beside
+    `x-request-id`, where the API has them. `merge` combines objects into fewer, for transports that
+    deliver one object at a time; `split` splits an object into two equivalent ones, or returns
+    None.
     """
 
     error: Callable[[WorkerError], Object]
@@ -174,3 +216,6 @@ class Dialect:
     end: str = ""
     merge: Callable[[Sequence[Object]], Sequence[Object]] = _as_they_are
     split: Callable[[Object], tuple[Object, Object] | None] = _not_in_two
+    status: Callable[[WorkerError], int] = _own_status
+    identified: Callable[[Object, str], Object] = _without_id
+    id_header: str | None = None

@@ -1,12 +1,11 @@
 """Every request field that clients of OpenAI-compatible APIs send, and how it is handled.
 
-Rule: a field is supported, is an alias, is an object whose members count as the request's own, has
-no effect on the answer, or is rejected. A rejected field is accepted with values that would not
+Rule: a field is supported, is an alias, is an object whose members are treated as request fields,
+has no effect on the answer, or is rejected. A rejected field is accepted with values that would not
 change the answer; any other value is a 400 error. Two aliases of one field with different values
-are a 400 error, too. Unknown fields are ignored and logged once.
-Example: `{"best_of": 1, "max_new_tokens": 5, "user": "u"}` is read as `{"max_tokens": 5}`, and
-`{"mirostat": 2}` is rejected.
-Validation, the OpenAPI document and the table in README are derived from this table.
+are a 400 error, too. Unknown fields are ignored and logged once. Example: `{"best_of": 1,
+"max_new_tokens": 5, "user": "u"}` is read as `{"max_tokens": 5}`, and `{"mirostat": 2}` is
+rejected. Validation, the OpenAPI document and the table in README are derived from this table.
 Sources: the API references of OpenAI, vLLM, SGLang, llama.cpp, OpenRouter, LiteLLM and Ollama.
 """
 
@@ -22,7 +21,7 @@ from worker.errors import BadRequest
 log = logging.getLogger(__name__)
 
 Json = Any  # A JSON value from outside.
-Route = Literal["chat", "text"]
+Route = Literal["chat", "text", "responses", "messages", "count_tokens"]
 Conversion = Callable[[Json], Mapping[str, Json]]
 """Converts a value to supported fields and their values. Raises ValueError."""
 
@@ -52,9 +51,14 @@ class NoEffect:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Accepted only with null and with `accepted_values`, which would not change the answer."""
+    """Accepted only with null and with `accepted_values`, which would not change the answer.
+
+    Any other value is an error with `code`; `instead` tells a client that needs it what to do.
+    """
 
     accepted_values: Sequence[Json] = ()
+    instead: str = ""
+    code: str = "unsupported_parameter"
 
     def accepts(self, value: Json) -> bool:
         return value is None or any(_same(value, each) for each in self.accepted_values)
@@ -74,7 +78,7 @@ def _same(one: Json, other: Json) -> bool:
 
 
 def _effort_from_toggle(value: Json) -> Mapping[str, Json]:
-    """A reasoning toggle: on is the default anyway, off is the lowest effort."""
+    """A reasoning toggle: true is the default; false selects the lowest effort."""
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return {} if value else {"reasoning_effort": "none"}
@@ -570,7 +574,131 @@ _TEXT: dict[str, Use] = {
     "suffix": Rejected(("",)),
 }
 
-FIELDS: Mapping[Route, Mapping[str, Use]] = {"chat": _SHARED | _CHAT, "text": _SHARED | _TEXT}
+
+def _is_called(name: str, accepted: Sequence[Json] = ()) -> Rejected:
+    """A field of chat completions that has another name in /v1/responses."""
+    return Rejected(accepted, f"in /v1/responses this is `{name}`")
+
+
+_RESPONSES: dict[str, Use] = {
+    "input": Supported("a string, or items"),
+    "instructions": Supported("before every other instruction"),
+    "tools": Supported("functions, namespaces of them, and custom tools"),
+    "tool_choice": Supported("auto, none, required, a function or custom tool, `allowed_tools`"),
+    "parallel_tool_calls": Supported("false ends the answer before a second call"),
+    "reasoning": Supported("`effort`; a `summary` stays empty"),
+    "text": Supported("`format`: text, json_object, json_schema"),
+    "max_output_tokens": Supported("-1 means as many as fit"),
+    **{
+        name: Alias("max_output_tokens")
+        for name, use in _SHARED.items()
+        if use == Alias("max_tokens") and name != "max_output_tokens"
+    },
+    "top_logprobs": Supported(),
+    "include": Supported("`message.output_text.logprobs`; encrypted reasoning is always included"),
+    "store": Supported("see `RESPONSE_STORE`"),
+    "previous_response_id": Supported("of a stored response"),
+    "truncation": Supported("never drops anything: a longer input is an error"),
+    "ignore_eos": Supported("generates `max_output_tokens` tokens, with further messages"),
+    **dict.fromkeys(
+        ("metadata", "user", "safety_identifier", "prompt_cache_key", "max_tool_calls"),
+        Supported("returned as it came, otherwise ignored"),
+    ),
+    "prompt_cache_options": Supported("ignored, but `prewarm` must not be true"),
+    **dict.fromkeys(
+        ("client_metadata", "stream_options", "usage", "access_programs", "service_tier"),
+        NoEffect(),
+    ),
+    # Usual mistakes
+    "messages": _is_called("input"),
+    "prompt": Rejected(instead="there are no stored prompts; send `instructions` and `input`"),
+    "max_tokens": _is_called("max_output_tokens"),
+    "max_completion_tokens": _is_called("max_output_tokens"),
+    "n": Rejected((1,)),
+    "num_return_sequences": Rejected((1,)),
+    "response_format": _is_called("text.format", ({"type": "text"},)),
+    "reasoning_effort": _is_called("reasoning.effort"),
+    "verbosity": _is_called("text.verbosity", ("medium",)),
+    "logprobs": Rejected((False,), "send `include` with `message.output_text.logprobs`"),
+    "functions": _is_called("tools", ([],)),
+    "function_call": _is_called("tool_choice", ("none", "auto")),
+    **dict.fromkeys(_STRUCTURED, Rejected(("",), "send a JSON schema in `text.format`")),
+    "structured_outputs": Rejected((False, True), "send a JSON schema in `text.format`"),
+    # OpenAI's own infrastructure
+    "background": Rejected(
+        (False,),
+        "for work that outlives a connection send the job to RunPod's /run and poll its /status",
+    ),
+    "background_options": Rejected(),
+    "conversation": Rejected(
+        instead="send the earlier items in `input`, or `previous_response_id`"
+    ),
+    "context_management": Rejected(([],), "send fewer items in `input`"),
+    "moderation": Rejected(),
+    "image": Rejected(instead="gpt-oss reads text only"),
+    # Of other servers
+    "include_reasoning": Rejected((True,)),
+    "separate_reasoning": Rejected((True,)),
+    "stream_reasoning": Rejected((True,)),
+    "reasoning_format": Rejected(("auto", "deepseek")),
+    **dict.fromkeys(("enable_thinking", "think"), Rejected((True,), "send `reasoning.effort`")),
+    "thinking": Rejected((True, {"type": "enabled"}), "send `reasoning.effort`"),
+    "chat_template_kwargs": Rejected(({},)),
+    "add_generation_prompt": Rejected((True,)),
+    "add_special_tokens": Rejected((False,)),
+    "apply_chat_template": Rejected((True, False)),
+    "best_of": Rejected((1,)),
+    "echo": Rejected((False,)),
+    "modalities": Rejected((["text"],)),
+    "allowed_token_ids": Rejected(),
+    "suffix": Rejected(("",)),
+}
+
+_PROMPT_OF_MESSAGES: dict[str, Use] = {
+    "model": Supported(),
+    "messages": Supported("the last one must be the user's"),
+    "system": Supported("a block of `x-anthropic-billing-header` is left out"),
+    "tools": Supported("custom ones, also with `defer_loading`"),
+    "tool_choice": Supported("auto, any, tool, none; `disable_parallel_tool_use`"),
+    "thinking": Supported("`disabled`: low effort, not shown; `budget_tokens` has no effect"),
+    "output_config": Supported("`effort` and `format`"),
+    "context_management": Supported("`clear_thinking` alone, which is what happens anyway"),
+    "thread": Rejected(code="thread_unsupported_request"),
+    **dict.fromkeys(("container", "compaction", "output_format"), Rejected()),
+    "mcp_servers": Rejected(([],)),
+    **dict.fromkeys(
+        [
+            "metadata",
+            "cache_control",
+            "service_tier",
+            "speed",
+            "inference_geo",
+            "diagnostics",
+            "user_profile_id",
+            "workspace_id",
+            "betas",
+            "anthropic_beta",
+            "anthropic_version",
+            "billing_policy",
+            "fallback_credit_token",
+            "fallbacks",
+        ],
+        NoEffect(),
+    ),
+}
+_HOW_TO_ANSWER: dict[str, Use] = {
+    "max_tokens": Supported("more than fits is cut"),
+    **dict.fromkeys(("stream", "stop_sequences", "temperature", "top_k"), Supported()),
+    "top_p": Supported("0 is greedy"),
+}
+
+FIELDS: Mapping[Route, Mapping[str, Use]] = {
+    "chat": _SHARED | _CHAT,
+    "text": _SHARED | _TEXT,
+    "responses": _SHARED | _RESPONSES,
+    "messages": _PROMPT_OF_MESSAGES | _HOW_TO_ANSWER,
+    "count_tokens": _PROMPT_OF_MESSAGES | dict.fromkeys(_HOW_TO_ANSWER, NoEffect()),
+}
 """The table."""
 
 
@@ -627,8 +755,8 @@ def _resolve_field(use: Use | None, name: str, value: Json) -> Mapping[str, Json
                 raise BadRequest(f"{describe(name, str(error))}.", param=name) from None
         case Rejected() if not use.accepts(value):
             remedy = f"omit it or send {_alternatives(use)}" if use.accepted_values else "omit it"
-            message = f"{name} is not supported; {remedy}."
-            raise BadRequest(message, param=name, code="unsupported_parameter")
+            remedy = use.instead or remedy
+            raise BadRequest(f"{name} is not supported; {remedy}.", param=name, code=use.code)
         case _:
             pass
     return {}
@@ -662,15 +790,14 @@ def _warn_unknown(name: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _warn_once(name: str) -> None:
-    """Logs each name once, unless a thousand others have come since."""
+    """Logs each name once (again only after a thousand other names)."""
     log.warning("ignored an unknown request field: %r", name)
 
 
-def rows() -> Iterator[tuple[str, str, str]]:
-    """The rows of the table in README: a field, and its handling in chat and text completions."""
-    for name in sorted(FIELDS["chat"].keys() | FIELDS["text"].keys()):
-        chat, text = (_cell(FIELDS[route].get(name)) for route in ("chat", "text"))
-        yield f"`{name}`", chat, text
+def rows(*routes: Route) -> Iterator[tuple[str, ...]]:
+    """The rows of a table in README: a field, and how each of `routes` handles it."""
+    for name in sorted(set().union(*(FIELDS[route].keys() for route in routes))):
+        yield f"`{name}`", *(_cell(FIELDS[route].get(name)) for route in routes)
 
 
 def _cell(use: Use | None) -> str:

@@ -1,7 +1,8 @@
 """Parses a JSON object into a request model, with error messages for clients.
 
-Rule: an error names the field as the client wrote it, what it accepts and what it got. Which fields
-exist, and how those are handled that a model does not have, is defined in worker.api.field_table.
+Rule: an error names the field as the client wrote it, what it accepts and what it got.
+worker.api.field_table defines which fields exist, and how fields that are not in a model are
+handled.
 """
 
 import json
@@ -15,6 +16,11 @@ from worker.api import field_table
 from worker.api.field_table import describe
 from worker.errors import BadRequest
 
+TOOL_NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
+"""Names of tools: OpenAI's characters, and the dots of namespaced tools."""
+UNION_TAG = "~"
+"""Begins the tags of discriminated unions, which pydantic puts into the location of an error and
+which are not part of the client's path."""
 MAX_QUOTED_LENGTH = 60
 """In characters. Errors do not quote longer values, which may contain a secret."""
 
@@ -84,6 +90,8 @@ def _path(location: tuple[str | int, ...], names: Mapping[str, str]) -> str:
     path = ""
     first, rest = location[:1], location[1:]
     for part in (*(names.get(str(name), name) for name in first), *rest):
+        if isinstance(part, str) and part.startswith(UNION_TAG):
+            continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return path.removeprefix(".")
 

@@ -1,9 +1,12 @@
-"""The served models: `GET /v1/models` and `/v1/models/{name}`, and which one a request means.
+"""The served models: `GET /v1/models` and `/v1/models/{name}`, and the model check for requests.
 
-Source: https://platform.openai.com/docs/api-reference/models, with vLLM's `max_model_len`.
+One path serves two APIs, so the list and its entries have the fields of both.
+Source: https://platform.openai.com/docs/api-reference/models, with vLLM's `max_model_len`, and
+https://docs.anthropic.com/en/api/models-list.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from worker.api.dialect import Call, Host, Object
 from worker.errors import NotFound
@@ -11,7 +14,13 @@ from worker.errors import NotFound
 
 async def listed(_call: Call, host: Host) -> Object:
     """All the served names."""
-    return {"object": "list", "data": [_model(name, host) for name in host.models]}
+    return {
+        "object": "list",
+        "data": [_model(name, host) for name in host.models],
+        "has_more": False,
+        "first_id": host.models[0],
+        "last_id": host.models[-1],
+    }
 
 
 async def named(call: Call, host: Host) -> Object:
@@ -27,6 +36,11 @@ def _model(name: str, host: Host) -> Object:
         "created": host.created,
         "owned_by": "openai",
         "max_model_len": host.context_length,
+        "type": "model",
+        "display_name": name,
+        "created_at": datetime.fromtimestamp(host.created, UTC).isoformat(),
+        "lifecycle": "active",
+        "max_input_tokens": host.context_length,
     }
 
 

@@ -1,4 +1,4 @@
-"""What OpenAI's chat and text completions share: the error and usage objects, stream framing.
+"""What OpenAI's APIs share: the error, usage and log probability objects, stream framing.
 
 Source: https://platform.openai.com/docs/guides/error-codes, and the bodies that OpenAI's API sends.
 """
@@ -10,6 +10,8 @@ import orjson
 
 from worker.api.dialect import Object
 from worker.errors import BadRequest, EngineOverloaded, WorkerError
+from worker.generation import TokenLogprob
+from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
 from worker.turn import Usage
 
 
@@ -53,3 +55,15 @@ def usage(total: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": total.cached},
         "completion_tokens_details": {"reasoning_tokens": total.reasoning},
     }
+
+
+def logprob(token: TokenLogprob) -> Object:
+    """A token with its log probability and those of its most likely alternatives."""
+    top = [_token(alternative, value) for alternative, value in token.top]
+    return {**_token(token.id, token.logprob), "top_logprobs": top}
+
+
+def _token(token: int, value: float) -> Object:
+    """A token in OpenAI's format: its text, log probability and bytes."""
+    data = token_bytes()[token] if token < FIRST_SPECIAL else b""
+    return {"token": data.decode("utf-8", "replace"), "logprob": value, "bytes": list(data)}

@@ -1,7 +1,7 @@
-"""The table of routes: what answers where, and which API it belongs to.
+"""The route table: each route's method, path, dialect and action.
 
-A path is looked up once, where a request enters. The `RouteMatch` has all that the later hops need:
-the API's dialect, what to do, and the parameters of the path and the query.
+A path is looked up once, in the entrypoint. The `RouteMatch` carries everything that later code
+needs: the dialect, the action, and the path and query parameters.
 """
 
 import re
@@ -10,20 +10,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from worker.api import chat, completions, models
+from worker.api import anthropic, chat, completions, models, responses
 from worker.api.dialect import Action, Dialect, Generate, LookUp, Refuse
 from worker.errors import MethodNotAllowed, NotFound
 
 PREFIX = "/openai"
 """Optional before every path, as in RunPod's OpenAI-compatible URL."""
 DEFAULT = chat.DIALECT
-"""Formats the errors of a request whose route is unknown."""
+"""Formats the errors of a request whose route is unknown, and below none of `_FAMILIES`."""
+_FAMILIES = {anthropic.PREFIX: anthropic.DIALECT}
+"""The dialects of the paths at and below a prefix."""
 OTHER = "other"
 """The label of every path that is not in the table."""
 
 
 class Route(NamedTuple):
-    """A row of the table. In `path`, `{id}` takes one segment, `{name:path}` all that are left."""
+    """A row of the table. In `path`, `{id}` matches one segment, `{name:path}` all that follow."""
 
     method: str
     path: str
@@ -32,27 +34,57 @@ class Route(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The route as it is counted: there are few, whatever clients send."""
+        """The route's metrics label. There are few labels, whatever clients send."""
         return self.path.replace(":path}", "}")
 
 
 ROUTES = (
     Route("POST", "/v1/chat/completions", chat.DIALECT, Generate(chat.read_request)),
     Route("POST", "/v1/completions", completions.DIALECT, Generate(completions.read_request)),
+    Route("POST", "/v1/messages", anthropic.DIALECT, Generate(anthropic.read_request)),
+    Route("POST", "/v1/messages/count_tokens", anthropic.DIALECT, LookUp(anthropic.count)),
     Route("GET", "/v1/models", DEFAULT, LookUp(models.listed)),
     Route("GET", "/v1/models/{name:path}", DEFAULT, LookUp(models.named)),
+    Route("POST", "/v1/responses", responses.DIALECT, Generate(responses.read_request)),
     Route(
         "POST",
-        "/v1/responses",
-        DEFAULT,
-        Refuse(lambda: NotFound("/v1/responses is not supported yet.", code="unknown_url")),
+        "/v1/responses/input_tokens",
+        responses.DIALECT,
+        LookUp(responses.count_tokens),
+    ),
+    Route(
+        "POST",
+        "/v1/responses/compact",
+        responses.DIALECT,
+        Refuse(
+            responses.unsupported(
+                "/v1/responses/compact is not supported; ask for a summary with /v1/responses and "
+                "go on from that."
+            )
+        ),
+    ),
+    Route("GET", "/v1/responses/{id}", responses.DIALECT, LookUp(responses.retrieved)),
+    Route("DELETE", "/v1/responses/{id}", responses.DIALECT, LookUp(responses.deleted)),
+    Route(
+        "POST",
+        "/v1/responses/{id}/cancel",
+        responses.DIALECT,
+        Refuse(
+            responses.unsupported(
+                "Only background responses can be cancelled, and there are none; close the "
+                "connection, or cancel the job with RunPod's /cancel."
+            )
+        ),
+    ),
+    Route(
+        "GET", "/v1/responses/{id}/input_items", responses.DIALECT, LookUp(responses.input_items)
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """The route that a request's path and method stand for, and its parameters."""
+    """The route that matches a request's path and method, and its parameters."""
 
     label: str
     dialect: Dialect
@@ -61,13 +93,15 @@ class RouteMatch:
 
 
 def route_for(path: str, *, query: str = "", method: str | None = None) -> RouteMatch:
-    """What answers at `path`, by its first method where none is given; one that refuses if there
-    is nothing. `//openai/v1//models/a/b` is `/v1/models/{name:path}` with the name `a/b`."""
+    """The match for `path`, with the path's first method if none is given. Without a match, its
+    action is a `Refuse`. `//openai/v1//models/a/b` is `/v1/models/{name:path}` with the name `a/b`.
+    """
     shown = normal(path)
     found = list(_matching(shown))
     if not found:
         unknown = f"Unknown route: {path[:200]!r}."
-        return RouteMatch(OTHER, DEFAULT, Refuse(lambda: NotFound(unknown, code="unknown_url")), {})
+        refuse = Refuse(lambda: NotFound(unknown, code="unknown_url"))
+        return RouteMatch(OTHER, _family(shown), refuse, {})
     asked = "GET" if method == "HEAD" else method
     for route, params in found:
         if asked is None or asked.upper() == route.method:
@@ -75,13 +109,19 @@ def route_for(path: str, *, query: str = "", method: str | None = None) -> Route
             return RouteMatch(route.label, route.dialect, route.action, given)
     route, params = found[0]
     taken = " and ".join(route.method for route, _ in found)
-    wrong = f"method: {shown} takes {taken}, not {asked:.20}."
+    wrong = f"{shown} does not support the method {asked:.20}; use {taken}."
     refuse = Refuse(lambda: MethodNotAllowed(wrong, param="method"))
     return RouteMatch(route.label, route.dialect, refuse, params)
 
 
+def _family(path: str) -> Dialect:
+    """The dialect of a path that is no route: of `/v1/messages/batches`, Anthropic's."""
+    found = (d for prefix, d in _FAMILIES.items() if f"{path}/".startswith(f"{prefix}/"))
+    return next(found, DEFAULT)
+
+
 def normal(path: str) -> str:
-    """A path as it stands in the table: without the prefix, and without doubled slashes."""
+    """Normalizes a path for lookup: removes the prefix and repeated slashes."""
     return "/" + "/".join(part for part in path.removeprefix(PREFIX).split("/") if part)
 
 
@@ -92,7 +132,7 @@ def _matching(path: str) -> Iterator[tuple[Route, Mapping[str, str]]]:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """`/v1/models/{name:path}` as `/v1/models/(?P<name>.+)`; no path has a character of regexes."""
+    """`/v1/models/{name:path}` as `/v1/models/(?P<name>.+)`; no path has regex characters."""
     rest = re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", path)
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", rest), re.DOTALL)
 

@@ -1,4 +1,5 @@
-"""The request fields that chat and text completions share: sampling and delivery.
+"""The request fields that APIs share: sampling (`GenerationFields`), and for chat and text
+completions also delivery (`SamplingFields`).
 
 Source: https://platform.openai.com/docs/api-reference/completions/create, with SGLang's `top_k`,
 `min_p` and `repetition_penalty`, and the stop conditions that both vLLM and SGLang have.
@@ -11,7 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from worker.api.fields import Fields, RequestFields
 from worker.generation import NO_TOKEN_LIMIT, Sampling
-from worker.harmony.vocabulary import SIZE, encode
+from worker.harmony.rendering.instructions import EFFORTS
+from worker.harmony.vocabulary import FIRST_SPECIAL, SIZE, STOP_IDS, encode
 
 MIN_REPETITION_PENALTY = 0.01
 """Logits are divided by it in 32-bit floats; a smaller value would make them infinite."""
@@ -47,7 +49,6 @@ def _banned(words: Sequence[str]) -> dict[int, float]:
 TokenId = Annotated[int, Field(ge=0, lt=SIZE)]
 TokenIds = Annotated[list[TokenId], Field(max_length=1024)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Limit = Annotated[int, Field(ge=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 StopString = Annotated[str, Field(min_length=1)]
 StopField = Annotated[list[StopString], Field(max_length=16)]
@@ -58,9 +59,44 @@ def _limit(value: Any) -> Any:
     return NO_TOKEN_LIMIT if isinstance(value, int) and value == -1 else value
 
 
+_Positive = Annotated[int, Field(ge=1)]
+Limit = Annotated[
+    _Positive, BeforeValidator(_limit, json_schema_input_type=_Positive | Literal[-1])
+]
+"""How many tokens an answer may have."""
+
+
 def _seed(value: Any) -> Any:
     """-1 means no seed in llama.cpp."""
     return None if value == -1 else value
+
+
+def check_min_tokens(least: int | None, most: int | None, field: str) -> None:
+    """Raises ValueError if `min_tokens` exceeds the limit, which the request has in `field`."""
+    if (least or 0) > (most or least or 0):
+        raise ValueError(f"min_tokens must not be greater than {field}")
+
+
+def ordinary_tokens(ids: list[int]) -> list[int]:
+    """Checks for IDs of ordinary tokens, or of special tokens that end an answer anyway.
+
+    Other special tokens come between an answer's messages.
+    """
+    for token in ids:
+        if token >= FIRST_SPECIAL and token not in STOP_IDS:
+            raise ValueError(
+                f"must contain only IDs of ordinary tokens, below {FIRST_SPECIAL}, not {token}"
+            )
+    return ids
+
+
+def _effort(value: str) -> str:
+    if value not in EFFORTS:
+        raise ValueError(f"must be one of {', '.join(EFFORTS)}")
+    return value
+
+
+Effort = Annotated[str, AfterValidator(_effort), Field(json_schema_extra={"enum": [*EFFORTS]})]
 
 
 class StreamOptions(Fields):
@@ -74,14 +110,11 @@ class UsageOptions(Fields):
     include: bool | None = None
 
 
-class SamplingFields(RequestFields):
-    """Sampling and delivery. A missing field and null mean the same."""
+class GenerationFields(RequestFields):
+    """Sampling, without the limit on tokens. A missing field and null mean the same."""
 
     model: str | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    usage: UsageOptions | None = None
-    n: Annotated[int, Field(ge=1, le=128)] | None = None
     stop: (
         Annotated[
             StopField,
@@ -112,13 +145,6 @@ class SamplingFields(RequestFields):
         | None
     ) = None
 
-    max_tokens: (
-        Annotated[
-            Limit,
-            BeforeValidator(_limit, json_schema_input_type=Limit | Literal[-1]),
-        ]
-        | None
-    ) = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     stop_token_ids: TokenIds | None = None
     ignore_eos: bool | None = None
@@ -133,23 +159,9 @@ class SamplingFields(RequestFields):
 
     @model_validator(mode="after")
     def _check_sampling_conflicts(self) -> Self:
-        if self.stream_options and self.stream_options.include_usage and not self.stream:
-            raise ValueError("stream_options.include_usage requires stream to be true")
-        if (self.min_tokens or 0) > (self.max_tokens or self.min_tokens or 0):
-            raise ValueError("min_tokens must not be greater than max_tokens")
         if self.ignore_eos and self.stop_token_ids:
             raise ValueError("ignore_eos and stop_token_ids are not supported together")
         return self
-
-    @property
-    def choices(self) -> int:
-        return self.n or 1
-
-    @property
-    def include_usage(self) -> bool:
-        """Whether a stream ends with a usage chunk."""
-        asked = self.stream_options and self.stream_options.include_usage
-        return bool(asked or (self.usage and self.usage.include))
 
     def to_sampling(
         self,
@@ -185,3 +197,29 @@ class SamplingFields(RequestFields):
         bias = {int(k): v for k, v in (self.logit_bias or {}).items()}
         bias |= {token: bias.get(token, 0.0) + ALLOWED_TOKEN_BIAS for token in allowed}
         return bias | _banned(self.bad_words or ())
+
+
+class SamplingFields(GenerationFields):
+    """Sampling and delivery, where an answer can have several choices."""
+
+    stream_options: StreamOptions | None = None
+    usage: UsageOptions | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    max_tokens: Limit | None = None
+
+    @model_validator(mode="after")
+    def _check_delivery_conflicts(self) -> Self:
+        if self.stream_options and self.stream_options.include_usage and not self.stream:
+            raise ValueError("stream_options.include_usage requires stream to be true")
+        check_min_tokens(self.min_tokens, self.max_tokens, "max_tokens")
+        return self
+
+    @property
+    def choices(self) -> int:
+        return self.n or 1
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with a usage chunk."""
+        asked = self.stream_options and self.stream_options.include_usage
+        return bool(asked or (self.usage and self.usage.include))

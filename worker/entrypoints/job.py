@@ -1,12 +1,17 @@
-"""A RunPod job: the forms that its input takes, and the parts that its answer is delivered in.
+"""RunPod jobs, independent of transport: the accepted forms of `input`, and the parts of an answer.
 
-Rule: any JSON value is answered, by an answer or by a `JobFailed` with its reason; nothing else
-ever leaves.
-Forms of the input: 1. `{"openai_route", "openai_input"}`, from the OpenAI-compatible URL, or
-`{"route", "method", "body"}`; 2. the fields of a chat completion, or a `prompt` with
-`apply_chat_template: true`, which is a user's message; 3. `{"prompt"}`, a text completion.
-A stream that fails says so in its own form, and then the job fails.
-Source: RunPod's vLLM and SGLang workers, whose forms these are.
+For any JSON value as input, `parts` yields an answer or raises `JobFailed` with the reason; it
+raises no other exception. If a stream fails, an error is sent in the stream's own format, and then
+the job fails. Forms of the input:
+
+1. `{"openai_route", "openai_input"}`, from the OpenAI-compatible URL, or
+   `{"route", "method", "body"}`;
+2. the fields of a chat completion, or a `prompt` with `apply_chat_template: true`, which becomes a
+   user message;
+3. `{"prompt"}`, a text completion;
+4. `{"input"}`, a Responses request.
+
+Source: RunPod's vLLM and SGLang workers, which accept forms 1 to 3.
 """
 
 import json
@@ -26,17 +31,17 @@ from worker.service import Batch, Exchange, Service
 
 Json = Any  # A JSON value from outside.
 Output = str | Object
-"""What a part of an answer is delivered as: server-sent events (form 1, streamed) or an object."""
+"""An encoded part of an answer: server-sent events (form 1, streamed) or one object."""
 
 PROMPT_MAX_TOKENS = 128
-"""Of a prompt of form 3 that says nothing of it: the default of SGLang's own `SamplingParams`,
-which RunPod's SGLang worker passes on. OpenAI's 16, which the route /v1/completions keeps, would
-cut off the answers that users of that worker know."""
+"""The `max_tokens` of a form 3 prompt that sets none: the default of SGLang's `SamplingParams`, and
+so of RunPod's SGLang worker. OpenAI's default of 16, which /v1/completions uses, would truncate
+answers for users who migrate from that worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """What a job asks: `body` at `route`; `as_events`: a streamed answer leaves as events."""
+    """A job's parsed input. `as_events`: whether the answer is delivered as server-sent events."""
 
     route: RouteMatch
     body: Json
@@ -48,22 +53,22 @@ class JobInput:
 
 
 class JobFailed(Exception):
-    """A job's failure. `body` is the error as the job's API words it."""
+    """A job's failure. `body`: the error body in the dialect of the job's API."""
 
     def __init__(self, body: Object) -> None:
         super().__init__(json.dumps(body["error"], ensure_ascii=False))
 
     @property
     def report(self) -> Mapping[str, str]:
-        """What RunPod is told: the error object as JSON text, which it passes on as it is."""
+        """The failure as RunPod expects it: the error object as JSON text, which RunPod passes on
+        unchanged."""
         return {"error": str(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Objects of an answer that are delivered together: as events, or one as it is.
-
-    `ends`: the stream's end comes after them.
+    """Objects of an answer that are delivered together: any number as events, or exactly one as an
+    object. `ends`: append the stream's end marker.
     """
 
     dialect: Dialect
@@ -78,7 +83,7 @@ class Part:
         return "".join([*events, self.dialect.end] if self.ends else events)
 
     def split(self) -> "tuple[Part, Part] | None":
-        """Two parts that mean the same, or None if there are none."""
+        """Splits into two equivalent, smaller parts, or returns None if that is impossible."""
         if len(self.objects) > 1:
             middle = len(self.objects) // 2
             both = self.objects[:middle], self.objects[middle:]
@@ -91,7 +96,7 @@ class Part:
 
 
 def read(job_input: Json) -> JobInput:
-    """The form of a job's `input`. Raises BadRequest."""
+    """Parses a job's `input`, in any form. Raises BadRequest."""
     if not isinstance(job_input, Mapping):
         raise BadRequest(f"input must be a JSON object, not {json_type(job_input)}.", param="input")
     if (names := _routed_by(job_input)) is not None:
@@ -104,16 +109,20 @@ def read(job_input: Json) -> JobInput:
         if "max_tokens" not in given_fields("text", body):
             body["max_tokens"] = PROMPT_MAX_TOKENS
         return JobInput(route_for("/v1/completions"), body, as_events=False)
+    if "input" in body and "messages" not in body:
+        body = _with_sampling_params(body, "responses")
+        return JobInput(route_for("/v1/responses"), body, as_events=False)
     body = _with_sampling_params(body, "chat")
     if "messages" not in body:
         raise BadRequest(
-            "input must have openai_route and openai_input, messages, or prompt.", param="input"
+            "input must have openai_route and openai_input, messages, prompt, or input.",
+            param="input",
         )
     return JobInput(route_for("/v1/chat/completions"), body, as_events=False)
 
 
 def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
-    """The names that an input of form 1 has its route and its body by."""
+    """The names of the route and body fields of a form 1 input, or None for other forms."""
     if "openai_route" in job_input:
         return "openai_route", "openai_input"
     bare = "route" in job_input and not job_input.keys() & {"messages", "prompt"}
@@ -121,8 +130,7 @@ def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
 
 
 def _streams(job_input: Json) -> tuple[bool, bool]:
-    """Whether the answer is streamed, and whether as events; of an input that cannot be read,
-    too."""
+    """Whether the answer is streamed, and whether as events. Also works for invalid input."""
     if not isinstance(job_input, Mapping):
         return False, False
     names = _routed_by(job_input)
@@ -146,17 +154,18 @@ def _routed(job_input: Mapping[str, Json], route_field: str, body_field: str) ->
 
 
 def _message(prompt: Json) -> str:
-    """A prompt as what a user says."""
+    """Checks that a prompt can be used as a user message."""
     if not isinstance(prompt, str):
         raise BadRequest(
-            f"prompt: must be a string where apply_chat_template is true, not {json_type(prompt)}.",
+            f"prompt must be a string if apply_chat_template is true, not {json_type(prompt)}.",
             param="prompt",
         )
     return prompt
 
 
 def _with_sampling_params(body: Mapping[str, Json], route: Route) -> dict[str, Json]:
-    """`body` with the peers' `sampling_params` beside its fields, which win."""
+    """Merges `sampling_params`, which RunPod's other workers accept, into `body`; fields of `body`
+    take precedence."""
     params = body.get("sampling_params")
     fields = {name: value for name, value in body.items() if name != "sampling_params"}
     if params is None:
@@ -173,9 +182,8 @@ def _with_sampling_params(body: Mapping[str, Json], route: Route) -> dict[str, J
 async def parts(
     service: Service, job_input: Json, metrics: JobMetrics, problem: WorkerError | None = None
 ) -> AsyncGenerator[Part]:
-    """The parts of a job's answer, in their order. Raises JobFailed.
-
-    `problem` is why the job cannot be answered, if that is known already.
+    """Yields the parts of a job's answer, in order. Raises JobFailed. `problem`: the reason why the
+    job is invalid, if already known.
     """
     dialect, label = DEFAULT, OTHER
     streams, as_events = _streams(job_input)
@@ -194,17 +202,19 @@ async def parts(
         metrics.note_answer(label, 200)
     except Exception as error:
         seen = client_error(error, "a job")
-        metrics.note_answer(label, seen.status)
+        metrics.note_answer(label, dialect.status(seen))
         body = dialect.error(seen)
         if streams:
-            yield Part(dialect, exchange.failed(seen) if exchange else [body], as_events)
+            failed = exchange.failed(seen) if exchange else [body]
+            for objects in [failed] if as_events else [[item] for item in failed]:
+                yield Part(dialect, objects, as_events)
         raise JobFailed(body) from error
 
 
 async def exchange_of(
     service: Service, job: JobInput, problem: WorkerError | None = None
 ) -> Exchange:
-    """What a job asks, read and checked. Raises BadRequest, or `problem`."""
+    """Validates a job. Raises `problem`, if given, or WorkerError."""
     if problem is not None:
         raise problem
     json_depth.check(job.body, "The job's input")
@@ -212,5 +222,6 @@ async def exchange_of(
 
 
 def _deliveries(dialect: Dialect, batch: Batch, *, as_events: bool) -> Sequence[Sequence[Object]]:
-    """What goes out together: all that is ready, or one object at a time."""
+    """Groups a batch into deliveries: all objects together as events, or one merged object at a
+    time."""
     return [batch] if as_events else [[item] for item in dialect.merge(batch)]

@@ -1,4 +1,4 @@
-"""A local test run: processes one job from `test_input.json` or `--test_input`, like RunPod would.
+"""A local test run: processes one job from `test_input.json` or `--test_input`, as on RunPod.
 
 Rules: each streamed chunk, and then the result, is printed to standard output as one line of JSON;
 logs go to standard error. The job is processed like a queue job. The SDK's own local run is not

@@ -16,7 +16,7 @@ from worker.harmony.events import (
     ToolCallBegun,
 )
 from worker.harmony.grammar import structural_tag
-from worker.harmony.parsing import Parser
+from worker.harmony.parsing import Parser, new_call_id
 from worker.harmony.rendering import TurnMemory, render
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "ToolCallArguments",
     "ToolCallBegun",
     "TurnMemory",
+    "new_call_id",
     "render",
     "structural_tag",
 ]

@@ -1,17 +1,17 @@
 """Capsules: an analysis message's exact token ids as a string, for a client to carry.
 
-gpt-oss is much worse without its reasoning inside a tool loop, and in a serverless fleet the next
-turn may reach another worker. So the reasoning travels with the client, as the `encrypted_content`
-of a reasoning item or the `signature` of a thinking block, and needs no store.
+gpt-oss performs much worse in a tool loop without its earlier reasoning, and in a serverless fleet
+the next turn may reach another worker. So the client stores the reasoning, as the
+`encrypted_content` of a reasoning item or the `signature` of a thinking block.
 
     capsule = base64(version, vocabulary, zlib(ids as 3-byte little-endian integers))
 
-With keys it is a Fernet token of the same bytes: for operators who hide reasoning, not for safety.
-Only ids of ordinary text are ever taken back, which any client can send as text anyway; the markers
-around them are the renderer's, so a forged capsule injects none.
+If keys are configured, the same bytes are encrypted as a Fernet token. This hides reasoning from
+clients; safety does not depend on it: only IDs of ordinary text are accepted, which a client could
+send as text anyway, and the renderer adds the markers, so a forged capsule cannot inject any.
 
-`open` never raises: a capsule that cannot be opened (damaged, of another version, sealed with a key
-that is gone) costs the turn its reasoning and no more.
+`open` never raises. If a capsule cannot be opened (damaged, another version, sealed with a removed
+key), the turn is rendered without its reasoning.
 Source: https://github.com/fernet/spec; OpenAI's own blobs are Fernet tokens, too.
 """
 
@@ -30,15 +30,15 @@ from worker.harmony.vocabulary import FIRST_SPECIAL
 _HEAD = bytes([1, 1])
 """The version of this format, and the vocabulary: 1 is o200k_harmony."""
 _BYTES = 3
-"""Of one id: the vocabulary has 201,088 of them."""
+"""Bytes per ID; the vocabulary has 201,088 IDs."""
 _PURPOSE = b"gpt-oss-worker reasoning"
 
 
 class Capsules:
     """Seals and opens capsules.
 
-    `keys`: the first one seals, all of them open, so a key can be rotated; without any, capsules
-    are readable. `max_tokens`: the ids of a longer capsule are not taken back.
+    `keys`: the first key seals, every key opens, so keys can be rotated. Without keys, capsules are
+    not encrypted. `max_tokens`: longer capsules are rejected.
     """
 
     def __init__(self, keys: Sequence[str] = (), *, max_tokens: int = 131072) -> None:
@@ -71,12 +71,12 @@ class Capsules:
         return ids if all(token < FIRST_SPECIAL for token in ids) else None
 
     def _payload(self, capsule: str) -> bytes | None:
-        """The bytes of a capsule, whether it is sealed or readable: a key may have come since."""
+        """The bytes of a capsule, encrypted or not: keys may have been added in the meantime."""
         if self._fernet is not None:
             try:
                 return self._fernet.decrypt(capsule)
             except InvalidToken:
-                pass  # a readable capsule, or none
+                pass  # unencrypted, or not a capsule
         try:
             return base64.b64decode(capsule, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
@@ -84,7 +84,7 @@ class Capsules:
 
 
 def _fernet(key: str) -> Fernet:
-    """A Fernet of a key of any form: HKDF makes the 32 bytes that it takes."""
+    """A Fernet from a key of any length: HKDF derives the 32 bytes that Fernet requires."""
     derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(key.encode())
     return Fernet(base64.urlsafe_b64encode(derived))
 

@@ -1,9 +1,9 @@
-"""A conversation, and what is wanted of the next turn: the language between any API and Harmony.
+"""A conversation and the constraints on its next turn: the interface between all APIs and Harmony.
 
-A conversation is a flat sequence of messages in the order in which they were said. An assistant's
-turn is no message but a run of them: thoughts, what was said, calls. So an API that has one object
-for all of a turn (chat) and one that has an item for each part (responses) come to the same here,
-and neither loses an order, a phase or an id on the way.
+A conversation is a flat sequence of messages in chronological order. An assistant's turn is not one
+message but several consecutive ones: reasoning, text, calls. So both APIs with one object per turn
+(chat) and APIs with one item per part (responses) can be converted without losing order, phases or
+IDs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from typing import Any, Literal
 Json = Any  # A JSON value from outside, validated by the API that it came through.
 
 Phase = Literal["commentary", "final"]
-"""Where an assistant's words stand: said on the way (a preamble), or the answer."""
+"""The channel of an assistant's text: a preamble (commentary) or the answer (final)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What the developer says; at the head of a conversation, or between its messages."""
+    """A developer message, at the beginning of a conversation or within it."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What the user says; `name` tells several apart."""
+    """A user message. `name` distinguishes several users."""
 
     text: str
     name: str = ""
@@ -33,8 +33,8 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """A piece of an assistant's reasoning; `ids` are its exact tokens, all of them ordinary text,
-    where they are known."""
+    """One message of an assistant's reasoning. `ids`: its exact token IDs if known, all of them
+    ordinary text."""
 
     text: str
     ids: Sequence[int] | None = None
@@ -42,7 +42,7 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an assistant said to the user."""
+    """Text from the assistant to the user."""
 
     text: str
     phase: Phase = "final"
@@ -59,15 +59,18 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a call gave. It names its call by `call_id`, by the call's `name`, or by neither.
+    """The result of a tool call. It refers to its call by `call_id`, by the tool's `name`, or not
+    at all.
 
-    `field` is where the request has it, for the error that names a result without a call.
+    `field`: its location in the request, for the error if no call matches. `tools` are those that
+    it makes known to the model, shown after its text.
     """
 
     text: str
     call_id: str = ""
     name: str = ""
     field: str | None = None
+    tools: "Sequence[Tool]" = ()
 
 
 Message = Instruction | User | Thought | Said | Called | Result
@@ -75,15 +78,18 @@ Message = Instruction | User | Thought | Said | Called | Result
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function of the client's. `parameters`: a JSON schema, or None where it takes nothing.
+    """A function that the client offers. `parameters`: a JSON schema, or None if it takes no
+    arguments.
 
-    `strict`: its arguments must follow the schema, by construction.
+    `strict`: the grammar enforces the schema of its arguments. `deferred`: it can be called, but
+    the prompt's head does not show it; a `Result` may.
     """
 
     name: str
     description: str = ""
     parameters: Json = None
     strict: bool = False
+    deferred: bool = False
 
     @classmethod
     def of(cls, tool: Mapping[str, Json]) -> "Tool":
@@ -99,11 +105,12 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class JsonAnswer:
-    """JSON by a schema, or any object where it is None. `strict`: valid by construction, or the
-    request is refused.
+    """JSON that follows `schema`, or any JSON object if it is None. `strict`: reject the request if
+    the grammar cannot enforce the schema.
 
-    `name` and `description` are shown to the model with the schema; without a name it is only held.
-    `field` is where the request has the schema, for the error that names what cannot be held.
+    `name` and `description` are shown to the model together with the schema; without a name, the
+    schema is only enforced. `field`: its location in the request, for the error if it cannot be
+    enforced.
     """
 
     schema: Json
@@ -115,7 +122,7 @@ class JsonAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RegexAnswer:
-    """Text that a regular expression matches as a whole."""
+    """Text that fully matches a regular expression."""
 
     pattern: str
 
@@ -135,16 +142,15 @@ class GrammarAnswer:
 
 
 AnswerForm = JsonAnswer | RegexAnswer | ChoiceAnswer | GrammarAnswer
-"""What the answer must look like, where the caller wants it certain."""
+"""An enforced format of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is wanted of the next turn.
-
-    `calls`: `auto`: calls or an answer; `required`: at least one call; `none`: an answer.
-    `among`: the names of the tools that may be called, all of them where it is None.
-    `effort`: how much to reason, one of `EFFORTS`; None leaves it to the worker.
+    """The tools and constraints for the next turn. `calls`: `auto` allows calls or an answer,
+    `required` at least one call, `none` only an answer. `among`: the names of the tools that may be
+    called, or None for all. `effort`: the reasoning effort, one of `EFFORTS`, or None for the
+    worker's default.
     """
 
     tools: Sequence[Tool] = ()
@@ -156,7 +162,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was said so far, and what is wanted next."""
+    """The messages so far, and the constraints on the next turn."""
 
     messages: Sequence[Message]
     wanted: Wanted = Wanted()

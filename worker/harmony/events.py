@@ -1,4 +1,4 @@
-"""The parser's events: what a completion says, independent of any API.
+"""The parser's events: a completion's content, independent of any API.
 
 Each message of the completion is one sequence of events:
 
@@ -7,9 +7,9 @@ Each message of the completion is one sequence of events:
     …                                                        Finished
 
 An event has text for the user or a call for the client, never a marker or a header. Texts and
-arguments arrive in pieces that add up to the whole. A message in another's name (a tool result that
-the model made up) has no events.
-(Not frozen: one is created for every token, and freezing doubles the cost.)
+arguments arrive in pieces that add up to the whole. A message that the model writes in another role
+(such as a made-up tool result) produces no events. (Not frozen: one is created for every token, and
+freezing doubles the cost.)
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ Channel = Literal["analysis", "commentary", "final"]
 
 
 class Kind(Enum):
-    """What a message's body means to the client."""
+    """How a message's body is presented to the client."""
 
     REASONING = auto()
     TEXT = auto()
     CALL = auto()
     FOREIGN = auto()
-    """Written in another's name (a tool's result, a user's turn): never passed on."""
+    """Written in another role (a tool's result, a user's message); never sent to the client."""
 
 
 @dataclass(slots=True)

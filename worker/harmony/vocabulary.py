@@ -14,7 +14,7 @@ quadratic in a word's length (5 s for 100,000 letters, holding the GIL) and pani
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -92,6 +92,11 @@ def encode(text: str) -> list[int]:
     """Token ids of `text` as ordinary text; unpaired surrogates become U+FFFD."""
     encoder = _tiktoken()
     return [token for piece in _pieces(text) for token in encoder.encode_ordinary(piece)]
+
+
+def decode(ids: Sequence[int]) -> str:
+    """The text of ids of ordinary tokens; bytes that are no character become U+FFFD."""
+    return b"".join(map(token_bytes().__getitem__, ids)).decode("utf-8", "replace")
 
 
 def _pieces(text: str) -> Iterator[str]:

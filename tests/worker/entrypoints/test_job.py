@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +16,8 @@ from tests.support.scripted_engine import ScriptedEngine, tokens
 from worker.api.routes import route_for
 from worker.entrypoints.job import JobInput, read
 from worker.entrypoints.queue import handler_of
-from worker.errors import BadRequest
+from worker.errors import BadRequest, EngineDead
+from worker.generation import Step
 from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
@@ -33,6 +36,7 @@ FIELDS = st.sampled_from(
         "openai_input",
         "messages",
         "prompt",
+        "input",
         "sampling_params",
         "stream",
         "tools",
@@ -117,6 +121,48 @@ def test_form_3_is_a_text_completion() -> None:
     assert "max_tokens" not in read({"prompt": "Once", "max_new_tokens": 7}).body
 
 
+def test_form_4_is_a_responses_request() -> None:
+    """Which is told apart by its `input`; its events are objects."""
+    job = read({"input": "Hello", "sampling_params": {"top_k": 5}})
+    assert job == JobInput(route_for("/v1/responses"), {"input": "Hello", "top_k": 5}, False)
+    (response,) = outputs({"input": "Hello"})
+    assert response["output"][0]["content"][0]["text"] == "Hi there"
+    events = outputs({"input": "Hello", "stream": True})
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "Hi there"
+    assert read({"input": "Hello", "messages": HELLO}).route.label == "/v1/chat/completions"
+
+
+def test_a_responses_stream_of_form_1_has_named_events() -> None:
+    """And ends in [DONE]."""
+    body = {"input": "Hello", "stream": True}
+    text = "".join(outputs({"openai_route": "/v1/responses", "openai_input": body}))
+    assert text.startswith("event: response.created\ndata: {")
+    assert text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("as_events", [True, False])
+def test_a_responses_stream_that_fails_says_so_in_its_own_events(
+    monkeypatch: pytest.MonkeyPatch, as_events: bool
+) -> None:
+    """The error and the failed response, as events or as objects; then the job fails."""
+
+    async def die(*_: Any) -> AsyncGenerator[Step]:
+        yield Step(ANSWER[:4])
+        raise EngineDead("The engine has died.")
+
+    monkeypatch.setattr(ScriptedEngine, "generate", die)
+    body = {"input": "Hello", "stream": True}
+    form = {"openai_route": "/v1/responses", "openai_input": body} if as_events else body
+    *sent, failure = outputs(form)
+    assert json.loads(failure["error"])["code"] == "engine_dead"
+    if as_events:
+        kinds = re.findall("event: (.*)", "".join(sent))
+    else:
+        kinds = [event["type"] for event in sent]
+    assert kinds[-2:] == ["error", "response.failed"]
+
+
 def test_a_prompt_for_the_chat_template_is_a_chat() -> None:
     """It is a user's message."""
     job = read({"prompt": "Hello", "apply_chat_template": True})
@@ -140,8 +186,8 @@ def test_a_route_with_a_method_and_a_body_is_form_1() -> None:
     [
         (CHAT, "GET", f"method: {CHAT} takes POST, not GET."),
         (f"/openai{CHAT}", "put", f"method: {CHAT} takes POST, not put."),
-        ("/v1/models", "POST", "method: /v1/models takes GET, not POST."),
-        ("/v1/models/demo", "DELETE", "method: /v1/models/demo takes GET, not DELETE."),
+        ("/v1/models", "POST", "/v1/models does not support the method POST; use GET."),
+        ("/v1/models/demo", "DELETE", "/v1/models/demo does not support the method DELETE; use GET."),
         (CHAT, 5, "method must be a string, not a number."),
         ("/v1/nope", "GET", "Unknown route: '/v1/nope'."),
     ],
@@ -218,7 +264,7 @@ def test_an_error_of_a_streamed_job_of_form_1_is_an_event_first() -> None:
         (None, "input must be a JSON object, not null."),
         ("hi", "input must be a JSON object, not a string."),
         ([], "input must be a JSON object, not an array."),
-        ({}, "input must have openai_route and openai_input, messages, or prompt."),
+        ({}, "input must have openai_route and openai_input, messages, prompt, or input."),
         ({"openai_route": 5}, "openai_route must be a string, not a number."),
         (
             {"messages": HELLO, "sampling_params": 1},
@@ -273,7 +319,7 @@ def test_any_job_is_answered(job_input: Any) -> None:
     for item in items:
         assert item.keys() == {"output"}
     last = items[-1]["output"]
-    if isinstance(last, dict) and "error" in last:
+    if isinstance(last, dict) and last.get("error") is not None:  # a response has it as null
         assert isinstance(last["error"], str)
         assert json.loads(last["error"])["type"] in ("invalid_request_error", "server_error")
         assert "Traceback" not in last["error"]

@@ -38,10 +38,9 @@ def render_prompt(request: Json) -> list[int]:
 
 
 def structural_tag(request: Json, *, headers: bool = False) -> str | None:
-    """The grammar of a chat completion request, as xgrammar's JSON; None if it needs none.
-
-    `headers`: also where it only offers tools. The messages, which have no part in it, may be
-    missing. Raises BadRequest.
+    """The grammar of a chat completion request, as xgrammar's structural tag JSON, or None if it
+    needs none. `headers`: also constrain headers if the request only offers tools. `messages` may
+    be missing, as it does not affect the grammar. Raises BadRequest.
     """
     wanted = read(ChatRequest, {"messages": _NO_MATTER, **request}).conversation().wanted
     return grammar.structural_tag(wanted, headers=headers)

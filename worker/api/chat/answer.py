@@ -13,13 +13,13 @@ from worker.api import openai
 from worker.api.dialect import Head, Object
 from worker.errors import WorkerError
 from worker.harmony.events import Event, Reasoning, Text, ToolCallArguments, ToolCallBegun
-from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
 from worker.turn import TextLogprob, TurnOutput, Usage
 
 Delta = dict[str, Any]
 """A `choices[].delta` of a chat completion chunk."""
 _BEGIN: Delta = {"role": "assistant", "content": None}
-"""A choice's first delta, without text, as OpenAI sends it: some clients read only its role."""
+"""A choice's first delta, without text, as OpenAI sends it; some clients read only the role from
+it."""
 _FINISH_REASONS = {"stop": "stop", "length": "length", "calls": "tool_calls"}
 
 
@@ -42,7 +42,8 @@ class ChatAnswer:
         self._begun: set[int] = set()
 
     def take(self, turn: int, output: TurnOutput) -> list[Object]:
-        """The chunks for a step of choice `turn`: the first, the content and the last, as due."""
+        """The chunks for a step of choice `turn`: the role chunk (once), content (if any) and the
+        finish reason (at the end)."""
         delta, ending = delta_of(output.events), output.ending
         chunks: list[Object] = []
         if turn not in self._begun and (delta or ending is not None):
@@ -59,7 +60,7 @@ class ChatAnswer:
         return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
 
     def keep_alive(self) -> list[Object]:
-        """OpenAI has no chunk for it."""
+        """OpenAI defines no keep-alive chunk."""
         return []
 
     def failed(self, error: WorkerError) -> list[Object]:
@@ -86,20 +87,7 @@ class ChatAnswer:
 
 
 def _logprobs(entries: Sequence[TextLogprob]) -> Mapping[str, Any]:
-    content = [
-        {
-            **_token(token.id, token.logprob),
-            "top_logprobs": [_token(top, logprob) for top, logprob in token.top],
-        }
-        for _, token in entries
-    ]
-    return {"content": content, "refusal": None}
-
-
-def _token(token: int, logprob: float) -> Mapping[str, Any]:
-    """A token in OpenAI's format: its text, log probability and bytes."""
-    data = token_bytes()[token] if token < FIRST_SPECIAL else b""
-    return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}
+    return {"content": [openai.logprob(token) for _, token in entries], "refusal": None}
 
 
 def delta_of(events: Iterable[Event]) -> Delta:

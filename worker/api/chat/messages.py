@@ -1,11 +1,12 @@
-"""The messages and tools of a chat completion request, and the conversation that they are.
+"""The messages and tools of a chat completion request, and their conversion to a conversation.
 
-Everything that OpenAI's clients send back must pass: `content` as null, a string or parts,
-reasoning under either name, results in any order. What gpt-oss cannot read is refused by name.
+Everything that OpenAI's clients send back must be accepted: `content` as null, a string or parts,
+reasoning under either name, results in any order. Content that gpt-oss cannot read is rejected with
+an error that names its type.
 
-Chat has one object for an assistant's whole turn, so its parts come in the order in which gpt-oss
-writes them: reasoning, text, calls. Text beside a call is a preamble (commentary); without a call
-it is the answer (final).
+A chat message is an assistant's whole turn and does not record the order of its parts, so they are
+put in the order in which gpt-oss writes them: reasoning, text, calls. Text in a message with calls
+is a preamble (commentary); otherwise it is the answer (final).
 Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-messages.
 """
 
@@ -15,7 +16,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from worker.api.fields import Fields, json_type
+from worker.api.content_parts import ContentField, text_of
+from worker.api.fields import TOOL_NAME, Fields
 from worker.harmony.conversation import (
     Called,
     Instruction,
@@ -27,55 +29,9 @@ from worker.harmony.conversation import (
     User,
 )
 
-NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
-"""Names of tools: OpenAI's characters, and the dots of namespaced tools."""
-
-
-class TextPart(Fields):
-    type: Literal["text", "input_text", "output_text"]
-    text: str
-
-
-class RefusalPart(Fields):
-    type: Literal["refusal"]
-    refusal: str
-
-
-_Content = str | list[TextPart | RefusalPart] | None
-"""What `_text_of` accepts, for the OpenAPI document; its own errors say more."""
-
-
-def _text_of(content: Any) -> str:
-    """The text of `content`: null, a string, or an array of parts (joined by newlines).
-
-    Raises ValueError for anything else: `[{"type": "image_url", …}]`.
-    """
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        raise ValueError("must be a string, an array of parts or null")
-    return "\n".join(map(_part_text, content))
-
-
-def _part_text(part: Any) -> str:
-    kind = part.get("type") if isinstance(part, dict) else None
-    match kind:
-        case "text" | "input_text" | "output_text":
-            name = "text"
-        case "refusal":
-            name = "refusal"
-        case str():
-            raise ValueError(f"{kind!r} parts are not supported: gpt-oss reads text only")
-        case _:
-            raise ValueError(f"must hold parts with a type and a text, not {json_type(part)}")
-    text = part.get(name)
-    if not isinstance(text, str):
-        raise ValueError(f"a part's {name} must be a string, not {json_type(text)}")
-    return text
-
 
 class FunctionCall(Fields):
-    """The function that a call names. Arguments are JSON text; some clients send an object."""
+    """The function of a tool call. Arguments are JSON text, but some clients send an object."""
 
     name: Annotated[str, Field(min_length=1)]
     arguments: str | dict[str, Any] | None = None
@@ -96,7 +52,7 @@ class ChatMessage(Fields):
     """One message of the history, from any role."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[str, BeforeValidator(_text_of, json_schema_input_type=_Content)] = ""
+    content: Annotated[str, BeforeValidator(text_of, json_schema_input_type=ContentField)] = ""
     name: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
@@ -106,7 +62,8 @@ class ChatMessage(Fields):
     tool_call_id: str | None = None
 
     def messages(self, index: int) -> Iterator[Message]:
-        """What this message says; `index` is its place in the request, for errors on it."""
+        """Converts to conversation messages. `index`: the position in the request, for error
+        messages."""
         match self.role:
             case "system" | "developer":
                 yield Instruction(self.content)
@@ -127,7 +84,7 @@ class ChatMessage(Fields):
         yield from calls
 
     def _calls(self) -> Iterator[Called]:
-        """The deprecated `function_call` has no id; its function's name stands in for one."""
+        """The deprecated `function_call` has no ID; the function's name is used instead."""
         if function := self.function_call:
             yield function.called(function.name)
             return
@@ -136,12 +93,12 @@ class ChatMessage(Fields):
 
 
 def history(messages: Sequence[ChatMessage]) -> list[Message]:
-    """What all the messages say, in their order."""
+    """Converts all messages to conversation messages, in order."""
     return [each for index, message in enumerate(messages) for each in message.messages(index)]
 
 
 class Function(Fields):
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=TOOL_NAME)]
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None

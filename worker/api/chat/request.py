@@ -17,34 +17,11 @@ from worker.api.chat.constraints import (
 from worker.api.chat.messages import ChatMessage, FunctionTool, history
 from worker.api.dialect import Asked, Head
 from worker.api.field_table import Route
-from worker.api.sampling import SamplingFields, TokenIds
+from worker.api.sampling import Effort, SamplingFields, TokenIds, ordinary_tokens
 from worker.generation import NO_TOKEN_LIMIT
 from worker.harmony.conversation import Conversation, Wanted
-from worker.harmony.rendering.instructions import EFFORTS
-from worker.harmony.vocabulary import FIRST_SPECIAL, STOP_IDS
+from worker.harmony.vocabulary import STOP_IDS
 from worker.turn import TurnOptions
-
-
-def _effort(value: str) -> str:
-    if value not in EFFORTS:
-        raise ValueError(f"must be one of {', '.join(EFFORTS)}")
-    return value
-
-
-Effort = Annotated[str, AfterValidator(_effort), Field(json_schema_extra={"enum": [*EFFORTS]})]
-
-
-def _check_ordinary(ids: list[int]) -> list[int]:
-    """Checks for IDs of ordinary tokens, or of special tokens that end an answer anyway.
-
-    Other special tokens come between an answer's messages.
-    """
-    for token in ids:
-        if token >= FIRST_SPECIAL and token not in STOP_IDS:
-            raise ValueError(
-                f"must contain only IDs of ordinary tokens, below {FIRST_SPECIAL}, not {token}"
-            )
-    return ids
 
 
 class ChatRequest(SamplingFields):
@@ -58,7 +35,7 @@ class ChatRequest(SamplingFields):
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: Effort | None = None
-    stop_token_ids: Annotated[TokenIds, AfterValidator(_check_ordinary)] | None = None
+    stop_token_ids: Annotated[TokenIds, AfterValidator(ordinary_tokens)] | None = None
     structured_outputs: dict[str, Any] | None = None
     include_reasoning: bool | None = None
     logprobs: bool | None = None

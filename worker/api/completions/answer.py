@@ -57,7 +57,7 @@ class CompletionAnswer:
         return [{**self._head, "choices": [], "usage": openai.usage(usage)}] if self._usage else []
 
     def keep_alive(self) -> list[Object]:
-        """OpenAI has no chunk for it."""
+        """OpenAI defines no keep-alive chunk."""
         return []
 
     def failed(self, error: WorkerError) -> list[Object]:

@@ -3,8 +3,9 @@
 Rules: the next batch is requested once the previous one has been sent, so the engine merges the
 steps generated while the socket is full. If the client disconnects, or reads nothing for
 STALL_TIMEOUT_SECONDS, the generation is aborted. Nothing is sent before the first batch, so that an
-error can still be an HTTP status; but a silence of KEEP_ALIVE_SECONDS, then or later, is broken by
-what the API has for it or by a comment, for proxies and clients that give up idle connections.
+error can still be an HTTP status; but after KEEP_ALIVE_SECONDS without output (also before the
+first batch), a keep-alive is sent (the API's own, or an SSE comment), because proxies and clients
+drop idle connections.
 """
 
 import asyncio
@@ -77,7 +78,8 @@ class AnswerResponse(Response):
                 await keep_alive
 
     async def _keep_alive(self, send: Send) -> None:
-        """Breaks every silence of KEEP_ALIVE_SECONDS, also the one before the first batch."""
+        """Sends a keep-alive after every KEEP_ALIVE_SECONDS without output, also before the first
+        batch."""
         loop = asyncio.get_running_loop()
         self._last_sent = loop.time()
         while True:
@@ -86,10 +88,10 @@ class AnswerResponse(Response):
                 await self._send_part(send, None)
 
     async def _send_part(self, send: Send, batch: Batch | None, *, end: bool = False) -> None:
-        """Sends a batch and, after the last one, the stream's end; None stands for a keep-alive.
+        """Sends a batch and, after the last one, the stream's end; None means a keep-alive.
 
-        The response starts with the first part. One part is sent at a time: a keep-alive is made
-        when its turn has come, so its sequence number fits.
+        The response starts with the first part. One part is sent at a time: a keep-alive is created
+        only once it can be sent, so that its sequence number is correct.
         """
         async with self._sending:
             if not self._started:

@@ -21,19 +21,29 @@ class ApiKeys:
         self._limit = limit
         self._running: Counter[int] = Counter()
 
-    def check(self, authorization: str | None) -> int:
-        """The index of the key in `Authorization: Bearer …`. Raises Unauthorized."""
+    def check(self, authorization: str | None, api_key: str | None = None) -> int:
+        """The index of the key in `Authorization: Bearer …` or `x-api-key`. Raises Unauthorized.
+
+        One valid key is enough: some clients send a placeholder in the other header.
+        """
         if not self._keys:
             return 0
-        scheme, _, given = (authorization or "").partition(" ")
-        same = [hmac.compare_digest(given.strip().encode("latin-1"), key) for key in self._keys]
-        if scheme.lower() != "bearer" or True not in same:
-            raise Unauthorized(
-                "Incorrect API key provided."
-                if given
-                else "You did not provide an API key. Send it as `Authorization: Bearer KEY`."
-            )
-        return same.index(True)
+        scheme, _, bearer = (authorization or "").partition(" ")
+        given = [bearer.strip() if scheme.lower() == "bearer" else "", (api_key or "").strip()]
+        same = [
+            index
+            for text in filter(None, given)
+            for index, key in enumerate(self._keys)
+            if hmac.compare_digest(text.encode("latin-1"), key)
+        ]
+        if same:
+            return same[0]
+        raise Unauthorized(
+            "Incorrect API key provided."
+            if authorization or api_key
+            else "You did not provide an API key. Send it as `Authorization: Bearer KEY` or "
+            "`x-api-key: KEY`."
+        )
 
     @contextmanager
     def running(self, key: int) -> Generator[None]:

@@ -1,7 +1,7 @@
 """The routes of the HTTP API.
 
-Rule: a route is a path, a method and one call to the service. Everything that requests have in
-common is in `middleware.py`.
+Rule: a route is a path, a method and one call to the service. `middleware.py` handles what all
+requests share.
 Source: https://platform.openai.com/docs/api-reference, and RunPod's health checks.
 """
 
@@ -45,28 +45,37 @@ class HttpApi:
             self._app = CORSMiddleware(
                 self._app,
                 allow_origins=settings.cors_origins,
-                allow_methods=["GET", "POST"],
+                allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id", "openai-processing-ms", "retry-after"],
+                expose_headers=[
+                    "x-request-id",
+                    "request-id",
+                    "openai-processing-ms",
+                    "retry-after",
+                ],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     def _routes(self) -> list[Route]:
+        """One for each path, so that a 405 lists all of its methods."""
+        methods: dict[str, list[str]] = {}
+        for route in ROUTES:
+            methods.setdefault(route.path, []).append(route.method)
         return [
             *status_routes.routes(self._service.engine, self._telemetry),
             *(
-                Route(prefix + route.path, self._answer, methods=[route.method])
+                Route(prefix + path, self._answer, methods=taken)
                 for prefix in ("", PREFIX)
-                for route in ROUTES
+                for path, taken in methods.items()
             ),
         ]
 
     async def _answer(self, request: Request) -> Response:
         self._check_ready()
         body = await read_json(request, self._max_body) if request.method == "POST" else None
-        self._check_ready()  # a body can take long to come
+        self._check_ready()  # receiving the body can take long
         metrics = JobMetrics()
         in_flight = InFlightRequest.of(request.scope)
         in_flight.exchange = await self._service.read(in_flight.route, body, in_flight.owner)

@@ -1,8 +1,8 @@
 """Middleware for every HTTP request: request ID, authentication, rate limit and error handling.
 
 Rules: without a valid key, only /ping and /health respond; not even the existence of a route is
-revealed. Errors are OpenAI error objects, sent with an HTTP status before the first byte, or as an
-event after it.
+revealed. Errors have the format of the route's API, and are sent with an HTTP status before the
+first byte, or as an event after it.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -53,26 +54,29 @@ class InFlightRequest:
         self.exchange: Exchange | None = None
         """Set when the request has been read."""
         self.owner = ""
-        """Which of several keys the request came with; set when the key has been checked."""
+        """Index of the request's API key; set after authentication."""
         self.id = _request_id(self.headers)
         self.status: int | None = None
         self.started = time.monotonic()
+        self.release: Callable[[], None] | None = None
+        """Stops counting the request towards its key's limit. Called before the last byte of the
+        answer is sent, since the client may send its next request at once."""
         self._streams = False
         self._receive = receive
         self._send = send
 
     @classmethod
     def of(cls, scope: Scope) -> "InFlightRequest":
-        """The request that a scope belongs to, inside this middleware."""
+        """The in-flight request of a scope; only valid inside this middleware."""
         return scope["in_flight"]
 
     @property
     def label(self) -> str:
-        """The path as it is counted: there are few, whatever clients send."""
+        """The request's metrics label. There are few labels, whatever clients send."""
         return self.path if self.path in status_routes.PATHS else self.route.label
 
     async def send(self, message: Message) -> None:
-        """Forwards a message to the client, adding OpenAI's headers to the response start."""
+        """Forwards a message to the client, adding the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message["headers"] = list(message.get("headers", ()))
@@ -80,6 +84,10 @@ class InFlightRequest:
             spent = round((time.monotonic() - self.started) * 1000)
             headers.append((b"x-request-id", self.id.encode()))
             headers.append((b"openai-processing-ms", str(spent).encode()))
+            if self.route.dialect.id_header is not None:
+                headers.append((self.route.dialect.id_header.encode(), self.id.encode()))
+        elif self.release is not None and not message.get("more_body"):
+            self.release()
         await self._send(message)
 
     async def fail(self, error: WorkerError, headers: dict[str, str]) -> None:
@@ -93,14 +101,16 @@ class InFlightRequest:
             await self._send({"type": "http.response.body", "body": body})
 
     async def _send_status(self, error: WorkerError, headers: dict[str, str]) -> None:
-        body = json.dumps(self.route.dialect.error(error), ensure_ascii=False).encode()
+        dialect = self.route.dialect
+        content = dialect.identified(dialect.error(error), self.id)
+        body = json.dumps(content, ensure_ascii=False).encode()
         body_unread = isinstance(error, PayloadTooLarge)
         if body_unread:
             headers |= {"connection": "close"}
         headers |= {"content-type": "application/json", "content-length": str(len(body))}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self.send(
-            {"type": "http.response.start", "status": error.status, "headers": raw},
+            {"type": "http.response.start", "status": dialect.status(error), "headers": raw},
         )
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
         if body_unread:
@@ -152,9 +162,11 @@ class RequestMiddleware:
                 self._note(call.label, call.status)
 
     async def _answer(self, call: InFlightRequest, scope: Scope, receive: Receive) -> None:
-        key = self._keys.check(call.headers.get("authorization"))
+        key = self._keys.check(call.headers.get("authorization"), call.headers.get("x-api-key"))
         call.owner = str(key)
-        with self._keys.running(key):
+        with ExitStack() as place:
+            place.enter_context(self._keys.running(key))
+            call.release = place.close
             await self._router(scope, receive, call.send)
 
     def _headers(self, error: Exception) -> dict[str, str]:

@@ -29,8 +29,8 @@ IDLE_TIMEOUT_SECONDS = 75
 """Idle connection timeout. Longer than that of proxies, which could otherwise send a request on a
 connection that is just being closed."""
 ENGINE_DEATH_GRACE_SECONDS = 2.0
-"""Time between the engine's death and the process's end, for clients to read their errors, and
-RunPod its 503."""
+"""Delay between the engine's death and process exit, so that clients receive their errors and
+RunPod's health check sees the 503."""
 
 
 class Server(uvicorn.Server):
@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
         yield
 
     def stop(self) -> None:
-        """Stops after the running requests have ended; called again, at once."""
+        """Stops after the running requests have ended; if called again, stops at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
 

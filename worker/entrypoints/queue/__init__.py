@@ -1,9 +1,8 @@
 """RunPod's queue: takes jobs, streams their answers, and reports every one of them.
 
-RunPod's SDK starts the worker (its arguments, fitness checks, pings, URLs and session). The loop
-that takes and reports jobs is ours (`worker.py`) and replaces the SDK's JobScaler, which loses jobs
-at SIGTERM and chunks when a POST fails. Everything that the loop awaits, the engine included,
-belongs to its event loop.
+RunPod's SDK starts the worker (its arguments, fitness checks, pings, URLs and session). Our own
+loop (`worker.py`) takes and reports jobs. It replaces the SDK's JobScaler, which loses jobs on
+SIGTERM and chunks on a failed POST. The engine runs on the same event loop.
 """
 
 import asyncio
@@ -28,9 +27,10 @@ Handler = Callable[[Mapping[str, Any]], AsyncGenerator[Output | Mapping[str, str
 
 
 def handler_of(service: Service) -> Handler:
-    """The SDK's handler: a job in, its outputs out. Its test API (--rp_serve_api) calls it.
+    """Creates the handler for the SDK, which yields a job's outputs. Only the SDK's test API
+    (--rp_serve_api) calls it.
 
-    The SDK fails a job whose handler yields `{"error": …}`, and passes the text on as it is.
+    If a handler yields `{"error": …}`, the SDK fails the job and passes the text on unchanged.
     """
 
     async def handler(job: Mapping[str, Any]) -> AsyncGenerator[Output | Mapping[str, str]]:
@@ -47,7 +47,8 @@ def handler_of(service: Service) -> Handler:
 def serve_api(service: Service, settings: Settings) -> int:
     """Checks this machine, boots the engine and serves the SDK's own HTTP API.
 
-    It is for tests and realtime endpoints. The SDK starts no worker then, and checks nothing.
+    For tests and realtime endpoints. In this mode the SDK neither starts a worker nor runs fitness
+    checks, so they run here.
     """
     asyncio.run(fitness.run_checks(service, settings))
     runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})
@@ -55,10 +56,11 @@ def serve_api(service: Service, settings: Settings) -> int:
 
 
 def run(service: Service, settings: Settings) -> int:
-    """Checks this machine, boots the engine and serves jobs until SIGTERM or the engine's death.
+    """Checks this machine, boots the engine and serves jobs until SIGTERM, or until the engine
+    dies.
 
-    The SDK does not start without a handler, but never calls it here: `QueueWorker` takes the jobs.
-    Returns the process's exit status: 0 unless the engine died.
+    The SDK requires a handler but never calls it in this mode, because `QueueWorker` takes the
+    jobs. Returns the process's exit status: 0 unless the engine died.
     """
     queue_worker = QueueWorker(service, settings)
     replace_job_scaler(queue_worker)

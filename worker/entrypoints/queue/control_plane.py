@@ -143,7 +143,7 @@ async def open_control_plane(telemetry: Telemetry) -> AsyncGenerator[ControlPlan
 
 
 def mark_in_progress(job_id: str, *, ended: bool = False) -> None:
-    """Adds a job to the pings' list of jobs in progress, or removes it."""
+    """Adds a job to the list of jobs in progress that pings report, or removes it."""
     (JobsProgress().remove if ended else JobsProgress().add)(job_id)
 
 

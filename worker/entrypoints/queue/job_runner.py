@@ -1,9 +1,9 @@
 """Runs one job of the queue: answers it, streams the answer as it is generated, and reports it.
 
-A job that was taken is reported, whatever happens: answered, or failed with its reason. Only one
-that RunPod has stopped is not. The stream is pulled: while one POST is in flight, what the engine
-generates accumulates, and goes out with the next. A job that is delivered again after it was
-answered is reported again, not run again, because its chunks would be streamed twice.
+Every job taken is reported, whatever happens, as completed or failed; the only exception is a job
+that RunPod has stopped. The stream is pull-based: tokens generated while a POST is in flight are
+sent with the next one. A job delivered again after completion is not run again, because its chunks
+would be streamed twice; only its result is reported again.
 """
 
 import asyncio
@@ -26,18 +26,19 @@ from worker.service import Service
 
 log = logging.getLogger(__name__)
 
-_WORKER_ENDING = ServerError("The worker is ending; try again.", code="worker_ending")
+_WORKER_ENDING = ServerError("The worker is shutting down; try again.", code="worker_ending")
 
 
 class JobRunner:
-    """Runs the jobs of one worker. `flush`: seconds between the starts of two
-    deliveries of a job."""
+    """Runs the jobs of one worker. `flush`: minimum seconds between the starts of two deliveries of
+    a job."""
 
     def __init__(
         self, service: Service, plane: ControlPlane, telemetry: Telemetry, flush: float
     ) -> None:
         self.ending = False
-        """Whether the worker has run out of time: a job that is cancelled now is reported, too."""
+        """Whether the shutdown time limit has passed. From then on, cancelled jobs are reported as
+        failed."""
         self.reporting: set[str] = set()
         """Ids of the jobs whose result is being reported."""
         self._service = service
@@ -47,7 +48,7 @@ class JobRunner:
         self._results = Results()
 
     async def run(self, job: Job) -> None:
-        """Answers a job and reports it. Cancelled, it stops the job at once."""
+        """Answers a job and reports it. Cancellation stops the job at once."""
         metrics = JobMetrics()
         try:
             output = await self._output(job, metrics)
@@ -58,7 +59,7 @@ class JobRunner:
             outcome, report = "failed", _failure(_WORKER_ENDING)
         except JobFailed as failure:
             outcome, report = "failed", failure.report
-        except Exception as error:  # noqa: BLE001 - whatever happens, a job is reported
+        except Exception as error:  # noqa: BLE001 - every job must be reported
             outcome, report = "failed", _failure(client_error(error, f"job {job.id}"))
         else:
             self._results.keep(job.id, output)
@@ -69,10 +70,12 @@ class JobRunner:
         log.info("job %s: %s %s", job.id, outcome, metrics.to_object())
 
     async def _output(self, job: Job, metrics: JobMetrics) -> Sequence[Output]:
-        """All parts of the job's answer, which have been delivered. Raises JobFailed and
+        """Generates and delivers the answer; returns all delivered parts. Raises JobFailed and
         Undeliverable."""
         if (answered := self._results.of(job.id)) is not None:
-            log.warning("job %s came again after its end", job.id)
+            log.warning(
+                "job %s was delivered again after completion; reporting its result again", job.id
+            )
             return answered
         delivered: list[Output] = []
         async with aclosing(parts(self._service, job.input, metrics, job.problem)) as answer:

@@ -35,7 +35,8 @@ class Job:
     input: Json
     problem: BadRequest | None = None
     take_id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
-    """Identifies this take of the job: a second take's output does not repeat the first's."""
+    """Identifies this delivery of the job, so that idempotency keys differ if the job is taken
+    again."""
 
 
 def parse_jobs(reply: bytes) -> list[Job]:

@@ -1,6 +1,6 @@
-"""Results of the jobs that ended lately, for those that RunPod delivers once more.
+"""Results of recently completed jobs, in case RunPod delivers a job again.
 
-Only outputs are kept. A job that failed may be tried again under its id, and then runs anew.
+Failures are not kept: a failed job may be retried under the same ID, and is then run again.
 Source: https://docs.runpod.io/serverless/endpoints/send-requests (retry).
 """
 
@@ -10,23 +10,24 @@ from collections.abc import Callable, Sequence
 from worker.entrypoints.job import Output
 
 KEPT_SECONDS = 60.0
-"""A job that comes again later than that runs again."""
+"""A job delivered again after this time is run again."""
 
 
 class Results:
-    """What was answered in the last `KEPT_SECONDS`, by job id."""
+    """Outputs of the last `KEPT_SECONDS`, by job ID."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[float, Sequence[Output]]] = {}  # since when, the oldest first
+        # By job ID: the time of completion and the output, oldest first.
+        self._kept: dict[str, tuple[float, Sequence[Output]]] = {}
 
     def keep(self, job_id: str, output: Sequence[Output]) -> None:
-        """Keeps what a job was answered."""
+        """Stores a completed job's output."""
         self._drop_old()
         self._kept.setdefault(job_id, (self._clock(), output))
 
     def of(self, job_id: str) -> Sequence[Output] | None:
-        """What this job was answered already."""
+        """The output of a recently completed job, or None."""
         self._drop_old()
         kept = self._kept.get(job_id)
         return kept and kept[1]

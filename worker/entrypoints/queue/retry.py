@@ -20,17 +20,17 @@ POLL_TIMEOUT_SECONDS = 90.0
 POST_TIMEOUT_SECONDS = 30.0
 """Timeout of one POST attempt."""
 PART_TIMEOUT_SECONDS = 60.0
-"""Timeout of all attempts to deliver a part of an answer: a streaming client gives up by then."""
+"""Time limit for all attempts to deliver one part; by then, a streaming client has given up."""
 RESULT_TIMEOUT_SECONDS = 300.0
-"""Timeout of all attempts to deliver a job's result: no stream is waiting for it any more, and
-without it the job is lost."""
+"""Timeout of all attempts to deliver a job's result: no client is waiting on a stream, and the job
+is lost without it."""
 INITIAL_BACKOFF_SECONDS = 0.05
 """Short, for a connection that was merely stale."""
 MAX_BACKOFF_SECONDS = 5.0
 POLL_BACKOFF_SECONDS = 1.0
 """Delay after a failed poll."""
 RATE_LIMIT_SECONDS, MAX_RATE_LIMIT_SECONDS = 5.0, 30.0
-"""Delay after a poll with status 429: without Retry-After, and at most."""
+"""Delay after a poll with status 429: the default without Retry-After, and the maximum."""
 STOPPED_POLL_INTERVAL_SECONDS = 0.1
 """Delay between polls for stopped jobs, as a server may not support long polling."""
 _RETRIABLE = {408, 425, 429}

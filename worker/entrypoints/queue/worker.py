@@ -147,7 +147,7 @@ class QueueWorker:
                 await asyncio.sleep(retry.STOPPED_POLL_INTERVAL_SECONDS)
 
     async def _monitor_engine(self) -> None:
-        """Keeps the pings going; returns when the engine is dead."""
+        """Keeps the SDK's pings running. Returns when the engine is dead."""
         while self._service.engine.health() is not Health.DEAD:
             keep_pinging()
             await asyncio.sleep(HEALTH_CHECK_SECONDS)

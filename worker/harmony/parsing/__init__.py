@@ -4,6 +4,6 @@
 `header_words` and `address`), `body` its content, and `call_arguments` a call's JSON.
 """
 
-from worker.harmony.parsing.parser import Parser
+from worker.harmony.parsing.parser import Parser, new_call_id
 
-__all__ = ["Parser"]
+__all__ = ["Parser", "new_call_id"]

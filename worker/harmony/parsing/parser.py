@@ -62,8 +62,8 @@ _NOT_A_TYPE = re.compile(r"""[{"\[]|[0-9]""")
 _WORD = re.compile(r"[a-z]+")
 
 
-def new_call_id() -> str:
-    return f"call_{secrets.token_hex(12)}"
+def new_call_id(prefix: str = "call_") -> str:
+    return f"{prefix}{secrets.token_hex(12)}"
 
 
 class Parser:

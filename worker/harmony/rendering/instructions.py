@@ -2,8 +2,8 @@
 
 The developer message holds the instructions, the tools, and the form of the answer.
 
-Both are rendered to the same ids for the same fields, whatever the conversation is, so they stay in
-the prefix cache; and they are rendered once. Tools are shown as Harmony shows them: a TypeScript
+Both depend only on their own fields, not on the rest of the conversation, so they stay in the
+prefix cache and are rendered only once. Tools are rendered as in Harmony: as a TypeScript
 namespace. No parameter of a tool is ever hidden from the model, whatever form its schema has; a
 malformed schema is shown as far as it can be read. Unpaired surrogates and NUL become U+FFFD.
 Source: OpenAI's Harmony guide, and openai/harmony (`template_tools_section`); `openai_harmony`
@@ -59,8 +59,8 @@ def system(effort: str, tools: bool, date: str | None) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Offered:
-    """Tools as a cache key. An agent sends the same ones every turn, and schemas are not hashable,
-    so the key compares by their JSON."""
+    """Tools as a cache key. Agents send the same tools every turn. Schemas are not hashable, so
+    keys are compared by their JSON."""
 
     text: str
     tools: Sequence[Tool] = field(compare=False)
@@ -74,8 +74,8 @@ class _Offered:
 def developer(
     instructions: str, tools: Sequence[Tool] = (), answer: AnswerForm | None = None
 ) -> tuple[int, ...]:
-    """The developer message; empty if there is nothing to say. Raises BadRequest as
-    `tools_section` does."""
+    """The developer message, or nothing if it would be empty. Raises BadRequest as `tools_section`
+    does."""
     return _developer(instructions, _Offered.of(tools), _response_format(answer))
 
 
@@ -91,7 +91,8 @@ def _developer(instructions: str, offered: _Offered, answer: str) -> tuple[int, 
 
 
 def _response_format(answer: AnswerForm | None) -> str:
-    """The section that shows the model the JSON schema of its answer; empty if there is none."""
+    """The response format section, which shows the JSON schema to the model; empty if there is
+    none."""
     if not isinstance(answer, JsonAnswer) or not answer.name:
         return ""
     comment = f"// {answer.description}\n" if answer.description else ""
@@ -118,8 +119,8 @@ def tools_section(tools: Sequence[Tool]) -> str:
 
         } // namespace functions
 
-    Raises BadRequest for a schema that is nested too deeply, or that has a number which is not
-    JSON (NaN) or does not fit a double.
+    Raises BadRequest if a schema is nested too deeply, or contains a number that is not finite or
+    does not fit a double.
     """
     inliner = RefInliner()
     lines = ["# Tools", "", "## functions", "", "namespace functions {", ""]
@@ -144,7 +145,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _check(value: Json, level: int = 0) -> None:
-    """Raises BadRequest for what JSON cannot express or a prompt cannot show."""
+    """Raises BadRequest if a schema is nested too deeply or contains an invalid number."""
     if level > MAX_DEPTH:
         raise BadRequest(
             f"tools: a schema must not be nested more than {MAX_DEPTH} levels deep.", param="tools"

@@ -1,14 +1,13 @@
-"""The turns that made tool calls, remembered as the exact token ids that were generated.
+"""Remembers turns that made tool calls, as the exact token IDs that were generated.
 
-Chat clients rarely send a turn's reasoning back, and gpt-oss is much worse without it inside a
-tool loop. Rule: what the client sends wins; a turn is recalled only where it says the same in
-other words (arguments written anew, reasoning left out), so the history is token-exact and the
-prefix cache matches past the call.
+Chat clients rarely send reasoning back, and gpt-oss performs much worse in a tool loop without it.
+Rule: the client's messages take precedence; a turn is recalled only if they are equivalent to it
+(arguments may be re-serialized, reasoning left out). The history is then token-exact, and the
+prefix cache matches beyond the call.
 
-A turn is remembered as it was generated, or not at all: only where every header is one that
-gpt-oss was trained on and names the very tools that the client was told, since the model would copy
-its own mistake. That is read off the ids again (`_recipients`); what the turn says is not, the
-caller has it folded already.
+A turn is remembered only if every header has a form that gpt-oss was trained on and names exactly
+the tools that were reported to the client; otherwise the model would imitate its own mistake.
+Headers are checked in the token IDs (`_recipients`); the caller passes the parsed messages.
 """
 
 import json
@@ -45,7 +44,7 @@ _HEADER = re.compile(
 _ENDS = (CALL, RETURN, END)
 
 _OVERHEAD = 500
-"""Bytes that a turn takes beside its ids and its texts, about."""
+"""Approximate bytes per turn in addition to its IDs and texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class _Turn:
         return 4 * len(self.ids) + len(self.content) + len(self.reasoning) + _OVERHEAD
 
     def is_meant_by(self, sent: "_Turn") -> bool:
-        """Whether a client that sends `sent` means this turn: a client may leave texts out."""
+        """Whether `sent`, from a client, matches this turn. A client may leave out its texts."""
         return (
             sent.call_ids == self.call_ids
             and sent.calls == self.calls
@@ -82,7 +81,8 @@ class _Turn:
 
 
 class Recalled(NamedTuple):
-    """The first `messages` of a turn stand for a completion of `ids`."""
+    """`messages`: how many leading messages of the turn were recognized; `ids`: the completion that
+    they came from."""
 
     messages: int
     ids: Sequence[int]
@@ -100,8 +100,8 @@ class TurnMemory:
         return len(self._turns)
 
     def remember(self, messages: Sequence[Message], ids: Sequence[int]) -> None:
-        """A turn that ended in calls: what the client was told of it, and the ids of the completion
-        that said it, with its stop token."""
+        """Stores a turn that ended in calls, if its headers have trained forms. `messages`: the
+        turn as sent to the client; `ids`: its completion, including the stop token."""
         turn = _Turn.of(messages, array("i", [*ids[:-1], CALL]))
         recipients = [recipient for recipient in _recipients(ids) or () if recipient]
         names = [name for name, _ in turn.calls]
@@ -114,7 +114,8 @@ class TurnMemory:
             self._bytes -= forgotten.size
 
     def recall(self, messages: Sequence[Message]) -> Recalled | None:
-        """The completion that an assistant's `messages` stand for, or the first of them."""
+        """The remembered completion that matches `messages`, or their beginning; None if there is
+        none."""
         at = [number for number, m in enumerate(messages, start=1) if isinstance(m, Called)]
         first = messages[at[0] - 1] if at else None
         turn = self._turns.get(first.id) if isinstance(first, Called) else None
@@ -128,7 +129,7 @@ class TurnMemory:
 
 
 def _value(arguments: str) -> Json:
-    """Arguments as a value, since clients write their JSON anew."""
+    """Parses arguments, to compare them although clients re-serialize the JSON."""
     try:
         return json.loads(arguments)
     except (ValueError, RecursionError):
@@ -136,11 +137,12 @@ def _value(arguments: str) -> Json:
 
 
 def _recipients(ids: Sequence[int]) -> list[str] | None:
-    """The recipient of each message of a turn ("" for none), or None if a header is not as trained.
+    """The recipient of each message of a turn ("" for none), or None if a header does not have a
+    trained form.
 
-    The messages of a turn are divided by `<|end|><|start|>`, and its last ends with the turn:
-    `<|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>commentary to=functions.f
-    <|constrain|>json<|message|>…<|call|>` has "" and `functions.f`.
+    The messages of a turn are separated by `<|end|><|start|>`; the last one ends with the turn's
+    stop token: `<|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>commentary
+    to=functions.f <|constrain|>json<|message|>…<|call|>` has "" and `functions.f`.
     """
     recipients: list[str] = []
     markers = [at for at, token in enumerate(ids) if token >= FIRST_SPECIAL]
@@ -161,13 +163,13 @@ def _recipients(ids: Sequence[int]) -> list[str] | None:
 
 
 def _name_of(recipient: str) -> str | None:
-    """The tool that a recipient names as gpt-oss was trained to, or None."""
+    """The tool named by a recipient, or None if the recipient does not have a trained form."""
     name = recipient.removeprefix("functions.")
     return name if name != recipient or is_builtin(name) else None
 
 
 def _written(header: Sequence[int]) -> str:
-    """A header's text, with a surrogate, which no text has, for each marker."""
+    """A header's text, with each marker replaced by a surrogate, which no valid text contains."""
     return "".join(
         token_bytes()[token].decode("utf-8", "replace")
         if token < FIRST_SPECIAL

@@ -8,13 +8,17 @@ Rules:
 - Calls are written as the model writes them (`<|channel|>commentary to=functions.NAME
   <|constrain|>json`), so that a longer history begins with the ids of the previous prompt.
 - Reasoning since the last final answer is kept; older reasoning is dropped.
-- A result belongs to the call with its id. If several calls have that id (clients send "" or a
-  constant), it belongs to the one with its name, or else to the first that has no result yet.
-- Characters with a meaning in headers are replaced in an author's name; a name is never rejected.
+- A result is matched to the call with the same ID. If several calls have that ID (some clients send
+"" or a constant), calls without a result are preferred, then the one with the same name, then the
+earliest.
+- Deferred tools are shown in the results that make them known, so the head stays the same (and in
+  the prefix cache) whichever of them the model has found.
+- In author names, characters with a special meaning in headers are replaced; no name is rejected.
 Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementations.
 """
 
 import re
+from collections import Counter
 from collections.abc import Container, Sequence
 from functools import lru_cache
 from itertools import takewhile
@@ -31,7 +35,7 @@ from worker.harmony.conversation import (
     Thought,
     User,
 )
-from worker.harmony.rendering.instructions import developer, system
+from worker.harmony.rendering.instructions import developer, system, tools_section
 from worker.harmony.rendering.memory import TurnMemory
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
@@ -47,21 +51,27 @@ def render(
     effort: str = "medium",
     date: str | None = None,
     memory: TurnMemory | None = None,
+    reasoning: Counter[str] | None = None,
 ) -> list[int]:
     """Token ids of the prompt for the next turn of `conversation`.
 
     `effort` applies if the conversation specifies none. `date` (YYYY-MM-DD) is optional, since a
     date at the beginning of the prompt invalidates the prefix cache every day. `memory` provides
-    the exact ids of turns with calls.
-    Raises BadRequest for a result whose call is not in the conversation.
+    the exact ids of turns with calls. `reasoning` is increased by where the reasoning of each turn
+    since the last answer came from: `capsule` (exact ids), `content` (text), `memory`, or `lost` if
+    a turn with calls has none.
+    Raises BadRequest if a result matches no call and has no name.
     """
     messages, wanted = conversation.messages, conversation.wanted
     leading = list(takewhile(lambda message: isinstance(message, Instruction), messages))
     instructions = "\n\n".join(m.text for m in leading if isinstance(m, Instruction) and m.text)
     ids = list(system(wanted.effort or effort, bool(wanted.tools), date))
-    ids += developer(instructions, wanted.tools, wanted.answer)
+    ids += developer(instructions, [t for t in wanted.tools if not t.deferred], wanted.answer)
     offered = {tool.name for tool in wanted.tools}
-    ids += _History(messages[len(leading) :], offered, memory).render()
+    history = _History(messages[len(leading) :], offered, memory)
+    ids += history.render()
+    if reasoning is not None:
+        reasoning.update(history.reasoning)
     return [*ids, START, *_word("assistant")]
 
 
@@ -72,6 +82,7 @@ class _History:
         self, messages: Sequence[Message], offered: Container[str], memory: TurnMemory | None
     ) -> None:
         """`offered`: the names of the functions in the request."""
+        self.reasoning: Counter[str] = Counter()
         self._messages = messages
         self._offered = offered
         self._memory = memory
@@ -103,7 +114,8 @@ class _History:
         return ids
 
     def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[int]]:
-        """How many messages of an assistant's turn were rendered, and their ids.
+        """Renders the beginning of an assistant's turn; returns the number of messages rendered,
+        and their IDs.
 
         A remembered turn may be only the beginning of `turn`: a chat client that received two turns
         without a result in between sends them as one sequence of messages.
@@ -112,9 +124,12 @@ class _History:
         if keeps_reasoning and self._memory is not None:
             recalled = self._memory.recall(turn)
             if recalled is not None:
+                self.reasoning["memory"] += 1
                 self._calls.add(turn[: recalled.messages])
                 return recalled.messages, [START, *_word("assistant"), *recalled.ids]
         self._calls.add(turn)
+        if keeps_reasoning:
+            self.reasoning.update(_reasoning_sources(turn))
         ids: list[int] = []
         for message in turn:
             match message:
@@ -144,7 +159,18 @@ class _History:
     def _result(self, result: Result) -> tuple[int, list[int]]:
         call = self._calls.answered_by(result)
         author = f"{recipient(call.name, self._offered)} to=assistant"
-        return call.order, _plain(author, "commentary", result.text)
+        parts = [result.text] if result.text else []
+        if result.tools:
+            parts.append(tools_section(result.tools))
+        return call.order, _plain(author, "commentary", "\n\n".join(parts))
+
+
+def _reasoning_sources(turn: Sequence[Message]) -> list[str]:
+    """`[Thought("…", ids), Called(…)]` has its reasoning from a capsule, `[Called(…)]` lost it."""
+    thoughts = [message for message in turn if isinstance(message, Thought)]
+    if thoughts:
+        return ["content" if thought.ids is None else "capsule" for thought in thoughts]
+    return ["lost"] if any(isinstance(message, Called) for message in turn) else []
 
 
 def _is_result(message: Message) -> bool:

@@ -42,7 +42,7 @@ ENOUGH = 5
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     serving = Serving(tmp_path_factory.mktemp("abuse") / "log")
     try:
-        until(lambda: serving.ping() == 200, 120)
+        until(lambda: serving.ping() == 200, 280)
         for _ in range(20):
             answered(serving)
         yield serving
@@ -186,7 +186,7 @@ def test_a_thousand_connections_that_say_nothing(serving: Serving) -> None:
 
 
 def test_a_body_of_a_gigabyte(serving: Serving) -> None:
-    """Refused by its length, or where it has none, as soon as it is too large."""
+    """Rejected by its length, or where it has none, as soon as it is too large."""
     piece = b"x" * MB
     with abused(serving):
         with connect(serving, HEAD + b"content-length: 1073741824\r\n\r\n") as declared:
@@ -258,7 +258,7 @@ def test_half_closed_streams(serving: Serving) -> None:
     ids=["bad UTF-8", "deep JSON", "deeper JSON", "many headers", "a long header"],
 )
 def test_requests_out_of_bounds(serving: Serving, request_: bytes, status: bytes) -> None:
-    """Refused with a status, fifty times over."""
+    """Rejected with a status, fifty times over."""
     answers: list[bytes] = []
     with abused(serving, spare_mb=64) as good:
         for _ in good.times(50):

@@ -82,7 +82,11 @@ def test_models_are_listed(server: RunningServer, prefix: str) -> None:
         ("GET", "/docs", 404),
         ("GET", "/openapi.json", 404),
         ("POST", "/v1/embeddings", 404),
-        ("POST", "/v1/responses", 404),
+        ("POST", "/v1/responses", 400),
+        ("POST", "/v1/responses/compact", 400),
+        ("POST", "/v1/responses/resp_1/cancel", 400),
+        ("GET", "/v1/responses/resp_1", 404),
+        ("PUT", "/v1/responses/resp_1", 405),
         ("GET", "/v1/models/gpt-5", 404),
         ("GET", "/v1/models/%0D", 404),
         ("GET", CHAT, 405),
@@ -99,10 +103,10 @@ def test_other_routes_and_methods_are_errors(
     assert error_of(response)["type"] == "invalid_request_error"
 
 
-def test_responses_are_not_supported_yet(server: RunningServer) -> None:
-    """A 404 that says so."""
-    error = error_of(server.client.post("/v1/responses", json={"input": "Hi"}))
-    assert error["message"] == "/v1/responses is not supported yet."
+def test_a_405_lists_all_the_methods_of_a_path(server: RunningServer) -> None:
+    """Also of one that several routes have."""
+    allowed = server.client.put("/v1/responses/resp_1", json={}).headers["allow"]
+    assert {method.strip() for method in allowed.split(",")} == {"GET", "HEAD", "DELETE"}
 
 
 def test_a_wrong_request_is_refused_before_the_stream(server: RunningServer) -> None:

@@ -18,6 +18,9 @@ from worker.service import Service
 from worker.settings import Settings
 
 TEXT = "/v1/completions"
+MESSAGES = "/v1/messages"
+HELLO_MESSAGE = {**HELLO, "max_tokens": 100}
+RESPONSES = "/v1/responses"
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +70,20 @@ def test_every_schema_is_one() -> None:
         (CHAT, {"max_tokens": 3}),
         (TEXT, {"n": 2, "prompt": ["a", "b"]}),
         (TEXT, {"logprobs": 2, "prompt": "a"}),
+        (MESSAGES, {"max_tokens": 100}),
+        (MESSAGES, {"max_tokens": 3}),
+        (MESSAGES, {"max_tokens": 100, "stop_sequences": [" three"]}),
+        (RESPONSES, {"input": "Hi"}),
+        (RESPONSES, {"input": "Hi", "top_logprobs": 2, "max_output_tokens": 3}),
     ],
 )
 def test_answers_are_as_described(
     server: RunningServer, path: str, fields: dict[str, Any], stream: bool
 ) -> None:
     """Whole, and chunk by chunk."""
-    body = {**(HELLO if path == CHAT else {}), **fields, "stream": stream}
-    for options in ({}, {"stream_options": {"include_usage": True}}) if stream else ({},):
+    body = {**(HELLO if path in (CHAT, MESSAGES) else {}), **fields, "stream": stream}
+    usage = {"stream_options": {"include_usage": True}}
+    for options in ({}, usage) if stream and path != MESSAGES else ({},):
         response = server.client.post(path, json={**body, **options})
         assert response.status_code == 200
         check_answer(path, response)
@@ -89,6 +98,9 @@ def test_answers_with_calls_are_as_described(stream: bool) -> None:
             engine.script = case.ids or [RETURN]
             body = {**HELLO, "stream": stream, "tools": case.openai_tools or None}
             check_answer(CHAT, server.client.post(CHAT, json=body))
+            tools = [{"name": name, "input_schema": {}} for name in case.tools]
+            body = {**HELLO_MESSAGE, "stream": stream, "tools": tools}
+            check_answer(MESSAGES, server.client.post(MESSAGES, json=body))
 
 
 @pytest.mark.parametrize(
@@ -98,10 +110,18 @@ def test_answers_with_calls_are_as_described(stream: bool) -> None:
         ("GET", "/metrics", None, 200),
         ("GET", "/health", None, 200),
         ("GET", "/ping", None, 200),
-        ("POST", "/v1/responses", {"input": "Hi"}, 404),
+        ("POST", "/v1/responses", {"input": []}, 400),
+        ("POST", "/v1/responses/input_tokens", {"input": "Hi"}, 200),
+        ("POST", "/v1/responses/compact", {}, 400),
         ("POST", CHAT, {"messages": 5}, 400),
         ("POST", CHAT, {**HELLO, "model": "gpt-5"}, 404),
         ("POST", TEXT, {"prompt": "x" * 2**20}, 413),
+        ("POST", f"{MESSAGES}/count_tokens", HELLO, 200),
+        ("POST", f"{MESSAGES}/count_tokens", {"messages": 5}, 400),
+        ("POST", MESSAGES, HELLO, 400),
+        ("POST", MESSAGES, {**HELLO_MESSAGE, "thread": {"type": "create"}}, 400),
+        ("POST", MESSAGES, {**HELLO_MESSAGE, "model": "gpt-5"}, 404),
+        ("POST", MESSAGES, {"messages": "x" * 2**20}, 413),
     ],
 )
 def test_other_answers_are_as_described(
@@ -131,6 +151,37 @@ def test_before_the_engine_is_ready_answers_are_as_described() -> None:
             {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]},
         ),
         ("ChatRequest", {**HELLO, "reasoning_effort": "low", "logit_bias": {"5": 1}}),
+        ("MessagesRequest", HELLO_MESSAGE),
+        (
+            "MessagesRequest",
+            {
+                **HELLO_MESSAGE,
+                "system": [{"type": "text", "text": "Be kind.", "cache_control": None}],
+                "thinking": {"type": "adaptive", "display": "omitted"},
+                "output_config": {"effort": "max"},
+                "tool_choice": {"type": "auto"},
+                "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+            },
+        ),
+        (
+            "MessagesRequest",
+            {
+                "max_tokens": 5,
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+                    {
+                        "role": "assistant",
+                        "content": [
+                            {"type": "thinking", "thinking": "", "signature": "x"},
+                            {"type": "tool_use", "id": "1", "name": "f", "input": {}},
+                        ],
+                    },
+                    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1"}]},
+                    {"role": "system", "content": "Now."},
+                ],
+            },
+        ),
+        ("CountRequest", HELLO),
         ("CompletionRequest", {"prompt": "a", "stop": "b"}),
         ("CompletionRequest", {"prompt": [[1, 2], [3]]}),
     ],
@@ -140,5 +191,6 @@ def test_what_is_described_is_taken(
 ) -> None:
     """In every form that a field may have."""
     check({"$ref": f"#/components/schemas/{name}"}, fields)
-    path = CHAT if name == "ChatRequest" else TEXT
+    paths = {"ChatRequest": CHAT, "CompletionRequest": TEXT, "MessagesRequest": MESSAGES}
+    path = paths.get(name, f"{MESSAGES}/count_tokens")
     assert server.client.post(path, json=fields).status_code == 200

@@ -15,7 +15,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from builder.openapi.document import PLACE
 from tests.support.http_server import until
 from tests.support.serving import BEARER, Serving
-from worker.api.field_table import canonical
+from worker.api.field_table import Route, canonical
 
 pytestmark = pytest.mark.slow
 
@@ -36,16 +36,18 @@ def map_body(context: Any, body: Any) -> Any:
     """A few tokens of a few choices will do; a value that is no number stays what it is."""
     if not isinstance(body, dict):
         return body
+    route: Route = "responses" if "/responses" in context.operation.path else "chat"
+    limit = "max_output_tokens" if route == "responses" else "max_tokens"
     body.pop("extra_body", None)  # it may hold a limit, too
-    for name in [name for name in body if canonical("chat", name) in ("n", "best_of")]:
+    for name in [name for name in body if canonical(route, name) in ("n", "best_of")]:
         if isinstance(body[name], int) and 4 < body[name] <= 128:
             body[name] = 4
-    names = [name for name in body if canonical("chat", name) == "max_tokens"]
+    names = [name for name in body if canonical(route, name) == limit]
     for name in names:
         if isinstance(body[name], int) and (body[name] > 4 or body[name] == -1):
             body[name] = 4
     if all(body[name] is None for name in names):
-        body["max_tokens"] = 4
+        body[limit] = 4
     return body
 
 
@@ -53,7 +55,7 @@ def map_body(context: Any, body: Any) -> Any:
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     serving = Serving(tmp_path_factory.mktemp("fuzz") / "log")
     try:
-        until(lambda: serving.ping() == 200, 120)
+        until(lambda: serving.ping() == 200, 280)
         yield serving
     finally:
         serving.end()

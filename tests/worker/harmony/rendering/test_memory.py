@@ -250,6 +250,7 @@ def test_without_memory_the_prompt_has_what_the_client_sent() -> None:
     assert engine.prompts[1] == render_prompt({"messages": messages, "tools": TOOLS})
 
 
+@pytest.mark.slow
 def test_in_a_loop_of_fifty_turns_nearly_everything_comes_from_the_cache(
     real: RealWorker, capsys: pytest.CaptureFixture[str]
 ) -> None:

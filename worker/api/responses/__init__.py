@@ -1,0 +1,107 @@
+"""OpenAI's Responses API: `POST /v1/responses`, and what was stored of it.
+
+`request` validates, `items` and `tools` convert the request to API-independent types, `answer` and
+`output` format the model's output as events, and `stored` continues and looks up stored responses.
+Reasoning travels both as text and as a capsule of its exact token IDs (`encrypted_content`), so the
+next turn needs no store.
+Source: https://platform.openai.com/docs/api-reference/responses, and https://openresponses.org.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from worker.api import openai
+from worker.api.dialect import Asked, Call, Dialect, Head, Host, Json, Object
+from worker.api.fields import read
+from worker.api.responses.answer import ResponsesAnswer, ResponsesFold
+from worker.api.responses.items import ItemReference, messages
+from worker.api.responses.request import ResponsesRequest
+from worker.api.responses.stored import History, deleted, history, input_items, record_of, retrieved
+from worker.errors import BadRequest
+from worker.harmony import render
+from worker.harmony.capsule import Capsules
+from worker.harmony.conversation import Conversation, Message
+
+__all__ = [
+    "DIALECT",
+    "count_tokens",
+    "deleted",
+    "input_items",
+    "read_request",
+    "render_prompt",
+    "retrieved",
+    "unsupported",
+]
+
+
+def _event(item: Object) -> str:
+    """Formats an object as one server-sent event, named by its type; a request that failed before
+    its response began has an error object without one."""
+    return f"event: {item.get('type', 'error')}\ndata: {orjson.dumps(item).decode()}\n\n"
+
+
+DIALECT = Dialect(error=openai.error, event=_event, end=openai.END)
+"""Events are not split: each has a number of its own, and two halves would need two."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResponsesRequest:
+    """A request with all the items that it continues, as a conversation."""
+
+    fields: ResponsesRequest
+    found: History
+    messages: list[Message]
+    host: Host
+    owner: str
+
+    def asked(self) -> Asked:
+        return self.fields.asked(self.messages)
+
+    def answer(self, head: Head) -> ResponsesAnswer:
+        stores = self.fields.store is not False and self.host.responses.is_on
+        keep = self._keep if stores else None
+        return ResponsesAnswer(head, self.fields, self.host.capsules, keep)
+
+    async def _keep(self, response: Object) -> bool:
+        record = record_of(response, self.found.items)
+        return await self.host.responses.put(response["id"], self.owner, record)
+
+    def fold(self) -> ResponsesFold:
+        return ResponsesFold()
+
+
+async def read_request(call: Call, host: Host) -> ReadResponsesRequest:
+    """Raises BadRequest, also for a response or an item that is not stored."""
+    request = read(ResponsesRequest, call.body)
+    found = await history(request, host, call.owner)
+    said = _messages(request, found, host.capsules)
+    return ReadResponsesRequest(request, found, said, host, call.owner)
+
+
+def _messages(request: ResponsesRequest, found: History, capsules: Capsules) -> list[Message]:
+    """The conversation; `instructions`, which a later response does not inherit, come first."""
+    return request.instructed(messages(found.items, request.offered, capsules, before=found.before))
+
+
+async def count_tokens(call: Call, host: Host) -> Object:
+    """`POST /v1/responses/input_tokens`: the tokens of the prompt that the request would have.
+    Raises BadRequest."""
+    request = await read_request(call, host)
+    conversation = Conversation(request.messages, request.fields.wanted())
+    return {"object": "response.input_tokens", "input_tokens": host.count(conversation)}
+
+
+def render_prompt(request: Json) -> list[int]:
+    """The prompt of a Responses request (a dict) that refers to nothing stored, as token IDs.
+    Raises BadRequest."""
+    fields = read(ResponsesRequest, request)
+    items = [item for item in fields.input if not isinstance(item, ItemReference)]
+    said = _messages(fields, History(items, 0), Capsules())
+    return render(Conversation(said, fields.wanted()))
+
+
+def unsupported(message: str) -> Callable[[], BadRequest]:
+    """The error of a route that OpenAI has and this worker does not, made anew each time."""
+    return lambda: BadRequest(message, code="unsupported_route")
