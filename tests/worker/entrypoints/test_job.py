@@ -184,10 +184,10 @@ def test_a_route_with_a_method_and_a_body_is_form_1() -> None:
 @pytest.mark.parametrize(
     ("route", "method", "message"),
     [
-        (CHAT, "GET", f"method: {CHAT} takes POST, not GET."),
-        (f"/openai{CHAT}", "put", f"method: {CHAT} takes POST, not put."),
+        (CHAT, "GET", f"{CHAT} does not support the method GET; use POST."),
+        (f"/openai{CHAT}", "put", f"{CHAT} does not support the method put; use POST."),
         ("/v1/models", "POST", "/v1/models does not support the method POST; use GET."),
-        ("/v1/models/demo", "DELETE", "/v1/models/demo does not support the method DELETE; use GET."),
+        ("/v1/models/x", "DELETE", "/v1/models/x does not support the method DELETE; use GET."),
         (CHAT, 5, "method must be a string, not a number."),
         ("/v1/nope", "GET", "Unknown route: '/v1/nope'."),
     ],
