@@ -41,10 +41,11 @@ class Job:
 
 def parse_jobs(reply: bytes) -> list[Job]:
     """Parses a response: one job or a list of jobs. Raises ValueError if it is not JSON."""
-    text, mark = reply.decode(), uuid.uuid4().hex
+    text, mark = reply.decode(), None
     try:
         value = json.loads(text)
     except RecursionError:
+        mark = uuid.uuid4().hex
         value = json.loads(_truncate(text, mark))
     jobs: list[Json] = value if isinstance(value, list) else [value]
     return [_job(job, mark) for job in jobs if _has_id(job)]
@@ -57,10 +58,10 @@ def _has_id(job: Json) -> bool:
     return False
 
 
-def _job(job: Mapping[str, Json], mark: str) -> Job:
-    problem = None
-    if mark in repr(job):
-        problem = too_deep("The job's input")
+def _job(job: Mapping[str, Json], mark: str | None) -> Job:
+    """A job; in a response that was truncated, those with `mark` at any level are invalid."""
+    truncated = mark is not None and mark in repr(job)
+    problem = too_deep("The job's input") if truncated else None
     return Job(job["id"], job.get("input"), problem)
 
 
