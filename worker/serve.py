@@ -16,7 +16,6 @@ def main() -> int:
     from worker import logs, settings
     from worker.engine import SglangEngine, server_args
     from worker.entrypoints.http.server import serve
-    from worker.machine import installed_gpus
     from worker.model import resolve
     from worker.service import Service
 
@@ -25,7 +24,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         chosen = settings.load()
-        model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
+        model = resolve(chosen)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
