@@ -46,16 +46,17 @@ async def run_checks(service: Service, settings: Settings) -> None:
 async def provide_files(service: Service, settings: Settings) -> None:
     """Finds the model's files, or downloads them, and tells the engine where they are.
 
-    Does nothing if ENGINE_ARGS has a model_path: SGLang loads that one. Raises ServerError.
+    Does nothing if the engine loads no files, or if ENGINE_ARGS has a model_path, which SGLang then
+    loads. Raises ServerError.
     """
-    if "model_path" in settings.engine_args:
+    engine = service.engine
+    if not isinstance(engine, ModelLoadingEngine) or "model_path" in settings.engine_args:
         return
     model = service.model.path
     folder = await asyncio.to_thread(files.find, model, settings)
     if folder is None:
         folder = await download.fetch(model, settings)
-    if isinstance(service.engine, ModelLoadingEngine):
-        service.engine.use_files(folder)
+    engine.use_files(folder)
 
 
 async def boot(service: Service) -> None:

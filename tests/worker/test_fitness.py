@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,13 +32,13 @@ def folder_given(settings: Settings) -> Path | None:
     return engine.folder
 
 
-def settings_for(hub: LoopbackHub, folder: Path, engine_args: str = "{}") -> Settings:
+def settings_for(hub: LoopbackHub, folder: Path, **more: Any) -> Settings:
     return Settings(
         model=NAME,
         models_folder=str(folder / "models"),
         volume_folder=str(folder),
         hf_endpoint=hub.url,
-        engine_args=engine_args,  # pyright: ignore[reportArgumentType] - JSON, as in the environment
+        **more,
     )
 
 
@@ -59,10 +60,16 @@ def test_a_model_that_is_a_folder_stays_there() -> None:
     assert folder_given(Settings(model="demo")) == DEMO_FOLDER
 
 
+def test_an_engine_that_loads_no_files_needs_none() -> None:
+    """Such as those of the tests: nothing is searched, and the Hub is not asked."""
+    service = Service(ScriptedEngine([]), Model("x", ("x",), 10), Settings())
+    asyncio.run(fitness.provide_files(service, Settings()))
+
+
 def test_a_model_path_in_engine_args_is_left_to_sglang(tmp_path: Path) -> None:
     """ENGINE_ARGS wins over all; nothing is downloaded that would not be used."""
     with loopback_hub() as hub:
-        settings = settings_for(hub, tmp_path, '{"model_path": "openai/gpt-oss-120b"}')
+        settings = settings_for(hub, tmp_path, engine_args={"model_path": "openai/gpt-oss-120b"})
         assert folder_given(settings) is None
         assert hub.requests == []
 

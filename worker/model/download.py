@@ -363,11 +363,20 @@ def _explanation(error: Exception, wanted: Download) -> str:
             f"{model} was not found here, and {wanted.hub} cannot be reached ({reason}): check the "
             f"network and HF_ENDPOINT, {instead}."
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _is_full(error):
         return _no_space(wanted, "more space")
     if isinstance(error, ValueError):
-        return f"{wanted.hub} does not answer like the Hugging Face Hub: check HF_ENDPOINT."
+        reason = _first_line(error)
+        return f"{wanted.hub} does not answer like the Hub ({reason}): check HF_ENDPOINT."
     return f"{model} could not be downloaded to {wanted.cache}: {_first_line(error)}"
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether the disk or a quota is full. hf_xet says so in words, without the errno."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno in numbers:
+        return True
+    return any(os.strerror(number) in str(error) for number in numbers)
 
 
 def _refusal(error: HfHubHTTPError, wanted: Download) -> str:

@@ -7,16 +7,19 @@ nothing is downloaded.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from tests.support import DEMO, ROOT
 from tests.support.container import free_port
+from tests.support.http_server import until
 from tests.support.hub import NAME, LoopbackHub, loopback_hub
 
 pytestmark = pytest.mark.workers
@@ -47,13 +50,8 @@ def hub() -> Iterator[LoopbackHub]:
 def run(command: Sequence[str], environment: Mapping[str, str], home: Path) -> Ended:
     own = {"HF_HUB_OFFLINE": "", "HOME": str(home), "PORT": str(free_port())}
     with (home / "output").open("w") as output, (home / "log").open("w") as logged:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **own, **environment},
-            stdout=output,
-            stderr=logged,
-        )
+        everything = {**os.environ, **own, **environment}
+        process = subprocess.Popen(command, cwd=ROOT, env=everything, stdout=output, stderr=logged)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return Ended(
@@ -98,6 +96,31 @@ def start(hub: LoopbackHub, home: Path, entrypoint: str, **settings: str) -> End
     queue = {"RUNPOD_WEBHOOK_GET_JOB": hub.url} if entrypoint == "the queue" else {}
     command = [sys.executable, "-m", "tests.support.gpu_machine", *ENTRYPOINTS[entrypoint]]
     return run(command, {"HF_ENDPOINT": hub.url, **queue, **settings}, home)
+
+
+def test_a_worker_that_is_told_to_stop_while_it_downloads_stops(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    """At once, as it does while the engine boots; the download's process ends, too."""
+    hub.bytes_per_second = 10_000
+    settings = {"HF_HUB_OFFLINE": "", "HF_ENDPOINT": hub.url, "MODEL": NAME}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.gpu_machine", *ENTRYPOINTS["the HTTP API"]],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            **settings,
+            "PORT": str(free_port()),
+            "VOLUME_FOLDER": str(tmp_path),
+        },
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: hub.requests, 60)
+    children = psutil.Process(process.pid).children()
+    assert len(children) == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert not psutil.pid_exists(children[0].pid)
 
 
 def test_a_folder_that_does_not_exist_is_refused_before_all_else(tmp_path: Path) -> None:

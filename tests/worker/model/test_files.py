@@ -232,9 +232,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     weights = folder / "model-00001-of-00002.safetensors"
     weights.unlink()
     weights.mkdir()
-    with pytest.raises(
-        ServerError, match=r"model-00001-of-00002\.safetensors cannot be read: Is a"
-    ):
+    with pytest.raises(ServerError, match=r"model-00001-of-00002\.safetensors cannot be read: "):
         files.check_files(folder)
 
 
