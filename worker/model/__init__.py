@@ -1,8 +1,6 @@
 """The served model: where its files are, its names and its context length.
 
-Rule: MODEL is resolved here, once; the rest of the worker uses the resulting `Model`. If it is a
-Hugging Face model ID, its files are found (files.py) or downloaded (download.py) at boot, by
-worker/fitness.py.
+Rule: MODEL is resolved here, once; the rest of the worker uses the resulting `Model`.
 """
 
 import json
@@ -11,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.model.files import check_name, is_model_folder
 from worker.settings import Settings, SettingsError
 
 DEMO_FOLDER = Path(__file__).parent.parent.parent / ".demo-model"
@@ -43,18 +40,12 @@ class Model:
 
 
 def resolve(settings: Settings) -> Model:
-    """Resolves MODEL.
-
-    Raises SettingsError if the demo model is selected but not built, or if MODEL is neither a
-    model's folder nor a Hugging Face model ID.
-    """
+    """Resolves MODEL. Raises SettingsError if the demo model is selected but not built."""
     demo = settings.model == "demo"
     folder = DEMO_FOLDER if demo else Path(settings.model)
     if demo and not (folder / "config.json").exists():
         raise SettingsError("MODEL='demo', but the demo model is not built; run `make setup`")
-    is_folder = is_model_folder(str(folder))
-    if not is_folder:
-        check_name(settings.model)
+    is_folder = (folder / "config.json").exists()
     longest = settings.max_model_len
     if is_folder:
         config = json.loads((folder / "config.json").read_text())
