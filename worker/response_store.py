@@ -66,8 +66,8 @@ class MemoryResponseStore:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     async def get(self, response_id: str, owner: str) -> Object | None:
-        entry = self._entries.get(response_id)
-        if entry is None or entry.owner != owner:
+        entry = self._entry(response_id, owner)
+        if entry is None:
             return None
         self._entries.move_to_end(response_id)
         return orjson.loads(entry.text)
@@ -82,12 +82,16 @@ class MemoryResponseStore:
         return response_id in self._entries
 
     async def delete(self, response_id: str, owner: str) -> bool:
-        entry = self._entries.get(response_id)
-        if entry is None or entry.owner != owner:
+        entry = self._entry(response_id, owner)
+        if entry is None:
             return False
         self._bytes -= len(entry.text)
         del self._entries[response_id]
         return True
+
+    def _entry(self, response_id: str, owner: str) -> _Entry | None:
+        entry = self._entries.get(response_id)
+        return entry if entry is not None and entry.owner == owner else None
 
 
 class FolderResponseStore:

@@ -221,13 +221,13 @@ class Service:
         turn = generation.turn
         if turn.ending is not None:
             return ()
-        told = turn.take(step)
+        output = turn.take(step)
         if turn.ending is not None:
             if turn.ending.reason == "calls":
                 self._memory.remember(turn.messages, turn.ids)  # before the calls are answered
             if step.finish_reason is None:  # a stop string was found, or a second call
                 self.engine.abort(generation.rid)
-        return answer.take(index, told)
+        return answer.take(index, output)
 
 
 def _reader(prompt: Conversation | Sequence[int], call_prefix: str) -> Parser | RawText:

@@ -42,7 +42,7 @@ def text_of_result(content: Any) -> str:
 
     Raises ValueError for what is not text, an image, a file or audio.
     """
-    return _joined(content, _placeholder)
+    return _joined(content, _media)
 
 
 def _joined(content: Any, other: Callable[[str], str]) -> str:
@@ -69,7 +69,12 @@ def _reject(kind: str) -> str:
     raise ValueError(f"{kind[:40]!r} parts are not supported: gpt-oss reads text only")
 
 
-def _placeholder(kind: str) -> str:
+def _media(kind: str) -> str:
     if kind not in _MEDIA:
         _reject(kind)
-    return f"[{_MEDIA[kind]}: gpt-oss reads text alone]"
+    return placeholder(_MEDIA[kind])
+
+
+def placeholder(medium: str) -> str:
+    """What the model reads of an `image`, a `file` and the like in a tool result, in any API."""
+    return f"[{medium}: gpt-oss reads text alone]"

@@ -7,10 +7,10 @@ handled.
 
 import json
 import re
-from collections.abc import Mapping
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from worker.api import field_table
 from worker.api.field_table import describe
@@ -18,9 +18,6 @@ from worker.errors import BadRequest
 
 TOOL_NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
 """Names of tools: OpenAI's characters, and the dots of namespaced tools."""
-UNION_TAG = "~"
-"""Begins the tags of discriminated unions, which pydantic puts into the location of an error and
-which are not part of the client's path."""
 MAX_QUOTED_LENGTH = 60
 """In characters. Errors do not quote longer values, which may contain a secret."""
 
@@ -45,6 +42,15 @@ class RequestFields(Fields):
     """A complete request to one route."""
 
     route: ClassVar[field_table.Route]
+
+
+def parsed_as(model_of: Callable[[Any], type[Fields]]) -> BeforeValidator:
+    """A validator for a union of models: parses a JSON value as the model that `model_of` names.
+
+    Pydantic would try them all, and name them in the error's path; so its errors are the model's
+    own. `model_of` raises ValueError for a value that is none of them.
+    """
+    return BeforeValidator(lambda value: model_of(value).model_validate(value))
 
 
 M = TypeVar("M", bound=RequestFields)
@@ -90,8 +96,6 @@ def _path(location: tuple[str | int, ...], names: Mapping[str, str]) -> str:
     path = ""
     first, rest = location[:1], location[1:]
     for part in (*(names.get(str(name), name) for name in first), *rest):
-        if isinstance(part, str) and part.startswith(UNION_TAG):
-            continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return path.removeprefix(".")
 

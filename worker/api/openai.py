@@ -1,24 +1,15 @@
-"""What OpenAI's APIs share: the error, usage and log probability objects, stream framing.
+"""What OpenAI's APIs share: the error, usage and log probability objects, and the end of a stream.
 
 Source: https://platform.openai.com/docs/guides/error-codes, and the bodies that OpenAI's API sends.
 """
 
-from collections.abc import Mapping
 from typing import Any
-
-import orjson
 
 from worker.api.dialect import Object
 from worker.errors import BadRequest, EngineOverloaded, WorkerError
 from worker.generation import TokenLogprob
 from worker.harmony.vocabulary import FIRST_SPECIAL, token_bytes
 from worker.turn import Usage
-
-
-def event(item: Mapping[str, Any]) -> str:
-    """Formats an object as one server-sent event. Concatenated events form a valid stream."""
-    return f"data: {orjson.dumps(item).decode()}\n\n"
-
 
 END = "data: [DONE]\n\n"
 """The last event of a successful stream."""

@@ -1,11 +1,12 @@
-"""The request fields that APIs share: sampling (`GenerationFields`), and for chat and text
-completions also delivery (`SamplingFields`).
+"""The request fields that APIs share: the sampling of all (`CoreSampling`) and of OpenAI's
+(`GenerationFields`), and for chat and text completions also delivery (`SamplingFields`).
 
 Source: https://platform.openai.com/docs/api-reference/completions/create, with SGLang's `top_k`,
 `min_p` and `repetition_penalty`, and the stop conditions that both vLLM and SGLang have.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -110,7 +111,29 @@ class UsageOptions(Fields):
     include: bool | None = None
 
 
-class GenerationFields(RequestFields):
+class CoreSampling(Fields):
+    """The sampling fields that every API has. A missing field and null mean the same."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+
+    def core_sampling(self, max_tokens: int, stop_ids: tuple[int, ...]) -> Sampling:
+        """These fields as sampling parameters, with OpenAI's defaults for missing ones.
+
+        `top_p` 0 keeps only the most likely token, which is greedy sampling, like temperature 0.
+        """
+        greedy = self.temperature == 0 or self.top_p == 0
+        return Sampling(
+            max_tokens=max_tokens,
+            temperature=0.0 if greedy else 1.0 if self.temperature is None else self.temperature,
+            top_p=self.top_p or 1.0,
+            top_k=self.top_k if self.top_k and self.top_k < SIZE else -1,
+            stop_ids=stop_ids,
+        )
+
+
+class GenerationFields(CoreSampling, RequestFields):
     """Sampling, without the limit on tokens. A missing field and null mean the same."""
 
     model: str | None = None
@@ -122,9 +145,6 @@ class GenerationFields(RequestFields):
         ]
         | None
     ) = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
@@ -171,16 +191,9 @@ class GenerationFields(RequestFields):
         stop_ids: tuple[int, ...],
         allowed: Sequence[int] = (),
     ) -> Sampling:
-        """Converts the fields to sampling parameters, with OpenAI's defaults for missing ones.
-
-        `top_p` 0 keeps only the most likely token, which is greedy sampling, like temperature 0.
-        """
-        greedy = self.temperature == 0 or self.top_p == 0
-        return Sampling(
-            max_tokens=max_tokens,
-            temperature=0.0 if greedy else 1.0 if self.temperature is None else self.temperature,
-            top_p=self.top_p or 1.0,
-            top_k=self.top_k if self.top_k and self.top_k < SIZE else -1,
+        """Converts the fields to sampling parameters, with defaults for missing ones."""
+        return replace(
+            self.core_sampling(max_tokens, (*stop_ids, *(self.stop_token_ids or ()))),
             min_p=self.min_p or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
             presence_penalty=self.presence_penalty or 0.0,
@@ -188,7 +201,6 @@ class GenerationFields(RequestFields):
             seed=self.seed,
             logit_bias=self._bias(allowed),
             top_logprobs=top_logprobs,
-            stop_ids=(*stop_ids, *(self.stop_token_ids or ())),
             min_tokens=self.min_tokens or 0,
             ignore_eos=bool(self.ignore_eos),
         )

@@ -25,7 +25,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from worker.harmony.vocabulary import FIRST_SPECIAL
+from worker.harmony.conversation import Thought
+from worker.harmony.vocabulary import FIRST_SPECIAL, decode
 
 _HEAD = bytes([1, 1])
 """The version of this format, and the vocabulary: 1 is o200k_harmony."""
@@ -69,6 +70,13 @@ class Capsules:
             return None
         ids = _unpacked(packed)
         return ids if all(token < FIRST_SPECIAL for token in ids) else None
+
+    def thought(self, capsule: str | None, text: str) -> Thought | None:
+        """The reasoning that a client sent back: by its exact token IDs if the capsule opens, else
+        by its text; None if neither says anything, since a lost capsule fails no request."""
+        if capsule and (ids := self.open(capsule)):
+            return Thought(decode(ids), ids)
+        return Thought(text) if text else None
 
     def _payload(self, capsule: str) -> bytes | None:
         """The bytes of a capsule, encrypted or not: keys may have been added in the meantime."""

@@ -7,12 +7,15 @@ the history, so rejecting it would end an agent's session.
 Source: https://docs.anthropic.com/en/api/messages, and the types of the `anthropic` package.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from worker.api.fields import Fields, json_type
+from worker.api.content_parts import placeholder
+from worker.api.fields import Fields, json_type, parsed_as
+from worker.harmony.capsule import Capsules
+from worker.harmony.conversation import Thought
 
 Json = Any  # A JSON value from outside.
 
@@ -34,12 +37,18 @@ class ThinkingBlock(Fields):
     thinking: str = ""
     signature: str | None = None
 
+    def thought(self, capsules: Capsules) -> Thought | None:
+        return capsules.thought(self.signature, self.thinking)
+
 
 class RedactedThinkingBlock(Fields):
     """Reasoning without its text. `data`: a capsule, or any text."""
 
     type: Literal["redacted_thinking"]
     data: str = ""
+
+    def thought(self, capsules: Capsules) -> Thought | None:
+        return capsules.thought(self.data, "")
 
 
 class ToolUseBlock(Fields):
@@ -74,7 +83,7 @@ class UnreadBlock(Fields):
     @property
     def shown(self) -> str:
         """The placeholder that the model reads instead."""
-        return f"[{self.type}: gpt-oss reads text alone]"
+        return placeholder(self.type)
 
 
 class ToolReferenceBlock(Fields):
@@ -84,22 +93,22 @@ class ToolReferenceBlock(Fields):
     tool_name: str
 
 
-def choosing(field: str, models: Mapping[str, type[Fields]], what: str) -> Callable[[Json], Fields]:
+def choosing(field: str, models: Mapping[str, type[Fields]], what: str) -> BeforeValidator:
     """A validator that parses an object as the model that its `field` names.
 
-    `what` describes such an object in errors: `a content block`. Raises ValueError if the field is
-    missing or names no model.
+    `what` describes such an object in errors: `a content block`. A missing field and one that names
+    no model are errors.
     """
 
-    def read(value: Json) -> Fields:
+    def model_of(value: Json) -> type[Fields]:
         kind: Json = value.get(field) if isinstance(value, Mapping) else None
         if not isinstance(kind, str):
             raise ValueError(f"must be {what} with a {field}, not {json_type(value)}")
         if kind not in models:
             raise ValueError(_refusal(field, kind[:60], models))
-        return models[kind].model_validate(value)
+        return models[kind]
 
-    return read
+    return parsed_as(model_of)
 
 
 def _refusal(field: str, kind: str, models: Mapping[str, type[Fields]]) -> str:
@@ -129,7 +138,7 @@ _RESULT_PARTS: Mapping[str, type[Fields]] = {
 }
 ResultPart = Annotated[
     TextBlock | SearchResultBlock | ToolReferenceBlock | UnreadBlock,
-    BeforeValidator(choosing("type", _RESULT_PARTS, "a content block")),
+    choosing("type", _RESULT_PARTS, "a content block"),
 ]
 
 
@@ -170,15 +179,13 @@ _ASSISTANT: Mapping[str, type[Fields]] = {
 }
 UserBlock = Annotated[
     TextBlock | ToolResultBlock | SearchResultBlock,
-    BeforeValidator(choosing("type", _USER, "a content block")),
+    choosing("type", _USER, "a content block"),
 ]
 AssistantBlock = Annotated[
     TextBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock,
-    BeforeValidator(choosing("type", _ASSISTANT, "a content block")),
+    choosing("type", _ASSISTANT, "a content block"),
 ]
-SystemBlock = Annotated[
-    TextBlock, BeforeValidator(choosing("type", {"text": TextBlock}, "a content block"))
-]
+SystemBlock = Annotated[TextBlock, choosing("type", {"text": TextBlock}, "a content block")]
 SystemContent = Annotated[
     list[SystemBlock],
     BeforeValidator(as_blocks, json_schema_input_type=str | list[SystemBlock] | None),

@@ -34,11 +34,9 @@ from worker.harmony.conversation import (
     Message,
     Result,
     Said,
-    Thought,
     Tool,
     User,
 )
-from worker.harmony.vocabulary import decode
 
 _BILLING = "x-anthropic-billing-header:"
 """Claude Code's first system block is this header. In some versions its value changes with every
@@ -119,20 +117,11 @@ class AssistantMessage(Fields):
                         yield Said(text, "final" if at == self._final_at else "commentary")
                 case ToolUseBlock(id=call_id, name=name):
                     yield Called(name, _arguments(block.input), call_id)
-                case ThinkingBlock(thinking=text, signature=signature) if capsules:
-                    yield from _thought(text, signature or "", capsules)
-                case RedactedThinkingBlock(data=data) if capsules:
-                    yield from _thought("", data, capsules)
+                case ThinkingBlock() | RedactedThinkingBlock() if capsules:
+                    if thought := block.thought(capsules):
+                        yield thought
                 case _:
                     pass
-
-
-def _thought(text: str, capsule: str, capsules: Capsules) -> Iterator[Thought]:
-    """The reasoning by its exact token IDs if the capsule opens, else by its text, if any."""
-    if ids := capsules.open(capsule):
-        yield Thought(decode(ids), ids)
-    elif text:
-        yield Thought(text)
 
 
 def _arguments(value: Any) -> str:
@@ -168,7 +157,7 @@ _ROLES: Mapping[str, type[Fields]] = {
 }
 AnyMessage = Annotated[
     UserMessage | AssistantMessage | SystemMessage,
-    BeforeValidator(choosing("role", _ROLES, "a message")),
+    choosing("role", _ROLES, "a message"),
 ]
 AnyMessages = Annotated[list[AnyMessage], Field(min_length=1)]
 

@@ -17,11 +17,10 @@ from worker.api.anthropic.tools import OfferedTool, ToolChoiceOption
 from worker.api.dialect import Asked, Head
 from worker.api.field_table import Route
 from worker.api.fields import Fields, RequestFields
-from worker.api.sampling import Limit, StopField
-from worker.generation import Sampling
+from worker.api.sampling import CoreSampling, Limit, StopField
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation, Instruction, JsonAnswer, Wanted
-from worker.harmony.vocabulary import SIZE, STOP_IDS
+from worker.harmony.vocabulary import STOP_IDS
 from worker.turn import TurnOptions
 
 CALL_PREFIX = "toolu_"
@@ -117,7 +116,7 @@ class CountRequest(MessagesPrompt):
     route: ClassVar[Route] = "count_tokens"
 
 
-class MessagesRequest(MessagesPrompt):
+class MessagesRequest(MessagesPrompt, CoreSampling):
     """A request for a message."""
 
     route: ClassVar[Route] = "messages"
@@ -125,26 +124,12 @@ class MessagesRequest(MessagesPrompt):
     max_tokens: Limit
     stream: bool | None = None
     stop_sequences: StopField | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
 
     @property
     def shown(self) -> Shown:
         """How the answer shows thinking."""
         omitted = self.thinking is not None and self.thinking.display == "omitted"
         return "signature" if omitted else "text"
-
-    def sampling(self) -> Sampling:
-        """Sampling parameters. `top_p` 0 is greedy sampling, like temperature 0."""
-        greedy = self.temperature == 0 or self.top_p == 0
-        return Sampling(
-            max_tokens=self.max_tokens,
-            temperature=0.0 if greedy else 1.0 if self.temperature is None else self.temperature,
-            top_p=self.top_p or 1.0,
-            top_k=self.top_k if self.top_k and self.top_k < SIZE else -1,
-            stop_ids=STOP_IDS,
-        )
 
     def options(self) -> TurnOptions:
         """How the turn is shown and ended."""
@@ -171,7 +156,7 @@ class AskedMessage:
             model=request.model,
             prompts=prompts,
             prompt_field="messages",
-            sampling=request.sampling(),
+            sampling=request.core_sampling(request.max_tokens, STOP_IDS),
             options=request.options(),
             streams=request.stream is True,
             call_prefix=CALL_PREFIX,

@@ -10,11 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from worker.api.fields import Fields, json_type
+from worker.api.fields import TOOL_NAME, Fields, json_type
 from worker.errors import BadRequest
 from worker.harmony.conversation import Tool
-
-NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
 
 Calls = tuple[Literal["auto", "required", "none"], Sequence[str] | None]
 """Whether to call, and among which tools (None: all)."""
@@ -24,7 +22,7 @@ class CustomTool(Fields):
     """A tool that the client runs. `defer_loading`: shown to the model by a `tool_reference`."""
 
     type: Literal["custom"] | None = None
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=TOOL_NAME)]
     description: str | None = None
     input_schema: dict[str, Any]
     strict: bool | None = None

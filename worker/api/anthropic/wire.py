@@ -8,9 +8,8 @@ Source: https://docs.anthropic.com/en/api/errors, and the types of the `anthropi
 
 from typing import Any
 
-import orjson
-
 from worker.api.dialect import Object
+from worker.api.sse import server_sent_event
 from worker.errors import (
     BadRequest,
     ContextLengthExceeded,
@@ -35,8 +34,7 @@ only new messages, to sending the whole history."""
 
 def event(item: Object) -> str:
     """An object as one server-sent event. A token count has no type, so its event has no name."""
-    name = f"event: {item['type']}\n" if "type" in item else ""
-    return f"{name}data: {orjson.dumps(item).decode()}\n\n"
+    return server_sent_event(item, item.get("type", ""))
 
 
 def error(problem: WorkerError) -> Object:

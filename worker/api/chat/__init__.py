@@ -13,11 +13,12 @@ from worker.api.chat.answer import MessageFold, delta_of
 from worker.api.chat.request import ChatRequest
 from worker.api.dialect import Call, Dialect, Host, Json
 from worker.api.fields import read
+from worker.api.sse import server_sent_event
 from worker.harmony import Parser, grammar, render
 
 DIALECT = Dialect(
     error=openai.error,
-    event=openai.event,
+    event=server_sent_event,
     end=openai.END,
     merge=chunks.merge,
     split=chunks.split,

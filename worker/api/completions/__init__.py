@@ -7,10 +7,11 @@ from worker.api import chunks, openai
 from worker.api.completions.request import CompletionRequest
 from worker.api.dialect import Call, Dialect, Host
 from worker.api.fields import read
+from worker.api.sse import server_sent_event
 
 DIALECT = Dialect(
     error=openai.error,
-    event=openai.event,
+    event=server_sent_event,
     end=openai.END,
     merge=chunks.merge,
     split=chunks.split,

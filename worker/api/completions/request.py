@@ -20,8 +20,8 @@ from worker.harmony.vocabulary import (
     FIRST_SPECIAL,
     SIZE,
     STOP_IDS,
+    decode,
     encode,
-    token_bytes,
 )
 from worker.turn import TurnOptions
 
@@ -133,5 +133,4 @@ def _text(prompt: Prompt) -> str:
     """A prompt's text, for `echo`."""
     if isinstance(prompt, str):
         return prompt
-    data = b"".join(token_bytes()[i] for i in prompt if i < FIRST_SPECIAL)
-    return data.decode("utf-8", "replace")
+    return decode([token for token in prompt if token < FIRST_SPECIAL])

@@ -10,8 +10,6 @@ Source: https://platform.openai.com/docs/api-reference/responses, and https://op
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import orjson
-
 from worker.api import openai
 from worker.api.dialect import Asked, Call, Dialect, Head, Host, Json, Object
 from worker.api.fields import read
@@ -19,6 +17,7 @@ from worker.api.responses.answer import ResponsesAnswer, ResponsesFold
 from worker.api.responses.items import ItemReference, messages
 from worker.api.responses.request import ResponsesRequest
 from worker.api.responses.stored import History, deleted, history, input_items, record_of, retrieved
+from worker.api.sse import server_sent_event
 from worker.errors import BadRequest
 from worker.harmony import render
 from worker.harmony.capsule import Capsules
@@ -39,7 +38,7 @@ __all__ = [
 def _event(item: Object) -> str:
     """Formats an object as one server-sent event, named by its type; a request that failed before
     its response began has an error object without one."""
-    return f"event: {item.get('type', 'error')}\ndata: {orjson.dumps(item).decode()}\n\n"
+    return server_sent_event(item, item.get("type", "error"))
 
 
 DIALECT = Dialect(error=openai.error, event=_event, end=openai.END)

@@ -192,12 +192,12 @@ class ResponsesAnswer:
     def _response(self, status: str) -> Object:
         return {**self._fields, "status": status, "output": list(self._done)}
 
-    def _numbered(self, events: Sequence[Object]) -> list[Object]:
-        numbered: list[Object] = []
+    def _numbered(self, events: list[Object]) -> list[Object]:
+        """`events`, which were made for this, with their numbers."""
         for event in events:
-            numbered.append({"type": event["type"], "sequence_number": self._sent, **event})
+            event["sequence_number"] = self._sent
             self._sent += 1
-        return numbered
+        return events
 
 
 def _status(ending: Ending | None) -> ItemStatus:

@@ -9,14 +9,14 @@ Without one it is a preamble if a call follows in the same turn.
 Source: https://platform.openai.com/docs/api-reference/responses/create#responses-create-input.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field
 
 from worker.api.content_parts import ContentField, text_of, text_of_result
 from worker.api.dialect import Object
-from worker.api.fields import UNION_TAG, Fields, json_type
+from worker.api.fields import Fields, json_type, parsed_as
 from worker.api.responses.tools import OfferedTools, arguments_of
 from worker.errors import BadRequest
 from worker.harmony.capsule import Capsules
@@ -30,7 +30,6 @@ from worker.harmony.conversation import (
     Thought,
     User,
 )
-from worker.harmony.vocabulary import token_bytes
 
 Content = Annotated[str, BeforeValidator(text_of, json_schema_input_type=ContentField)]
 Status = str | None
@@ -104,66 +103,57 @@ class ReasoningItem(Fields):
         }
 
     def thought(self, capsules: Capsules) -> Thought | None:
-        """The capsule, or else the text, or else nothing: a lost capsule fails no request."""
-        ids = capsules.open(self.encrypted_content) if self.encrypted_content else None
-        if ids:
-            text = b"".join(map(token_bytes().__getitem__, ids)).decode("utf-8", "replace")
-            return Thought(text, ids)
-        text = self.content or self.summary
-        return Thought(text) if text else None
+        return capsules.thought(self.encrypted_content, self.content or self.summary)
 
 
-class FunctionCallItem(Fields):
+class _CallItem(Fields):
+    """What calls of functions and of custom tools have in common."""
+
+    id: str | None = None
+    status: Status = None
+    call_id: str
+    name: Annotated[str, Field(min_length=1)]
+    namespace: str | None = None
+
+    def _stored(self, item_id: str, kind: str, **text: str) -> Object:
+        item: Object = {
+            "id": self.id or item_id,
+            "type": kind,
+            "status": "completed",
+            "call_id": self.call_id,
+            "name": self.name,
+            **text,
+        }
+        return item | ({"namespace": self.namespace} if self.namespace else {})
+
+    def _called(self, tools: OfferedTools, arguments: str) -> Called:
+        return Called(tools.flat(self.name, self.namespace), arguments, self.call_id)
+
+
+class FunctionCallItem(_CallItem):
     """A call of a function. `arguments` are rendered as they came."""
 
     type: Literal["function_call"]
-    id: str | None = None
-    status: Status = None
-    call_id: str
-    name: Annotated[str, Field(min_length=1)]
-    namespace: str | None = None
     arguments: str
 
     def stored(self, item_id: str) -> Object:
-        item: Object = {
-            "id": self.id or item_id,
-            "type": self.type,
-            "status": "completed",
-            "call_id": self.call_id,
-            "name": self.name,
-            "arguments": self.arguments,
-        }
-        return item | ({"namespace": self.namespace} if self.namespace else {})
+        return self._stored(item_id, self.type, arguments=self.arguments)
 
     def called(self, tools: OfferedTools) -> Called:
-        return Called(tools.flat(self.name, self.namespace), self.arguments, self.call_id)
+        return self._called(tools, self.arguments)
 
 
-class CustomCallItem(Fields):
+class CustomCallItem(_CallItem):
     """A call of a custom tool."""
 
     type: Literal["custom_tool_call"]
-    id: str | None = None
-    status: Status = None
-    call_id: str
-    name: Annotated[str, Field(min_length=1)]
-    namespace: str | None = None
     input: str
 
     def stored(self, item_id: str) -> Object:
-        item: Object = {
-            "id": self.id or item_id,
-            "type": self.type,
-            "status": "completed",
-            "call_id": self.call_id,
-            "name": self.name,
-            "input": self.input,
-        }
-        return item | ({"namespace": self.namespace} if self.namespace else {})
+        return self._stored(item_id, self.type, input=self.input)
 
     def called(self, tools: OfferedTools) -> Called:
-        arguments = arguments_of(self.input)
-        return Called(tools.flat(self.name, self.namespace), arguments, self.call_id)
+        return self._called(tools, arguments_of(self.input))
 
 
 _Output = str | list[dict[str, Any]] | None
@@ -207,52 +197,40 @@ KeptItem = MessageItem | ReasoningItem | FunctionCallItem | CustomCallItem | Cal
 ResolvedItem = KeptItem | SearchCallItem
 Item = ResolvedItem | ItemReference
 
-_TAGS = {
-    "message": "message",
-    "reasoning": "reasoning",
-    "function_call": "function_call",
-    "custom_tool_call": "custom_tool_call",
-    "function_call_output": "output",
-    "custom_tool_call_output": "output",
-    "item_reference": "item_reference",
-    "web_search_call": "web_search_call",
+_MODELS: Mapping[str, type[Fields]] = {
+    "message": MessageItem,
+    "reasoning": ReasoningItem,
+    "function_call": FunctionCallItem,
+    "custom_tool_call": CustomCallItem,
+    "function_call_output": CallOutputItem,
+    "custom_tool_call_output": CallOutputItem,
+    "item_reference": ItemReference,
+    "web_search_call": SearchCallItem,
 }
-"""The types of items, and the tags of their models."""
 
 
-def _kind(value: Any) -> Any:
-    """An item's type. `{"role": …}` is a message; `{"id": …}` alone a reference."""
-    if not isinstance(value, dict):
-        return getattr(value, "type", None)
-    kind = value.get("type")
-    if kind is None and "role" in value:
-        return "message"
-    return "item_reference" if kind is None and value.keys() == {"id"} else kind
+def _with_type(value: Any) -> Any:
+    """Adds the type that may be missing: `{"role": …}` is a message, `{"id": …}` a reference."""
+    if not isinstance(value, dict) or value.get("type") is not None:
+        return value
+    if "role" in value:
+        return {**value, "type": "message"}
+    return {**value, "type": "item_reference"} if value.keys() == {"id"} else value
 
 
-def _known_item(value: Any) -> Any:
-    kind = _kind(value)
+def _model(value: Any) -> type[Fields]:
+    kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str):
         got = "an object without one" if isinstance(value, dict) else json_type(value)
         raise ValueError(f"must be an item with a type, not {got}")
-    if kind not in _TAGS:
+    if kind not in _MODELS:
         raise ValueError(
             f"items of type {kind[:40]!r} are not supported; omit it, or send it as text"
         )
-    return {**value, "type": kind} if isinstance(value, dict) else value
+    return _MODELS[kind]
 
 
-ItemField = Annotated[
-    Annotated[MessageItem, Tag(UNION_TAG + "message")]
-    | Annotated[ReasoningItem, Tag(UNION_TAG + "reasoning")]
-    | Annotated[FunctionCallItem, Tag(UNION_TAG + "function_call")]
-    | Annotated[CustomCallItem, Tag(UNION_TAG + "custom_tool_call")]
-    | Annotated[CallOutputItem, Tag(UNION_TAG + "output")]
-    | Annotated[ItemReference, Tag(UNION_TAG + "item_reference")]
-    | Annotated[SearchCallItem, Tag(UNION_TAG + "web_search_call")],
-    Discriminator(lambda value: UNION_TAG + _TAGS[_kind(value)]),
-    BeforeValidator(_known_item),
-]
+ItemField = Annotated[Item, parsed_as(_model), BeforeValidator(_with_type)]
 
 
 def as_items(value: Any) -> Any:

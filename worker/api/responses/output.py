@@ -149,8 +149,8 @@ class MessageOutput(_Base):
         }
 
 
-class FunctionCallOutput(_Base):
-    """A call of a function, of a namespace or not."""
+class _CallOutput(_Base):
+    """What calls of functions and of custom tools have in common."""
 
     def __init__(self, item_id: str, index: int, call_id: str, target: CallTarget) -> None:
         super().__init__(item_id, index)
@@ -159,6 +159,25 @@ class FunctionCallOutput(_Base):
 
     def begin(self) -> list[Object]:
         return [self._added(self.item("in_progress"))]
+
+    def item(self, status: ItemStatus) -> Object:
+        raise NotImplementedError
+
+    def _item(self, kind: str, status: ItemStatus, **text: str) -> Object:
+        namespace = self._target.namespace
+        return {
+            "id": self.id,
+            "type": kind,
+            "status": status,
+            "call_id": self._call_id,
+            "name": self._target.name,
+            **({"namespace": namespace} if namespace else {}),
+            **text,
+        }
+
+
+class FunctionCallOutput(_CallOutput):
+    """A call of a function, of a namespace or not."""
 
     def add(self, text: str, logprobs: Sequence[Object] = ()) -> list[Object]:  # noqa: ARG002
         self._pieces.append(text)
@@ -169,27 +188,15 @@ class FunctionCallOutput(_Base):
         return [self._event("function_call_arguments.done", **done), self._done(self.item(status))]
 
     def item(self, status: ItemStatus) -> Object:
-        return {
-            "id": self.id,
-            "type": "function_call",
-            "status": status,
-            "call_id": self._call_id,
-            **_called(self._target),
-            "arguments": self.text,
-        }
+        return self._item("function_call", status, arguments=self.text)
 
 
-class CustomCallOutput(_Base):
+class CustomCallOutput(_CallOutput):
     """A call of a custom tool: its text is taken out of the JSON that the model writes."""
 
     def __init__(self, item_id: str, index: int, call_id: str, target: CallTarget) -> None:
-        super().__init__(item_id, index)
-        self._call_id = call_id
-        self._target = target
+        super().__init__(item_id, index, call_id, target)
         self._free_text = FreeText()
-
-    def begin(self) -> list[Object]:
-        return [self._added(self.item("in_progress"))]
 
     def add(self, text: str, logprobs: Sequence[Object] = ()) -> list[Object]:  # noqa: ARG002
         return self._delta(self._free_text.feed(text))
@@ -206,16 +213,4 @@ class CustomCallOutput(_Base):
         ]
 
     def item(self, status: ItemStatus) -> Object:
-        return {
-            "id": self.id,
-            "type": "custom_tool_call",
-            "status": status,
-            "call_id": self._call_id,
-            **_called(self._target),
-            "input": self.text,
-        }
-
-
-def _called(target: CallTarget) -> Object:
-    named: Object = {"name": target.name}
-    return named | ({"namespace": target.namespace} if target.namespace else {})
+        return self._item("custom_tool_call", status, input=self.text)

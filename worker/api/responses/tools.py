@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field
 
 from worker.api.dialect import Object
-from worker.api.fields import TOOL_NAME, UNION_TAG, Fields, json_type
+from worker.api.fields import TOOL_NAME, Fields, json_type, parsed_as
 from worker.errors import BadRequest
 from worker.harmony.conversation import Tool, Wanted
 
@@ -89,23 +89,14 @@ class FreeTextTool(Fields):
         return self.model_dump(exclude={"format"}) | {"format": form}
 
 
-def _member_tag(value: Any) -> str:
-    return UNION_TAG + str(_field(value, "type"))
-
-
-def _known_member(value: Any) -> Any:
-    kind = _field(value, "type")
+def _member_model(value: Any) -> type[Fields]:
+    kind = _type(value)
     if kind not in ("function", "custom"):
         raise ValueError(f"must hold tools of type function or custom, not {_shown_type(kind)}")
-    return value
+    return ResponsesFunction if kind == "function" else FreeTextTool
 
 
-Member = Annotated[
-    Annotated[ResponsesFunction, Tag(UNION_TAG + "function")]
-    | Annotated[FreeTextTool, Tag(UNION_TAG + "custom")],
-    Discriminator(_member_tag),
-    BeforeValidator(_known_member),
-]
+Member = Annotated[ResponsesFunction | FreeTextTool, parsed_as(_member_model)]
 
 
 class ToolNamespace(Fields):
@@ -135,27 +126,30 @@ _IGNORED = re.compile(r"web_search\w*|image_generation|tool_search")
 """Codex offers these without being asked."""
 
 
-def _tool_tag(value: Any) -> str:
-    kind = str(_field(value, "type"))
-    return UNION_TAG + ("ignored" if _IGNORED.fullmatch(kind) else kind)
+_MODELS: Mapping[str, type[Fields]] = {
+    "function": ResponsesFunction,
+    "custom": FreeTextTool,
+    "namespace": ToolNamespace,
+}
 
 
-def _known_tool(value: Any) -> Any:
-    kind = _field(value, "type")
+def _tool_model(value: Any) -> type[Fields]:
+    kind = _type(value)
     if not isinstance(kind, str):
         raise ValueError(f"must be an object with a type, not {json_type(value)}")
-    if kind == "function" and isinstance(_field(value, "function"), Mapping):
+    if kind == "function" and isinstance(value.get("function"), Mapping):
         raise ValueError(
             "must have name, description and parameters beside type, not in function as in chat "
             "completions"
         )
-    if kind not in ("function", "namespace", "custom") and not _IGNORED.fullmatch(kind):
+    if _IGNORED.fullmatch(kind):
+        _warn_ignored(kind[:80])
+        return HostedTool
+    if kind not in _MODELS:
         raise ValueError(
             f"tools of type {_shown_type(kind)} are not supported; offer a function that does it"
         )
-    if _IGNORED.fullmatch(kind):
-        _warn_ignored(kind[:80])
-    return value
+    return _MODELS[kind]
 
 
 @lru_cache(maxsize=64)
@@ -165,18 +159,12 @@ def _warn_ignored(kind: str) -> None:
 
 
 ToolField = Annotated[
-    Annotated[ResponsesFunction, Tag(UNION_TAG + "function")]
-    | Annotated[FreeTextTool, Tag(UNION_TAG + "custom")]
-    | Annotated[ToolNamespace, Tag(UNION_TAG + "namespace")]
-    | Annotated[HostedTool, Tag(UNION_TAG + "ignored")],
-    Discriminator(_tool_tag),
-    BeforeValidator(_known_tool),
+    ResponsesFunction | FreeTextTool | ToolNamespace | HostedTool, parsed_as(_tool_model)
 ]
 
 
-def _field(value: Any, name: str) -> Any:
-    """A field of what is not validated yet, or is already a model."""
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+def _type(value: Any) -> Any:
+    return value.get("type") if isinstance(value, Mapping) else None
 
 
 def _shown_type(kind: Any) -> str:
@@ -200,41 +188,30 @@ class ChosenSubset(Fields):
 
 
 _MODES = ("none", "auto", "required")
+_CHOICES: Mapping[str, type[Fields]] = {
+    "function": ChosenTool,
+    "custom": ChosenTool,
+    "allowed_tools": ChosenSubset,
+}
 
 
-def _mode(value: str) -> str:
-    if value not in _MODES:
-        raise ValueError(f"must be one of {', '.join(_MODES)}, or an object that names a tool")
-    return value
-
-
-Mode = Annotated[str, BeforeValidator(_mode), Field(json_schema_extra={"enum": [*_MODES]})]
-
-
-def _choice_tag(value: Any) -> str:
+def _choice(value: Any) -> Any:
+    """A mode, or an object parsed as what its type names."""
     if isinstance(value, str):
-        return UNION_TAG + "mode"
-    kind = _field(value, "type")
-    return UNION_TAG + ("tool" if kind in ("function", "custom") else str(kind))
-
-
-def _known_choice(value: Any) -> Any:
-    kind = _field(value, "type")
-    if not isinstance(value, str) and kind not in ("function", "custom", "allowed_tools"):
+        if value not in _MODES:
+            raise ValueError(f"must be one of {', '.join(_MODES)}, or an object that names a tool")
+        return value
+    kind = _type(value)
+    if kind not in _CHOICES:
         raise ValueError(
             f"must be one of {', '.join(_MODES)}, or an object of type function, custom or "
             f"allowed_tools, not {_shown_type(kind) if kind else json_type(value)}"
         )
-    return value
+    return _CHOICES[kind].model_validate(value)
 
 
-ChoiceField = Annotated[
-    Annotated[Mode, Tag(UNION_TAG + "mode")]
-    | Annotated[ChosenTool, Tag(UNION_TAG + "tool")]
-    | Annotated[ChosenSubset, Tag(UNION_TAG + "allowed_tools")],
-    Discriminator(_choice_tag),
-    BeforeValidator(_known_choice),
-]
+Mode = Annotated[str, Field(json_schema_extra={"enum": [*_MODES]})]
+ChoiceField = Annotated[Mode | ChosenTool | ChosenSubset, BeforeValidator(_choice)]
 
 
 class CallTarget(NamedTuple):
