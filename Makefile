@@ -18,13 +18,15 @@ run: setup
 	@$(PYTHON) handler.py
 
 # Before each commit: takes a few minutes. Two processes, one of which has the engine
-# (tests/conftest.py); coverage is measured in these two only.
+# (tests/conftest.py). COVERAGE=1, as in CI, measures the coverage of these two; it doubles the time.
+COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=95)
+
 test: setup
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 fast lint types
 
 fast: setup
 	$(PYTHON) -m pytest -m "not slow and not workers" -n 2 --durations=30 \
-		--cov --cov-report=term --cov-fail-under=95
+		$(COVERAGE_OPTIONS)
 
 # The remaining tests, on two cores: fuzz, soak, clients, workers in their own processes. In four
 # parts, the longest first, so that neither core idles for long. (pytest-xdist cannot split them: the
