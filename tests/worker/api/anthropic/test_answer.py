@@ -19,7 +19,7 @@ from builder.openapi.answers import MESSAGE_EVENTS
 from builder.openapi.answers import Message as MessageAsDescribed
 from tests.support.catalogue import CATALOGUE, Case
 from tests.support.openapi import DOCUMENT, check
-from tests.support.scripted_engine import tokens
+from tests.support.scripted_engine import steps, tokens
 from worker.api.anthropic import wire
 from worker.api.anthropic.answer import MessagesFold
 from worker.api.anthropic.request import AskedMessage, MessagesRequest
@@ -49,17 +49,6 @@ BETA_EVENT: TypeAdapter[Any] = TypeAdapter(BetaRawMessageStreamEvent)
 DESCRIBED = {
     "anyOf": [{"$ref": f"#/components/schemas/{each.__name__}"} for each in MESSAGE_EVENTS]
 }
-
-
-def steps(ids: list[int], sizes: list[int], reason: Any = "stop") -> list[Step]:
-    """`ids` as steps of the given sizes (repeated), the last one with `reason`."""
-    made: list[Step] = []
-    done = 0
-    while done < len(ids):
-        piece = ids[done : done + sizes[len(made) % len(sizes)]]
-        done += len(piece)
-        made.append(Step(piece, reason if done == len(ids) else None, 50, 40, done))
-    return made or [Step([], reason, 50, 40, 1)]
 
 
 def events(
