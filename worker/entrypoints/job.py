@@ -197,7 +197,7 @@ async def parts(
             async for batch in batches:
                 for objects in _deliveries(dialect, batch, as_events=as_events):
                     yield Part(dialect, objects, as_events)
-        if as_events:
+        if as_events and dialect.end:
             yield Part(dialect, (), as_events, ends=True)
         metrics.note_answer(label, 200)
     except Exception as error:

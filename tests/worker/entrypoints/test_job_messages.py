@@ -63,8 +63,10 @@ def test_a_whole_message_is_one_object() -> None:
 
 
 def test_a_streamed_message_is_named_events() -> None:
-    """Strings of whole events, without a [DONE]."""
-    text = "".join(outputs("/openai/v1/messages", {**ASK, "stream": True}))
+    """Strings of whole events, none of them empty, without a [DONE]."""
+    delivered = outputs("/openai/v1/messages", {**ASK, "stream": True})
+    assert all(delivered)
+    text = "".join(delivered)
     blocks = text.removesuffix("\n\n").split("\n\n")
     for block in blocks:
         name, data = block.split("\n")
