@@ -39,6 +39,20 @@ def statistics(job: Job) -> dict[str, float | int | None]:
     }
 
 
+_PHASES = {"queued": "queue", "taken": "prompt", "first chunk": "stream", "retried": "queue"}
+"""The phase that begins with each kind of event."""
+
+
+def phases(job: Job) -> list[dict[str, float | str]]:
+    """The phases of a job, each with its beginning in ms since submission: waiting in the queue,
+    reading the prompt, streaming. A job that is delivered again goes through them again."""
+    return [
+        {"phase": _PHASES[event.kind], "ms": _ms(job.queued.monotonic, event.at.monotonic)}
+        for event in job.events
+        if event.kind in _PHASES and event.at.monotonic >= job.queued.monotonic
+    ]
+
+
 def _tokens(usage: Mapping[str, Json]) -> Tokens:
     """The counts of a `usage` object of chat or text completions, Responses, or Messages."""
     match usage:
