@@ -85,9 +85,13 @@ async def _events(
             state.endpoint.cancel(job)
 
 
+_LAST = ("data: [DONE]\n", "event: message_stop\n", "event: error\n", 'data: {"error"')
+"""How a stream's last events begin: a client may disconnect as soon as it has one of them. No JSON
+text has these strings, as it has no line break and no bare quote."""
+
+
 def _is_last(text: str) -> bool:
-    """Whether events include a stream's last one. A client may disconnect as soon as it has it."""
-    return text.endswith("data: [DONE]\n\n") or "event: message_stop\n" in text
+    return any(mark in text for mark in _LAST)
 
 
 def _whole(job: Job, errors: ErrorFormat) -> Response:

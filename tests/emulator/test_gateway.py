@@ -131,6 +131,19 @@ def test_a_failed_response_is_openais_error(gpt: openai.OpenAI) -> None:
     assert wrong.value.param == "background"
 
 
+@pytest.mark.parametrize("route", ["responses", "messages", "chat/completions"])
+def test_a_client_that_leaves_after_an_error_finds_a_failed_job(
+    plane: Emulation, route: str
+) -> None:
+    """openai-python leaves as soon as it has the error."""
+    url = f"{plane.endpoint_url}/openai/v1/{route}"
+    plane.set_faults(done={"latency_ms": 300})
+    with httpx.stream("POST", url, json={"stream": True, "model": "none"}, timeout=60) as stream:
+        assert "error" in next(stream.iter_lines())
+    assert plane.ended(plane.last_job()["id"])["state"] == "FAILED"
+    plane.set_faults()
+
+
 @pytest.mark.parametrize("route", ["responses", "messages"])
 def test_a_client_that_leaves_cancels_its_job(plane: Emulation, route: str) -> None:
     """In either API."""

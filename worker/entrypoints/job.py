@@ -68,13 +68,14 @@ class JobFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class Part:
     """Objects of an answer that are delivered together: any number as events, or exactly one as an
-    object. `ends`: append the stream's end marker.
+    object. `ends`: append the stream's end marker. `is_all`: this is the whole answer.
     """
 
     dialect: Dialect
     objects: Sequence[Object]
     as_events: bool
     ends: bool = False
+    is_all: bool = False
 
     def encoded(self) -> Output:
         if not self.as_events:
@@ -82,17 +83,21 @@ class Part:
         events = [self.dialect.event(item) for item in self.objects]
         return "".join([*events, self.dialect.end] if self.ends else events)
 
-    def split(self) -> "tuple[Part, Part] | None":
-        """Splits into two equivalent, smaller parts, or returns None if that is impossible."""
+    def smaller(self) -> "Sequence[Part] | None":
+        """Smaller parts that say the same, or None if that is impossible."""
         if len(self.objects) > 1:
             middle = len(self.objects) // 2
-            both = self.objects[:middle], self.objects[middle:]
+            groups = [self.objects[:middle], self.objects[middle:]]
         else:
-            split = self.dialect.split(self.objects[0]) if self.objects else None
-            if split is None:
+            made = self.dialect.smaller(self.objects[0]) if self.objects else None
+            if made is None:
                 return None
-            both = [split[0]], [split[1]]
-        return replace(self, objects=both[0], ends=False), replace(self, objects=both[1])
+            groups = [[item] for item in made]
+        *first, last = groups
+        return [
+            *(replace(self, objects=group, ends=False) for group in first),
+            replace(self, objects=last),
+        ]
 
 
 def read(job_input: Json) -> JobInput:
@@ -183,7 +188,8 @@ async def parts(
     service: Service, job_input: Json, metrics: JobMetrics, problem: WorkerError | None = None
 ) -> AsyncGenerator[Part]:
     """Yields the parts of a job's answer, in order. Raises JobFailed. `problem`: the reason why the
-    job is invalid, if already known.
+    job is invalid, if already known. An error that is thrown in (`athrow`), because a part could
+    not be delivered, fails the job like any other.
     """
     dialect, label = DEFAULT, OTHER
     streams, as_events = _streams(job_input)
@@ -196,7 +202,7 @@ async def parts(
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
                 for objects in _deliveries(dialect, batch, as_events=as_events):
-                    yield Part(dialect, objects, as_events)
+                    yield Part(dialect, objects, as_events, is_all=not streams)
         if as_events and dialect.end:
             yield Part(dialect, (), as_events, ends=True)
         metrics.note_answer(label, 200)
