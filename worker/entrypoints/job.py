@@ -9,7 +9,8 @@ the job fails. Forms of the input:
 2. the fields of a chat completion, or a `prompt` with `apply_chat_template: true`, which becomes a
    user message;
 3. `{"prompt"}`, a text completion;
-4. `{"input"}`, a Responses request.
+4. `{"input"}`, a Responses request;
+5. `{"messages", "max_tokens"}` with what only Anthropic's Messages have (see `_is_message`).
 
 Source: RunPod's vLLM and SGLang workers, which accept forms 1 to 3.
 """
@@ -37,6 +38,10 @@ PROMPT_MAX_TOKENS = 128
 """The `max_tokens` of a form 3 prompt that sets none: the default of SGLang's `SamplingParams`, and
 so of RunPod's SGLang worker. OpenAI's default of 16, which /v1/completions uses, would truncate
 answers for users who migrate from that worker."""
+
+
+_MESSAGES_ONLY = ("system", "output_config", "anthropic_version")
+"""Fields of Anthropic's Messages that a chat completion does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,8 @@ def read(job_input: Json) -> JobInput:
     if "input" in body and "messages" not in body:
         body = _with_sampling_params(body, "responses")
         return JobInput(route_for("/v1/responses"), body, as_events=False)
+    if _is_message(body):
+        return JobInput(route_for("/v1/messages"), _with_sampling_params(body, "messages"), False)
     body = _with_sampling_params(body, "chat")
     if "messages" not in body:
         raise BadRequest(
@@ -124,6 +131,20 @@ def read(job_input: Json) -> JobInput:
             param="input",
         )
     return JobInput(route_for("/v1/chat/completions"), body, as_events=False)
+
+
+def _is_message(body: Mapping[str, Json]) -> bool:
+    """Whether fields at the top are those of Anthropic's Messages and not of a chat completion.
+
+    Many requests are valid in both, such as `{"messages": […], "max_tokens": 100}`; those are chat.
+    """
+    if not body.keys() >= {"messages", "max_tokens"}:
+        return False
+    tools = body.get("tools")
+    has_schema = isinstance(tools, list) and any(
+        isinstance(tool, Mapping) and "input_schema" in tool for tool in tools
+    )
+    return has_schema or any(body.get(name) for name in _MESSAGES_ONLY)
 
 
 def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
