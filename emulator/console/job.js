@@ -17,7 +17,7 @@ export const picked = () => current;
 
 export function start() {
   byId("follow").onclick = () => follow(!following);
-  setInterval(() => shown && !shown.ended && show(shown), REDRAW_MS);
+  setInterval(() => shown && !shown.ended && byId("job").querySelector(".lanes").replaceWith(lanes(shown)), REDRAW_MS);
 }
 
 /** Shows a job, and stops following the newest one. */
@@ -48,16 +48,21 @@ async function load() {
 function show(job) {
   shown = job;
   const open = [...byId("job").querySelectorAll("details[open]")].map((details) => details.dataset.of);
-  const end = job.ended ?? { monotonic: job.queued.monotonic + Math.max(0.05, Date.now() / 1000 - job.queued.wall) };
-  const span = Math.max(0.001, end.monotonic - job.queued.monotonic);
-  const at = (moment) => (100 * (moment.monotonic - job.queued.monotonic)) / span;
   byId("job").replaceChildren(
     heading(job),
-    h("div", { class: "lanes" }, queueLane(job, at), ...job.attempts.map((attempt) => lane(attempt, job, at)), axis(span)),
+    lanes(job),
     events(job),
     text("Output", job.error ?? job.output ?? streamed(job), open),
     text("Input", job.input, open),
   );
+}
+
+/** A lane for the queue and for each delivery, up to the job's end or until now. */
+function lanes(job) {
+  const end = job.ended ?? { monotonic: job.queued.monotonic + Math.max(0.05, Date.now() / 1000 - job.queued.wall) };
+  const span = Math.max(0.001, end.monotonic - job.queued.monotonic);
+  const at = (moment) => (100 * (moment.monotonic - job.queued.monotonic)) / span;
+  return h("div", { class: "lanes" }, queueLane(job, at), ...job.attempts.map((attempt) => lane(attempt, job, at)), axis(span));
 }
 
 function heading({ number: n, kind, state, id, figures, error }) {
@@ -129,8 +134,8 @@ function streamed({ attempts }) {
 
 function text(name, value, open) {
   const whole = typeof value === "string" ? value : isEvents(value) ? value.join("") : pretty(value);
-  const shown = whole.length > MAX_TEXT ? `${whole.slice(0, MAX_TEXT)}…` : whole;
-  return h("details", { "data-of": name, open: open.includes(name) }, h("summary", {}, name), h("pre", { class: "code" }, shown));
+  const clipped = whole.length > MAX_TEXT ? `${whole.slice(0, MAX_TEXT)}…` : whole;
+  return h("details", { "data-of": name, open: open.includes(name) }, h("summary", {}, name), h("pre", { class: "code", tabIndex: 0 }, clipped));
 }
 
 /** Whether an output is server-sent events, which are shown as they were sent. */

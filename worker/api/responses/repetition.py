@@ -1,13 +1,14 @@
 """Makes an event smaller that does not fit into one delivery of RunPod's queue.
 
 Only deltas say anything for the first time. Every event that ends something repeats what they said,
-and the last one repeats the whole output. So an event that is too large leaves out, one after the
-other, as far as it has to:
+and a response repeats the request and its whole output so far. So an event that is too large leaves
+out, one after the other, as far as it has to:
 
 1. log probabilities, which the deltas had;
-2. the text of reasoning, whose exact tokens are in `encrypted_content`: clients accept reasoning
+2. the instructions and tools of the request, which the client sent;
+3. the text of reasoning, whose exact tokens are in `encrypted_content`: clients accept reasoning
    without its text, since OpenAI's own never shows it;
-3. the output of a response that failed.
+4. the output of a response that failed.
 
 The texts of messages and the arguments of calls stay, because clients read them here: Codex from
 `response.output_item.done`, the Agents SDK from `response.completed`.
@@ -20,7 +21,7 @@ from worker.api.dialect import Object
 
 def smaller(event: Object) -> tuple[Object] | None:
     """The event with less of what others say, or None if there is nothing to leave out."""
-    for leave_out in (_logprobs, _reasoning, _failed_output):
+    for leave_out in (_logprobs, _request, _reasoning, _failed_output):
         less = leave_out(event)
         if less != event:
             return (less,)
@@ -43,6 +44,12 @@ def _item_without_logprobs(item: Object) -> Object:
     if item["type"] != "message":
         return item
     return {**item, "content": [{**part, "logprobs": []} for part in item["content"]]}
+
+
+def _request(event: Object) -> Object:
+    if "response" not in event:
+        return event
+    return {**event, "response": {**event["response"], "instructions": None, "tools": []}}
 
 
 def _reasoning(event: Object) -> Object:

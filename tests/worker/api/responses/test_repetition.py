@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from tests.support.responses import CALL, FINAL, THINK, Object, check_event, service, streamed
+from tests.support.responses import (
+    CALL,
+    FINAL,
+    THINK,
+    WEATHER,
+    Object,
+    check_event,
+    service,
+    streamed,
+)
 from tests.support.scripted_engine import ScriptedEngine, tokens
 from worker.api.responses.answer import MAX_DELTA_LOGPROBS
 from worker.api.responses.repetition import smaller
@@ -19,10 +28,17 @@ def events_of(harmony: str, per_step: int = 2, **fields: Any) -> list[Object]:
     return streamed(service(engine), {**LOGPROBS, **fields})
 
 
+def less(event: Object) -> Object:
+    """The event after one step."""
+    made = smaller(event)
+    assert made is not None
+    check_event(made[0])
+    return made[0]
+
+
 def smallest(event: Object) -> Object:
-    while (less := smaller(event)) is not None:
-        (event,) = less
-        check_event(event)
+    while smaller(event) is not None:
+        event = less(event)
     return event
 
 
@@ -36,11 +52,11 @@ def test_deltas_and_calls_leave_nothing_out() -> None:
 def test_the_last_event_leaves_out_log_probabilities_and_then_reasonings_text() -> None:
     """The capsule has the reasoning; the answer's text, and who is who, stay."""
     last = events_of(FINAL)[-1]
-    (first,) = smaller(last) or ()
+    first = less(last)
     reasoning, message = first["response"]["output"]
     assert reasoning["content"][0]["text"] == "We look."
     assert message["content"][0]["logprobs"] == []
-    (second,) = smaller(first) or ()
+    second = less(first)
     reasoning, message = second["response"]["output"]
     assert reasoning["content"] == []
     assert reasoning["encrypted_content"]
@@ -48,6 +64,14 @@ def test_the_last_event_leaves_out_log_probabilities_and_then_reasonings_text() 
     assert smaller(second) is None
     ids = [[item["id"] for item in event["response"]["output"]] for event in (last, second)]
     assert ids[0] == ids[1]
+
+
+def test_a_response_leaves_out_what_its_client_sent() -> None:
+    """From its first event on."""
+    created, *_, last = events_of(FINAL, instructions="Be brief.", tools=[WEATHER])
+    for response in (less(created)["response"], less(less(last))["response"]):
+        assert (response["instructions"], response["tools"]) == (None, [])
+    assert less(less(last))["response"]["output"][0]["content"]
 
 
 def test_what_ends_a_text_leaves_out_its_log_probabilities_alone() -> None:
