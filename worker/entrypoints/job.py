@@ -9,7 +9,8 @@ the job fails. Forms of the input:
 2. the fields of a chat completion, or a `prompt` with `apply_chat_template: true`, which becomes a
    user message;
 3. `{"prompt"}`, a text completion;
-4. `{"input"}`, a Responses request.
+4. `{"input"}`, a Responses request;
+5. `{"messages", "max_tokens"}` with what only Anthropic's Messages have (see `_is_message`).
 
 Source: RunPod's vLLM and SGLang workers, which accept forms 1 to 3.
 """
@@ -37,6 +38,10 @@ PROMPT_MAX_TOKENS = 128
 """The `max_tokens` of a form 3 prompt that sets none: the default of SGLang's `SamplingParams`, and
 so of RunPod's SGLang worker. OpenAI's default of 16, which /v1/completions uses, would truncate
 answers for users who migrate from that worker."""
+
+
+_MESSAGES_ONLY = ("system", "output_config", "anthropic_version")
+"""Fields of Anthropic's Messages that a chat completion does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +88,14 @@ class JobFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class Part:
     """Objects of an answer that are delivered together: any number as events, or exactly one as an
-    object. `ends`: append the stream's end marker.
+    object. `ends`: append the stream's end marker. `is_all`: this is the whole answer.
     """
 
     dialect: Dialect
     objects: Sequence[Object]
     as_events: bool
     ends: bool = False
+    is_all: bool = False
 
     def encoded(self) -> Output:
         if not self.as_events:
@@ -97,17 +103,21 @@ class Part:
         events = [self.dialect.event(item) for item in self.objects]
         return "".join([*events, self.dialect.end] if self.ends else events)
 
-    def split(self) -> "tuple[Part, Part] | None":
-        """Splits into two equivalent, smaller parts, or returns None if that is impossible."""
+    def smaller(self) -> "Sequence[Part] | None":
+        """Smaller parts that say the same, or None if that is impossible."""
         if len(self.objects) > 1:
             middle = len(self.objects) // 2
-            both = self.objects[:middle], self.objects[middle:]
+            groups = [self.objects[:middle], self.objects[middle:]]
         else:
-            split = self.dialect.split(self.objects[0]) if self.objects else None
-            if split is None:
+            made = self.dialect.smaller(self.objects[0]) if self.objects else None
+            if made is None:
                 return None
-            both = [split[0]], [split[1]]
-        return replace(self, objects=both[0], ends=False), replace(self, objects=both[1])
+            groups = [[item] for item in made]
+        *first, last = groups
+        return [
+            *(replace(self, objects=group, ends=False) for group in first),
+            replace(self, objects=last),
+        ]
 
 
 def read(job_input: Json) -> JobInput:
@@ -127,6 +137,8 @@ def read(job_input: Json) -> JobInput:
     if "input" in body and "messages" not in body:
         body = _with_sampling_params(body, "responses")
         return JobInput(route_for("/v1/responses"), body)
+    if _is_message(body):
+        return JobInput(route_for("/v1/messages"), _with_sampling_params(body, "messages"))
     body = _with_sampling_params(body, "chat")
     if "messages" not in body:
         raise BadRequest(
@@ -134,6 +146,20 @@ def read(job_input: Json) -> JobInput:
             param="input",
         )
     return JobInput(route_for("/v1/chat/completions"), body)
+
+
+def _is_message(body: Mapping[str, Json]) -> bool:
+    """Whether fields at the top are those of Anthropic's Messages and not of a chat completion.
+
+    Many requests are valid in both, such as `{"messages": […], "max_tokens": 100}`; those are chat.
+    """
+    if not body.keys() >= {"messages", "max_tokens"}:
+        return False
+    tools = body.get("tools")
+    has_schema = isinstance(tools, list) and any(
+        isinstance(tool, Mapping) and "input_schema" in tool for tool in tools
+    )
+    return has_schema or any(body.get(name) for name in _MESSAGES_ONLY)
 
 
 def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
@@ -187,7 +213,8 @@ async def parts(
     service: Service, job_input: Json, metrics: JobMetrics, problem: WorkerError | None = None
 ) -> AsyncGenerator[Part]:
     """Yields the parts of a job's answer, in order. Raises JobFailed. `problem`: the reason why the
-    job is invalid, if already known.
+    job is invalid, if already known. An error that is thrown in (`athrow`), because a part could
+    not be delivered, fails the job like any other.
     """
     dialect, label = DEFAULT, OTHER
     delivery = delivery_of(job_input)
@@ -199,8 +226,8 @@ async def parts(
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
                 for objects in _deliveries(dialect, batch, as_events=delivery.as_events):
-                    yield Part(dialect, objects, delivery.as_events)
-        if delivery.as_events:
+                    yield Part(dialect, objects, delivery.as_events, is_all=not delivery.streams)
+        if delivery.as_events and dialect.end:
             yield Part(dialect, (), as_events=True, ends=True)
         metrics.note_answer(label, 200)
     except Exception as error:

@@ -15,6 +15,7 @@ from worker.api.dialect import Asked, Call, Dialect, Head, Host, Json, Object
 from worker.api.fields import read
 from worker.api.responses.answer import ResponsesAnswer, ResponsesFold
 from worker.api.responses.items import ItemReference, messages
+from worker.api.responses.repetition import smaller
 from worker.api.responses.request import ResponsesRequest
 from worker.api.responses.stored import History, deleted, history, input_items, record_of, retrieved
 from worker.api.sse import server_sent_event
@@ -41,8 +42,7 @@ def _event(item: Object) -> str:
     return server_sent_event(item, item.get("type", "error"))
 
 
-DIALECT = Dialect(error=openai.error, event=_event, end=openai.END)
-"""Events are not split: each has a number of its own, and two halves would need two."""
+DIALECT = Dialect(error=openai.error, event=_event, end=openai.END, smaller=smaller)
 
 
 @dataclass(frozen=True, slots=True)
