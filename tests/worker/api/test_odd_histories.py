@@ -43,14 +43,14 @@ def markers(prompt: list[int]) -> list[int]:
 
 
 def blank(message: Message) -> Message:
-    """The same message with one ordinary token for its text."""
+    """The same message with one ordinary token for its text, if it has any."""
     match message:
         case Thought(_, ids):
             return Thought("x", None if ids is None else [1])
         case Called():
             return replace(message, arguments="x")
         case Said() | User() | Instruction() | Result():
-            return replace(message, text="x")
+            return replace(message, text="x" if message.text else "")
 
 
 class Asking:
@@ -114,3 +114,20 @@ def test_a_mutated_history_is_answered_or_refused(
     print(seen)
     assert min(seen["answered"], seen["refused"]) > count // 10
     assert seen["exact"] > count // 10
+
+
+@pytest.mark.parametrize("field", ["input", "instructions", "user", "tools"])
+@pytest.mark.parametrize("store", [True, False])
+def test_half_an_emoji_is_a_replacement_character(field: str, store: bool) -> None:
+    """JavaScript clients cut texts there; the response repeats its request and is stored."""
+    cut = "Hello \ud83d"
+    tool = {"type": "function", "name": "f", "description": cut, "parameters": None}
+    body = {"input": "Hi.", "store": store, field: [tool] if field == "tools" else cut}
+
+    async def ask() -> Asking:
+        asking = Asking()
+        await asking.engine.start()
+        await asking.ask("/v1/responses", body)
+        return asking
+
+    assert asyncio.run(ask()).seen["answered"] == 1

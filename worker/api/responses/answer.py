@@ -98,7 +98,7 @@ class ResponsesAnswer:
                 return [*self._begin_item(), *self._add(text)]
             case Text(text) if text:
                 self._text_length += len(text)
-                logprobs = self._logprobs(output.logprobs, len(text))
+                logprobs = self._logprobs(output.logprobs, text) if output.logprobs else ()
                 return [*self._begin_item(), *self._add(text, logprobs)]
             case ToolCallBegun():
                 return self._begin_call(event)
@@ -149,9 +149,9 @@ class ResponsesAnswer:
         self._done.append(item.item(status))
         return events
 
-    def _logprobs(self, entries: Sequence[TextLogprob], length: int) -> list[Object]:
-        """Those of the text that has just been told, `length` characters up to here."""
-        start = self._text_length - length
+    def _logprobs(self, entries: Sequence[TextLogprob], text: str) -> list[Object]:
+        """Those of `text`, which has just been told."""
+        start = self._text_length - len(text)
         return [
             openai.logprob(token)
             for offset, token in entries
@@ -206,6 +206,9 @@ def _status(ending: Ending | None) -> ItemStatus:
 
 def _joined(events: Sequence[Event]) -> Iterator[Event]:
     """Adjacent pieces of one text as one: a step of many tokens makes one delta."""
+    if len(events) < 2:  # as most steps are
+        yield from events
+        return
     last: Event | None = None
     for event in events:
         match last, event:
