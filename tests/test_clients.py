@@ -231,7 +231,7 @@ class CarryingEngine(ScriptedEngine):
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_carries_reasoning_in_the_ids_of_its_calls(client: str) -> None:
     """Ids of up to 4,000 characters come back whole, and nothing else is needed."""
-    settings = {"api_key": "secret-key,busy-key", "max_requests_per_key": PLACES}
+    settings: dict[str, Any] = {"api_key": "secret-key,busy-key", "max_requests_per_key": PLACES}
     engine = CarryingEngine()
     carrying = running(engine, reasoning_in_call_ids=5000, reasoning_memory_mb=0, **settings)
     with carrying as server, running(ready=False) as booting, running(FailingEngine()) as failing:

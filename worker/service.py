@@ -81,13 +81,12 @@ class Service:
         self.engine = engine
         self.model = model
         self.created = int(time.time())
-        self.capsules = Capsules(
+        self._capsules = Capsules(
             [key.get_secret_value() for key in settings.state_keys],
             max_tokens=model.context_length,
         )
         self.responses = response_store(settings)
         self._settings = settings
-        self._call_ids = CallIds(self.capsules, settings.reasoning_in_call_ids or 0)
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
 
     @property
@@ -99,6 +98,15 @@ class Service:
     def context_length(self) -> int:
         """In tokens."""
         return self.model.context_length
+
+    @property
+    def capsules(self) -> Capsules:
+        """Those of one request."""
+        return self._capsules.for_one_request()
+
+    @property
+    def _call_ids(self) -> CallIds:
+        return CallIds(self.capsules, self._settings.reasoning_in_call_ids or 0)
 
     def count(self, conversation: Conversation) -> int:
         """The number of tokens in a conversation's prompt. Raises BadRequest."""

@@ -40,7 +40,7 @@ class Worker:
     """A service and its engine. `sources`: where the reasoning of the last prompt came from."""
 
     def __init__(self, *script: list[int], per_step: int = 1, **settings: Any) -> None:
-        chosen = {"reasoning_memory_mb": 0, "reasoning_in_call_ids": 4000, **settings}
+        chosen: Object = {"reasoning_memory_mb": 0, "reasoning_in_call_ids": 4000, **settings}
         output = [token for ids in script for token in ids]
         self.engine = ScriptedEngine(output, per_step=per_step)
         self.service = Service(self.engine, Model("x", ("m",), 8000), Settings(**chosen))
@@ -152,7 +152,8 @@ def test_another_worker_reads_the_exact_reasoning(
 ) -> None:
     """The whole turn, token by token, however the engine's steps cut it."""
     turn = [*NEXT, *ANALYSIS, *NEXT, *PREAMBLE, *NEXT, *call()]
-    session, settings = client(), {"state_keys": keys}
+    session = client()
+    settings: Object = {"state_keys": keys}
     (call_id,) = session.ask(Worker(turn[len(NEXT) :], per_step=per_step, **settings))
     second = Worker(call(), **settings)
     session.ask(second)

@@ -34,8 +34,10 @@ from worker.service import Service
 from worker.settings import Settings
 
 Object = dict[str, Any]
-ANSWER = tokens("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant")
-ANSWER += tokens("<|channel|>final<|message|>Sunny.<|return|>")
+ANSWER = tokens(
+    "<|channel|>analysis<|message|>Hm.<|end|>"
+    "<|start|>assistant<|channel|>final<|message|>Sunny.<|return|>"
+)
 
 
 def markers(prompt: list[int]) -> list[int]:
