@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.api import models
 from worker.api.dialect import (
@@ -33,6 +33,7 @@ from worker.engine import Engine
 from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
 from worker.harmony import Parser, TurnMemory, new_call_id, render, structural_tag
+from worker.harmony.call_ids import CallIds
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
 from worker.job_metrics import JobMetrics
@@ -80,7 +81,7 @@ class Service:
         self.engine = engine
         self.model = model
         self.created = int(time.time())
-        self.capsules = Capsules(
+        self._capsules = Capsules(
             [key.get_secret_value() for key in settings.state_keys],
             max_tokens=model.context_length,
         )
@@ -97,6 +98,15 @@ class Service:
     def context_length(self) -> int:
         """In tokens."""
         return self.model.context_length
+
+    @property
+    def capsules(self) -> Capsules:
+        """Those of one request."""
+        return self._capsules.for_one_request()
+
+    @property
+    def _call_ids(self) -> CallIds:
+        return CallIds(self.capsules, self._settings.reasoning_in_call_ids or 0)
 
     def count(self, conversation: Conversation) -> int:
         """The number of tokens in a conversation's prompt. Raises BadRequest."""
@@ -132,6 +142,7 @@ class Service:
     def _generations(self, asked: Asked, rid: str, reasoning: Counter[str]) -> list[_Generation]:
         """The turns to generate: `choices` for each prompt. Counts in `reasoning` where that of the
         history came from."""
+        carries = self._settings.reasoning_in_call_ids is not None
         made: list[_Generation] = []
         for prompt in asked.prompts:
             ids, grammar = self._rendered(prompt, asked.sampling, reasoning)
@@ -142,6 +153,7 @@ class Service:
                     _reader(prompt, asked.call_prefix),
                     asked.options,
                     limited_by_context=room < asked.sampling.max_tokens,
+                    with_reasoning=self._call_ids.with_reasoning if carries else None,
                 )
                 made.append(_Generation(f"{rid}-{len(made)}", ids, sampling, turn))
         return made
@@ -162,8 +174,9 @@ class Service:
     def _render(
         self, conversation: Conversation, reasoning: Counter[str] | None = None
     ) -> Sequence[int]:
+        messages = self._call_ids.restored(conversation.messages)
         return render(
-            conversation,
+            replace(conversation, messages=messages),
             effort=self._settings.reasoning_effort,
             date=self._settings.system_date,
             memory=self._memory,

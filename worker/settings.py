@@ -39,6 +39,10 @@ def _auto(value: object) -> object:
     return None if value == "auto" else value
 
 
+def _off(value: object) -> object:
+    return None if value == "off" else value
+
+
 def _day(value: str) -> str:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         raise ValueError("must be a date (YYYY-MM-DD)")
@@ -128,6 +132,9 @@ class Settings(BaseSettings):
     )
     reasoning_memory_mb: int = Field(
         default=64, ge=0, description="a size in MB, 0 or greater (0 disables it)"
+    )
+    reasoning_in_call_ids: Annotated[int | None, BeforeValidator(_off)] = Field(
+        default=None, ge=64, description="'off' or a number of characters, 64 or greater"
     )
     state_keys: Annotated[tuple[StateKey, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="keys of at least 32 characters each, separated by commas"

@@ -87,8 +87,8 @@ class DialogueEngine(SglangEngine):
         request = super()._request(prompt_ids, sampling)
         if MESSAGE not in prompt_ids:  # the warm-up
             return request
-        message = _last_message(prompt_ids)
-        script = tokens(_output(message))
+        message = last_message(prompt_ids)
+        script = tokens(output_for(message))
         if message.startswith(("Paris: ", "Oslo: ")) and not self._continues(prompt_ids):
             log.warning("%s: %s", HISTORY_DIFFERS, encoding().decode(prompt_ids))
         self._turns.append([*prompt_ids, *script])
@@ -99,13 +99,14 @@ class DialogueEngine(SglangEngine):
         return any(turn == prompt_ids[: len(turn)] for turn in self._turns)
 
 
-def _last_message(prompt_ids: Sequence[int]) -> str:
+def last_message(prompt_ids: Sequence[int]) -> str:
     """The text of a prompt's last message, and of the start of the assistant's turn after it."""
     at = max(i for i, token in enumerate(prompt_ids) if token == MESSAGE)
     return encoding().decode(prompt_ids[at + 1 :])
 
 
-def _output(message: str) -> str:
+def output_for(message: str) -> str:
+    """What the model says to a message. Raises BadRequest if the dialogue has nothing."""
     for part, output in DIALOGUE.items():
         if part in message:
             return output

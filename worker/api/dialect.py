@@ -148,7 +148,7 @@ class Host(Protocol):
 
     @property
     def capsules(self) -> Capsules:
-        """Seals reasoning into capsules for clients, and opens those that clients send back."""
+        """Seals reasoning into capsules for clients, and opens those that one request brings."""
         ...
 
     @property

@@ -7,8 +7,11 @@ next turn needs no store.
 Source: https://platform.openai.com/docs/api-reference/responses, and https://openresponses.org.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import orjson
 
 from worker.api import openai
 from worker.api.dialect import Asked, Call, Dialect, Head, Host, Json, Object
@@ -73,10 +76,21 @@ class ReadResponsesRequest:
 
 async def read_request(call: Call, host: Host) -> ReadResponsesRequest:
     """Raises BadRequest, also for a response or an item that is not stored."""
-    request = read(ResponsesRequest, call.body)
+    request = read(ResponsesRequest, _well_formed(call.body))
     found = await history(request, host, call.owner)
     said = _messages(request, found, host.capsules)
     return ReadResponsesRequest(request, found, said, host, call.owner)
+
+
+def _well_formed(body: Json) -> Json:
+    """`body` with U+FFFD for unpaired surrogates, which JavaScript clients send where they cut a
+    text: the response repeats fields of the request and is stored, and no UTF-8 can hold them."""
+    try:
+        orjson.dumps(body)
+    except TypeError:
+        text = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        return json.loads(text.decode("utf-16", "replace"))
+    return body
 
 
 def _messages(request: ResponsesRequest, found: History, capsules: Capsules) -> list[Message]:

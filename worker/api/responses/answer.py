@@ -102,6 +102,9 @@ class ResponsesAnswer:
                 return [*self._begin_item(), *self._add(text)]
             case Text(text) if text:
                 events = self._begin_item()
+                if not output.logprobs:
+                    self._text_length += len(text)
+                    return [*events, *self._add(text)]
                 for piece, logprobs in self._pieces(text, output.logprobs):
                     events += self._add(piece, logprobs)
                 return events
@@ -216,6 +219,9 @@ def _status(ending: Ending | None) -> ItemStatus:
 
 def _joined(events: Sequence[Event]) -> Iterator[Event]:
     """Adjacent pieces of one text as one: a step of many tokens makes one delta."""
+    if len(events) < 2:  # as most steps are
+        yield from events
+        return
     last: Event | None = None
     for event in events:
         match last, event:
