@@ -11,13 +11,14 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.clients_server import HISTORY_DIFFERS
 from tests.support.http_server import GatedEngine, running, until
 from tests.support.serving import ROOT, Serving
+from tests.support.turns import Turn, recorded, strays
 from worker.engine import Sampling, Step
 
 pytestmark = pytest.mark.slow
@@ -113,9 +114,13 @@ class FailingEngine(GatedEngine):
 class Servers:
     """The server with the dialogue, and the clients' environment variables."""
 
-    def __init__(self, serving: Serving, variables: dict[str, str]) -> None:
-        self.serving = serving
+    def __init__(self, turns: Path, variables: dict[str, str]) -> None:
+        self._turns = turns
         self.variables = variables
+
+    def turns(self) -> list[Turn]:
+        """What the server was asked and said so far."""
+        return recorded([self._turns])
 
     def report_of(self, client: str) -> dict[str, Any]:
         """What a client saw, scenario by scenario."""
@@ -141,9 +146,13 @@ def _command(client: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("clients")
+    turns = folder / "turns.jsonl"
     serving = Serving(
-        tmp_path_factory.mktemp("clients") / "log",
+        folder / "log",
         "tests.support.clients_server",
+        "--turns",
+        str(turns),
         API_KEY="secret-key,busy-key",
         MAX_REQUESTS_PER_KEY=PLACES,
         MAX_MODEL_LEN="8192",
@@ -162,7 +171,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
                 "FAILING_URL": f"{failing.url}/v1",
                 "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # it would ask the network for prices
             }
-            yield Servers(serving, variables)
+            yield Servers(turns, variables)
     finally:
         serving.end()
 
@@ -174,11 +183,11 @@ def test_a_client_gets_what_it_asks_for(
     """Chat, stream, tools, objects, and its own exceptions; its history stays token-exact."""
     if client == "node" and shutil.which("node") is None:
         pytest.skip("there is no node here")
-    log_before = servers.serving.log.read_text()
+    before = len(servers.turns())
     report = servers.report_of(client)
     with capsys.disabled():
         print(f"\n{client}: {', '.join(report)}", file=sys.stderr)
     raised = ERRORS.get(client, OPENAIS)
     assert report.pop("errors") == dict(zip(CASES, raised, strict=True))
     assert report == CLIENTS[client]
-    assert HISTORY_DIFFERS not in servers.serving.log.read_text().removeprefix(log_before)
+    assert not strays(servers.turns()[before:])

@@ -2,20 +2,22 @@
 
 `python -m tests.support.clients_server` is `python -m worker.serve` with a forced sampler.
 Rule: the output depends only on the prompt's last message, a question or a tool's result, so that a
-client that runs a tool and sends its result back gets the next turn of the dialogue.
+client that runs a tool and sends its result back gets the next turn of the dialogue. With
+`--turns FILE`, every turn is recorded there (tests/support/turns.py).
 """
 
 import argparse
 import asyncio
-import logging
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from tests.support.forced_engine import Script
 from tests.support.scripted_engine import tokens
+from tests.support.turns import record
 from worker import logs, settings
 from worker.engine import Sampling, SglangEngine, server_args
 from worker.entrypoints.http.server import serve
@@ -24,9 +26,6 @@ from worker.harmony.vocabulary import MESSAGE, encoding
 from worker.model import resolve
 from worker.service import Service
 
-log = logging.getLogger(__name__)
-
-HISTORY_DIFFERS = "the client's history differs from what was generated"
 NEXT = "<|start|>assistant"
 
 
@@ -73,30 +72,25 @@ DIALOGUE = {
 
 
 class DialogueEngine(SglangEngine):
-    """The real engine, with its sampler forced to the dialogue's outputs.
+    """The real engine, with its sampler forced to what `output` says. Records its turns."""
 
-    Logs a warning if a prompt that ends with a tool's result does not start with the ids of the
-    turn that made the call.
-    """
-
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, arguments: Mapping[str, Any], turns: Path | None) -> None:
         super().__init__(arguments)
-        self._turns: list[list[int]] = []
+        self._turns = turns
+
+    def output(self, prompt_ids: Sequence[int]) -> str:
+        """The model's output to a prompt, as Harmony text."""
+        return _output(_last_message(prompt_ids))
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         request = super()._request(prompt_ids, sampling)
         if MESSAGE not in prompt_ids:  # the warm-up
             return request
-        message = _last_message(prompt_ids)
-        script = tokens(_output(message))
-        if message.startswith(("Paris: ", "Oslo: ")) and not self._continues(prompt_ids):
-            log.warning("%s: %s", HISTORY_DIFFERS, encoding().decode(prompt_ids))
-        self._turns.append([*prompt_ids, *script])
+        script = tokens(self.output(prompt_ids))
+        if self._turns is not None:
+            record(self._turns, prompt_ids, script)
         request["sampling_params"]["custom_params"] = {"script": script}
         return {**request, "custom_logit_processor": Script.to_str()}
-
-    def _continues(self, prompt_ids: Sequence[int]) -> bool:
-        return any(turn == prompt_ids[: len(turn)] for turn in self._turns)
 
 
 def _last_message(prompt_ids: Sequence[int]) -> str:
@@ -112,14 +106,16 @@ def _output(message: str) -> str:
     raise BadRequest(f"The dialogue has no answer to {message[-300:]!r}.")
 
 
-def main() -> int:
+def main(engine_class: type[DialogueEngine] = DialogueEngine) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--turns", type=Path)
     arguments = parser.parse_args()
     chosen = settings.load()
     model = resolve(chosen)
     logs.configure(chosen.log_level_number)
-    engine = DialogueEngine({**server_args(chosen, model), "enable_custom_logit_processor": True})
+    forced = {**server_args(chosen, model), "enable_custom_logit_processor": True}
+    engine = engine_class(forced, arguments.turns)
     service = Service(engine, model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(service, chosen, arguments.host))
