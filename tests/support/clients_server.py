@@ -37,7 +37,7 @@ class DialogueEngine(SglangEngine):
         return output_to(prompt_ids)
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
-        from tests.support.forced_engine import Script  # noqa: PLC0415 - it imports SGLang
+        from tests.support.forced_engine import Script  # it imports SGLang
 
         request = super()._request(prompt_ids, sampling)
         if MESSAGE not in prompt_ids:  # the warm-up

@@ -1,0 +1,46 @@
+"""Runs other people's clients: the scripts of tests/clients, by their own interpreters.
+
+A client is named by its script and, if that knows several APIs, the one to use: `pydantic_ai
+responses` is `with_pydantic_ai.py responses`, and `node/openai` is `node/with_openai.mjs`.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from tests.support import ROOT
+
+SCRIPTS = ROOT / "tests" / "clients"
+ENVIRONMENTS = {
+    "langgraph": "langchain",
+    "litellm_messages": "litellm",
+    "litellm_responses": "litellm",
+    "openai_responses": "openai",
+}
+"""The environment of a script that has none of its own name."""
+LITELLM = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # it would ask the network for prices
+
+
+def report_of(client: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    """What a client saw, by scenario. `variables`: what tests/clients/scenarios.py reads."""
+    run = subprocess.run(
+        _command(client),
+        env=os.environ | LITELLM | variables,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    print(run.stderr)  # shown where the test fails
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def _command(client: str) -> list[str]:
+    script, *api = client.split()
+    if script.startswith("node/"):
+        return ["node", str(SCRIPTS / "node" / f"with_{script.removeprefix('node/')}.mjs"), *api]
+    python = ROOT / ".clients" / ENVIRONMENTS.get(script, script) / "bin" / "python"
+    return [str(python), str(SCRIPTS / f"with_{script}.py"), *api]
