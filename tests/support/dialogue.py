@@ -4,10 +4,11 @@ Rule: the output depends only on the prompt's last message, a question or a tool
 client that runs a tool and sends its result back gets the next turn of the dialogue.
 """
 
+import json
 from collections.abc import Sequence
 
 from worker.errors import BadRequest
-from worker.harmony.vocabulary import MESSAGE, encoding
+from worker.harmony.vocabulary import MESSAGE, START, encoding
 
 NEXT = "<|start|>assistant"
 
@@ -32,6 +33,13 @@ GRAPH = (
     '"relation":{"type":"DISCOVERED"},"object":{"type":"ELEMENT","name":"Radium"}}]}'
 )
 
+AGENT = '{"target":"01a21d98-d23b-7dc0-9d54-b23c93867cd2"}'
+PATCH = "*** Begin Patch\n*** Add File: patched.txt\n+a line\n*** End Patch\n"
+COUNT = "echo $((40+2)) files > counted.txt; cat counted.txt"
+
+EXEC_COUNT = json.dumps({"cmd": COUNT})
+BASH_COUNT = json.dumps({"command": COUNT, "description": "Counts"})
+
 DIALOGUE = {
     # a tool loop with three turns
     "Which city is warmer?": thought("Paris first.") + call("get_weather", PARIS),
@@ -49,6 +57,30 @@ DIALOGUE = {
     "Marie Curie discovered radium in 1898.": thought("One triplet.") + call("KGSchema", GRAPH),
     "QUERY: Who discovered radium?": answer("Radium^Marie Curie"),
     "Query: Who discovered radium?": answer("Marie Curie did."),
+    # what command-line agents do: run a command, call a tool of a namespace or of an MCP server,
+    # change a file, compact their history, run two commands, search for a tool, err
+    "Count with exec_command.": thought("I count.") + call("exec_command", EXEC_COUNT),
+    "Count with Bash.": thought("I count.") + call("Bash", BASH_COUNT),
+    "Count with bash.": thought("I count.") + call("bash", BASH_COUNT),
+    "Close the agent.": thought("It is done.") + call("multi_agent_v1__close_agent", AGENT),
+    "agent with id": answer("That agent is gone."),
+    "Add 40 and 2.": thought("By the tool.") + call("mcp__demo__add", '{"a":40,"b":2}'),
+    "The sum is 42.": answer("It is 42."),
+    "Patch the file.": thought("A line more.") + call("apply_patch", json.dumps({"input": PATCH})),
+    "Success. Updated": answer("It is patched."),
+    "CONTEXT CHECKPOINT COMPACTION": answer("We count files."),
+    "summary produced by the other": answer("There are 42 files."),
+    "Count twice.": thought("Both.")
+    + call("Bash", BASH_COUNT, "<|end|>")
+    + NEXT
+    + call("Bash", BASH_COUNT),
+    "Which jobs are scheduled?": thought("I search.")
+    + call("ToolSearch", '{"query":"select:CronList"}'),
+    "Tool loaded.": thought("It is there.") + call("CronList", "{}"),
+    "No scheduled jobs": thought("None.") + answer("None are scheduled."),
+    "Send no JSON.": thought("As it comes.") + call("Bash", "echo 42"),
+    "could not be parsed as JSON": thought("As JSON, then.") + call("Bash", BASH_COUNT),
+    "42 files": thought("It said 42.") + answer("There are 42 files."),
     "Say hello.": thought("They greet me.") + answer("Hello! How can I help you today?"),
 }
 """A part of the prompt's last message → the model's output. The first match counts."""
@@ -64,6 +96,13 @@ def output_to(prompt_ids: Sequence[int]) -> str:
 
 
 def _last_message(prompt_ids: Sequence[int]) -> str:
-    """The text of a prompt's last message, and of the start of the assistant's turn after it."""
-    at = max(i for i, token in enumerate(prompt_ids) if token == MESSAGE)
-    return encoding().decode(prompt_ids[at + 1 :])
+    """The text of the last message that a user or a tool wrote, and of what follows it.
+
+    Coding agents put instructions of their own behind it.
+    """
+    starts = [at for at, token in enumerate(prompt_ids) if token == START]
+    for at in reversed(starts[:-1]):  # the last one is the assistant's turn
+        body = prompt_ids.index(MESSAGE, at)
+        if not encoding().decode(prompt_ids[at + 1 : body]).startswith(("developer", "system")):
+            return encoding().decode(prompt_ids[body + 1 :])
+    return ""
