@@ -58,9 +58,14 @@ def report_of(client: str, url: str, **variables: str) -> dict[str, Any]:
     return json.loads(run.stdout.splitlines()[-1])
 
 
+def python_of(environment: str) -> str:
+    """The interpreter of a client's environment (`make clients`)."""
+    return str(ROOT / ".clients" / environment / "bin" / "python")
+
+
 def _command(client: str) -> list[str]:
     script, *api = client.split()
     if script.startswith("node/"):
         return ["node", str(SCRIPTS / "node" / f"with_{script.removeprefix('node/')}.mjs"), *api]
-    python = ROOT / ".clients" / ENVIRONMENTS.get(script, script) / "bin" / "python"
-    return [str(python), str(SCRIPTS / f"with_{script}.py"), *api]
+    python = python_of(ENVIRONMENTS.get(script, script))
+    return [python, str(SCRIPTS / f"with_{script}.py"), *api]
