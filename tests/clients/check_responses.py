@@ -2,7 +2,7 @@
 
 Each event is validated by the client's types and fed to its stream helper, which raises if events
 come in a wrong order or an identity changes. Prints the responses that the streams end in, as the
-helper returns them.
+helper returns them, without what is null.
 """
 
 import json
@@ -22,7 +22,7 @@ def judge(events: list[dict]) -> dict:
         made for event in events for made in helper.handle_event(EVENT.validate_python(event))
     ]
     Response.model_validate(events[-1]["response"])
-    return handled[-1].response.to_dict()
+    return handled[-1].response.to_dict(exclude_none=True)
 
 
 print(json.dumps([judge(json.loads(line)) for line in sys.stdin]))
