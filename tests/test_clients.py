@@ -4,24 +4,22 @@ The server is a process with a real engine, whose sampler says the dialogue of c
 client runs in an environment of its own (`make clients`) and reports what it got.
 """
 
-import shutil
 import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.client_scripts import report_of
+from tests.support.client_scripts import PLACES, needs_node, report_of
 from tests.support.http_server import GatedEngine, running, until
 from tests.support.serving import Serving
-from tests.support.turns import Turn, recorded, strays
+from tests.support.turns import recorded, strays
 from worker.engine import Sampling, Step
 
 pytestmark = pytest.mark.slow
 
-PLACES = "4"
 
 HELLO = "Hello! How can I help you today?"
 CITY = {"name": "Paris", "degrees": 21}
@@ -146,16 +144,12 @@ class FailingEngine(GatedEngine):
                     raise RuntimeError("on purpose")
 
 
-class Servers:
-    """The server with the dialogue, and the clients' environment variables."""
+class Servers(NamedTuple):
+    """The server with the dialogue, the file of its turns, and two servers that are in trouble."""
 
-    def __init__(self, turns: Path, variables: dict[str, str]) -> None:
-        self._turns = turns
-        self.variables = variables
-
-    def turns(self) -> list[Turn]:
-        """What the server was asked and said so far."""
-        return recorded([self._turns])
+    url: str
+    turns: Path
+    troubled: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -175,16 +169,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     try:
         until(lambda: serving.ping() == 200, 280)
         with running(ready=False) as booting, running(FailingEngine()) as failing:
-            variables = {
-                "WORKER_URL": f"{serving.url}/v1",
-                "WORKER_KEY": "secret-key",
-                "WORKER_BUSY_KEY": "busy-key",
-                "WORKER_MODEL": "gpt-oss",
-                "MAX_REQUESTS_PER_KEY": PLACES,
-                "BOOTING_URL": f"{booting.url}/v1",
-                "FAILING_URL": f"{failing.url}/v1",
-            }
-            yield Servers(turns, variables)
+            troubled = {"BOOTING_URL": f"{booting.url}/v1", "FAILING_URL": f"{failing.url}/v1"}
+            yield Servers(serving.url, turns, troubled)
     finally:
         serving.end()
 
@@ -194,13 +180,12 @@ def test_a_client_gets_what_it_asks_for(
     servers: Servers, client: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Chat, stream, tools, objects, and its own exceptions; its history stays token-exact."""
-    if client.startswith("node/") and shutil.which("node") is None:
-        pytest.skip("there is no node here")
-    before = len(servers.turns())
-    report = report_of(client, servers.variables)
+    needs_node(client)
+    before = len(recorded([servers.turns]))
+    report = report_of(client, servers.url, **servers.troubled)
     with capsys.disabled():
         print(f"\n{client}: {', '.join(report)}", file=sys.stderr)
     raised = ERRORS.get(client, OPENAIS)
     assert report.pop("errors") == dict(zip(CASES, raised, strict=True))
     assert report == CLIENTS[client]
-    assert not strays(servers.turns()[before:])
+    assert not strays(recorded([servers.turns])[before:])

@@ -6,9 +6,11 @@ responses` is `with_pydantic_ai.py responses`, and `node/openai` is `node/with_o
 
 import json
 import os
+import shutil
 import subprocess
-from collections.abc import Mapping
 from typing import Any
+
+import pytest
 
 from tests.support import ROOT
 
@@ -20,14 +22,32 @@ ENVIRONMENTS = {
     "openai_responses": "openai",
 }
 """The environment of a script that has none of its own name."""
-LITELLM = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # it would ask the network for prices
+PLACES = "4"
+"""Concurrent requests that the server allows each key."""
 
 
-def report_of(client: str, variables: Mapping[str, str]) -> dict[str, Any]:
-    """What a client saw, by scenario. `variables`: what tests/clients/scenarios.py reads."""
+def needs_node(client: str) -> None:
+    """Skips the test if the client's interpreter is not installed."""
+    if client.startswith("node/") and shutil.which("node") is None:
+        pytest.skip("there is no node here")
+
+
+def report_of(client: str, url: str, **variables: str) -> dict[str, Any]:
+    """What a client saw of the server at `url`, by scenario.
+
+    `variables` are those that the scenarios read in addition (tests/clients/scenarios.py).
+    """
+    common = {
+        "WORKER_URL": f"{url}/v1",
+        "WORKER_KEY": "secret-key",
+        "WORKER_BUSY_KEY": "busy-key",
+        "WORKER_MODEL": "gpt-oss",
+        "MAX_REQUESTS_PER_KEY": PLACES,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # it would ask the network for prices
+    }
     run = subprocess.run(
         _command(client),
-        env=os.environ | LITELLM | variables,
+        env=os.environ | common | variables,
         capture_output=True,
         text=True,
         timeout=240,
@@ -38,9 +58,14 @@ def report_of(client: str, variables: Mapping[str, str]) -> dict[str, Any]:
     return json.loads(run.stdout.splitlines()[-1])
 
 
+def python_of(environment: str) -> str:
+    """The interpreter of a client's environment (`make clients`)."""
+    return str(ROOT / ".clients" / environment / "bin" / "python")
+
+
 def _command(client: str) -> list[str]:
     script, *api = client.split()
     if script.startswith("node/"):
         return ["node", str(SCRIPTS / "node" / f"with_{script.removeprefix('node/')}.mjs"), *api]
-    python = ROOT / ".clients" / ENVIRONMENTS.get(script, script) / "bin" / "python"
-    return [str(python), str(SCRIPTS / f"with_{script}.py"), *api]
+    python = python_of(ENVIRONMENTS.get(script, script))
+    return [python, str(SCRIPTS / f"with_{script}.py"), *api]

@@ -30,9 +30,14 @@ class Turn(NamedTuple):
         return self.prompt[: len(cached)] == cached
 
     def remembers(self, earlier: "Turn") -> bool:
-        """Whether the prompt holds each analysis message of the earlier turn by its exact ids."""
+        """Whether the prompt begins with exactly the earlier prompt and its analysis.
+
+        Calls may differ: Anthropic's API carries arguments as objects, so their spacing is lost,
+        and only the worker that made two calls knows that the first ended in <|end|>.
+        """
         thoughts = earlier.thoughts()
-        return bool(thoughts) and all(index(self.prompt, ids) is not None for ids in thoughts)
+        known = earlier.prompt + [token for ids in thoughts for token in ids]
+        return bool(thoughts) and self.prompt[: len(known)] == known
 
     def answers_call(self) -> bool:
         """Whether the prompt's last message is a tool's result."""

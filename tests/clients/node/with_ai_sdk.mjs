@@ -22,7 +22,10 @@ const request = (asked) => ({
   prompt: asked.text,
   maxRetries: asked.retries ?? 0,
   topP: asked.top_p,
-  ...(API === "openai-stateless" && { providerOptions: { openai: { store: false } } }),
+  providerOptions: {
+    openai: API === "openai-stateless" ? { store: false } : {},
+    anthropic: { structuredOutputMode: "outputFormat" }, // else a forced call, for unknown models
+  },
 });
 
 async function ask(asked) {
