@@ -81,7 +81,8 @@ lock-clients:
 	cd tests/clients/requirements && for each in *.in; do \
 		../../../.venv/bin/uv pip compile --quiet --upgrade --python-version 3.11 --no-header \
 			--no-annotate --output-file $${each%.in}.txt $$each; done
-	cd tests/clients/node && npm install --silent --save-exact openai@latest zod@latest
+	cd tests/clients/node && npm install --silent --save-exact openai@latest zod@latest \
+		ai@latest @ai-sdk/openai@latest @ai-sdk/open-responses@latest @ai-sdk/anthropic@latest
 
 clean:
 	rm -rf .venv .demo-model .clients tests/clients/node/node_modules

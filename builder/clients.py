@@ -1,7 +1,7 @@
 """Creates the environments of tests/clients: one per client, in `.clients`, with pinned packages.
 
 They are separate from `.venv`, since they need other versions of openai than SGLang pins. The
-JavaScript client's is created only if npm is installed, next to its script, where node looks for
+JavaScript clients' is created only if npm is installed, next to their scripts, where node looks for
 it.
 Rule: idempotent, like builder/setup.py, which must have run before: `.venv` has uv.
 """
