@@ -85,4 +85,4 @@ lock-clients:
 		ai@latest @ai-sdk/openai@latest @ai-sdk/open-responses@latest @ai-sdk/anthropic@latest
 
 clean:
-	rm -rf .venv .demo-model .clients tests/clients/node/node_modules
+	rm -rf .venv .demo-model .clients tests/clients/*/node_modules

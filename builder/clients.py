@@ -18,7 +18,7 @@ from builder.setup import PYTHON, ROOT, VENV, run
 
 CLIENTS = ROOT / ".clients"
 REQUIREMENTS = ROOT / "tests" / "clients" / "requirements"
-NODE = ROOT / "tests" / "clients" / "node"
+NPM = [ROOT / "tests" / "clients" / folder for folder in ("node", "cli")]
 
 
 def main() -> None:
@@ -27,8 +27,9 @@ def main() -> None:
         make_once(folder, pins, partial(python_environment, folder, pins))
     if npm := shutil.which("npm"):
         options = ("--ignore-scripts", "--no-audit", "--no-fund", "--silent")
-        make = partial(run, npm, "ci", "--prefix", NODE, *options)
-        make_once(NODE / "node_modules", NODE / "package-lock.json", make)
+        for folder in NPM:
+            make = partial(run, npm, "ci", "--prefix", folder, *options)
+            make_once(folder / "node_modules", folder / "package-lock.json", make)
 
 
 def make_once(folder: Path, pins: Path, make: Callable[[], None]) -> None:
