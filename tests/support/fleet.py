@@ -48,7 +48,7 @@ class RoundRobin:
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
-        self.urls = list(urls)
+        self._urls = urls
         self._next = itertools.cycle(range(len(urls)))
         self.routed: list[Routed] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -82,7 +82,7 @@ class RoundRobin:
         answer = await self._client.send(
             self._client.build_request(
                 request.method,
-                f"{self.urls[worker]}{path}?{request.url.query}",
+                f"{self._urls[worker]}{path}?{request.url.query}",
                 headers=_end_to_end(request.headers),
                 content=body,
             ),
@@ -145,14 +145,6 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         self._proxy.__exit__()
         self._end()
-
-    def restart(self, number: int, **settings: str) -> None:
-        """Ends a worker and starts it again with these settings in addition, its turns kept."""
-        self.workers[number].end()
-        self._each[number] |= settings
-        self.workers[number] = worker = self._start(number)
-        until(lambda: worker.ping() == 200, 280)
-        self._proxy.urls[number] = worker.url
 
     def _start(self, number: int) -> Serving:
         settings = {**self._settings, **self._each[number]}
