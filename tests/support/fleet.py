@@ -1,8 +1,8 @@
 """Several workers in turn, as in a serverless fleet: a client's next request reaches another one.
 
-The workers are processes with a real engine and forced output (clients_server, or another module
-that records its turns). They share nothing unless their settings say so: each call's reasoning
-is kept nowhere but with the client.
+The workers are processes with forced output (clients_server, or another module that records its
+turns). They share nothing and remember nothing unless their settings say so: a turn's reasoning is
+kept by the client alone.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -129,31 +129,27 @@ class Fleet:
         self._folder = folder
         self._module = module
         self._settings = {**ALONE, **settings}
-        self._each = [dict(settings) for settings in each]
+        self._each = each
         self.workers: list[Serving] = []
 
     def __enter__(self) -> Self:
-        try:
-            self.workers = [self._start(number) for number in range(len(self._each))]
-            until(lambda: all(worker.ping() == 200 for worker in self.workers), 280)
-        except BaseException:
-            self._end()
-            raise
-        self._proxy = RoundRobin([worker.url for worker in self.workers]).__enter__()
+        with ExitStack() as running:
+            for number in range(len(self._each)):
+                self.workers.append(worker := self._start(number))
+                running.callback(worker.end)
+            until(lambda: all(worker.ping() == 200 for worker in self.workers), 600)
+            proxy = RoundRobin([worker.url for worker in self.workers])
+            self._proxy = running.enter_context(proxy)
+            self._running = running.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._proxy.__exit__()
-        self._end()
+        self._running.close()
 
     def _start(self, number: int) -> Serving:
         settings = {**self._settings, **self._each[number]}
         turns = str(self._turns(number))
         return Serving(self._folder / f"log-{number}", self._module, "--turns", turns, **settings)
-
-    def _end(self) -> None:
-        for worker in self.workers:
-            worker.end()
 
     def _turns(self, number: int) -> Path:
         return self._folder / f"turns-{number}.jsonl"
