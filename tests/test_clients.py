@@ -121,7 +121,7 @@ ERRORS = {
     "litellm_responses": (
         *LITELLMS, "ServiceUnavailableError", "InternalServerError", "RateLimitError",
     ),
-    "litellm_messages": (*LITELLMS, "InternalServerError", "APIError", "RateLimitError"),
+    "litellm_messages": (*LITELLMS, "InternalServerError", "RuntimeError", "RateLimitError"),
     "anthropic": (*OPENAIS[:5], "ServiceUnavailableError", "APIStatusError", "RateLimitError"),
     "node/ai_sdk open-responses": AI_SDKS,
     "node/ai_sdk openai": AI_SDKS,

@@ -59,10 +59,16 @@ def text_of(message: dict) -> str:
 
 
 async def deltas(text: str, case: Ask = PLAIN) -> list[dict]:
-    """The deltas of a stream, which this client passes on as server-sent events."""
+    """The deltas of a stream, which this client passes on as server-sent events, errors too.
+
+    Raises RuntimeError at one of these.
+    """
     events = b"".join([piece async for piece in await create(prompt(text), case, stream=True)])
     lines = events.decode().splitlines()
     data = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    for event in data:
+        if event["type"] == "error":
+            raise RuntimeError(event["error"]["message"])
     return [event["delta"] for event in data if event["type"] == "content_block_delta"]
 
 

@@ -1,8 +1,8 @@
 """Several workers in turn, as in a serverless fleet: a client's next request reaches another one.
 
-The workers are processes with a real engine and forced output (clients_server, or another module
-that records its turns). They share nothing unless their settings say so: each call's reasoning
-is kept nowhere but with the client.
+The workers are processes with forced output (clients_server, or another module that records its
+turns). They share nothing and remember nothing unless their settings say so: a turn's reasoning is
+kept by the client alone.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -48,7 +48,7 @@ class RoundRobin:
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
-        self.urls = list(urls)
+        self._urls = urls
         self._next = itertools.cycle(range(len(urls)))
         self.routed: list[Routed] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -82,7 +82,7 @@ class RoundRobin:
         answer = await self._client.send(
             self._client.build_request(
                 request.method,
-                f"{self.urls[worker]}{path}?{request.url.query}",
+                f"{self._urls[worker]}{path}?{request.url.query}",
                 headers=_end_to_end(request.headers),
                 content=body,
             ),
@@ -129,39 +129,27 @@ class Fleet:
         self._folder = folder
         self._module = module
         self._settings = {**ALONE, **settings}
-        self._each = [dict(settings) for settings in each]
+        self._each = each
         self.workers: list[Serving] = []
 
     def __enter__(self) -> Self:
-        try:
-            self.workers = [self._start(number) for number in range(len(self._each))]
-            until(lambda: all(worker.ping() == 200 for worker in self.workers), 280)
-        except BaseException:
-            self._end()
-            raise
-        self._proxy = RoundRobin([worker.url for worker in self.workers]).__enter__()
+        with ExitStack() as running:
+            for number in range(len(self._each)):
+                self.workers.append(worker := self._start(number))
+                running.callback(worker.end)
+            until(lambda: all(worker.ping() == 200 for worker in self.workers), 600)
+            proxy = RoundRobin([worker.url for worker in self.workers])
+            self._proxy = running.enter_context(proxy)
+            self._running = running.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._proxy.__exit__()
-        self._end()
-
-    def restart(self, number: int, **settings: str) -> None:
-        """Ends a worker and starts it again with these settings in addition, its turns kept."""
-        self.workers[number].end()
-        self._each[number] |= settings
-        self.workers[number] = worker = self._start(number)
-        until(lambda: worker.ping() == 200, 280)
-        self._proxy.urls[number] = worker.url
+        self._running.close()
 
     def _start(self, number: int) -> Serving:
         settings = {**self._settings, **self._each[number]}
         turns = str(self._turns(number))
         return Serving(self._folder / f"log-{number}", self._module, "--turns", turns, **settings)
-
-    def _end(self) -> None:
-        for worker in self.workers:
-            worker.end()
 
     def _turns(self, number: int) -> Path:
         return self._folder / f"turns-{number}.jsonl"

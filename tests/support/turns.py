@@ -84,9 +84,9 @@ def record(file: Path, prompt: Sequence[int], output: Sequence[int]) -> None:
 def recorded(files: Iterable[Path]) -> list[Turn]:
     """The turns in the files of a fleet's processes, in the order in which they were taken."""
     turns = [
-        Turn(*json.loads(line), worker)
+        Turn(at, prompt, output, worker)
         for worker, file in enumerate(files)
         if file.exists()
-        for line in file.read_text().splitlines()
+        for at, prompt, output in map(json.loads, file.read_text().splitlines())
     ]
     return sorted(turns)
