@@ -30,8 +30,6 @@ pytestmark = [
 WITHOUT_ENGINE = "tests.support.scripted_clients_server"
 SMALL = {"MAX_MODEL_LEN": "4096", "SERVED_MODEL_NAME": "gpt-oss"}
 """Settings of a worker whose context is smaller than these agents' instructions."""
-TITLED = {"opencode-responses", "opencode-messages"}
-"""They also ask for a title of the session, which is a turn more."""
 AGENTS: dict[str, Callable[[Path, str], Run]] = {
     "codex": lambda folder, url: codex(folder, url, "Count with exec_command."),
     "claude": lambda folder, url: claude_code(folder, url, "Count with Bash."),
@@ -69,10 +67,9 @@ def session(fleet: Fleet) -> Session:
     return Session(fleet)
 
 
-def assert_reasoning_is_kept(turns: Sequence[Turn], count: int) -> None:
-    """There were so many turns; the last prompt holds the exact ids of all reasoning before it."""
-    assert len(turns) == count
-    assert all(turns[-1].remembers(earlier) for earlier in turns[:-1])
+def assert_reasoning_is_kept(turns: Sequence[Turn], calls: int) -> None:
+    """The last prompt begins with the exact ids of so many earlier prompts and their reasoning."""
+    assert sum(turns[-1].remembers(earlier) for earlier in turns[:-1]) == calls
 
 
 def items(run: Run, kind: str) -> list[dict[str, object]]:
@@ -95,7 +92,7 @@ def test_an_agent_runs_a_command_by_two_workers(
     run = AGENTS[agent](tmp_path, fleet.url)
     assert (run.status, run.text) == (0, "There are 42 files.")
     assert (tmp_path / "work" / "counted.txt").read_text() == "42 files\n"
-    assert_reasoning_is_kept(session.turns, count=3 if agent in TITLED else 2)
+    assert_reasoning_is_kept(session.turns, calls=1)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -106,8 +103,7 @@ def test_an_agent_runs_a_command_by_the_real_engine(
     before = len(recorded([engine_turns]))
     run = AGENTS[agent](tmp_path, engine.url)
     assert (run.status, run.text) == (0, "There are 42 files.")
-    turns = recorded([engine_turns])[before:]
-    assert_reasoning_is_kept(turns, count=3 if agent in TITLED else 2)
+    assert_reasoning_is_kept(recorded([engine_turns])[before:], calls=1)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +136,7 @@ def test_codex_calls_a_tool_of_a_namespace(fleet: Fleet, session: Session, tmp_p
     assert (run.status, run.text) == (0, "That agent is gone.")
     (called,) = items(run, "collab_tool_call")
     assert (called["tool"], called["status"]) == ("close_agent", "failed")
-    assert_reasoning_is_kept(session.turns, count=2)
+    assert_reasoning_is_kept(session.turns, calls=1)
 
 
 def test_codex_calls_an_mcp_server(fleet: Fleet, session: Session, tmp_path: Path) -> None:
@@ -153,7 +149,7 @@ def test_codex_calls_an_mcp_server(fleet: Fleet, session: Session, tmp_path: Pat
         "add",
         {"a": 40, "b": 2},
     )
-    assert_reasoning_is_kept(session.turns, count=2)
+    assert_reasoning_is_kept(session.turns, calls=1)
 
 
 def test_codex_applies_a_patch(fleet: Fleet, session: Session, tmp_path: Path) -> None:
@@ -161,7 +157,7 @@ def test_codex_applies_a_patch(fleet: Fleet, session: Session, tmp_path: Path) -
     run = codex(tmp_path, fleet.url, "Patch the file.", "-m", "gpt-5.5")
     assert (run.status, run.text) == (0, "It is patched.")
     assert (tmp_path / "work" / "patched.txt").read_text() == "a line\n"
-    assert_reasoning_is_kept(session.turns, count=2)
+    assert_reasoning_is_kept(session.turns, calls=1)
 
 
 def test_codex_gets_an_answer_by_its_schema(fleet: Fleet, tmp_path: Path) -> None:
@@ -228,7 +224,7 @@ def test_claude_code_runs_two_commands_at_once(
     run = claude_code(tmp_path, fleet.url, "Count twice.")
     assert (run.status, run.text) == (0, "There are 42 files.")
     assert len(blocks(run, "tool_result")) == 2
-    assert_reasoning_is_kept(session.turns, count=2)
+    assert_reasoning_is_kept(session.turns, calls=1)
 
 
 def test_claude_code_finds_a_deferred_tool(fleet: Fleet, session: Session, tmp_path: Path) -> None:
@@ -236,7 +232,7 @@ def test_claude_code_finds_a_deferred_tool(fleet: Fleet, session: Session, tmp_p
     run = claude_code(tmp_path, fleet.url, "Which jobs are scheduled?", ENABLE_TOOL_SEARCH="true")
     assert (run.status, run.text) == (0, "None are scheduled.")
     assert [block["name"] for block in blocks(run, "tool_use")] == ["ToolSearch", "CronList"]
-    assert_reasoning_is_kept(session.turns, count=3)
+    assert_reasoning_is_kept(session.turns, calls=2)
 
 
 def test_claude_code_tells_the_model_that_its_arguments_are_no_json(
@@ -245,7 +241,7 @@ def test_claude_code_tells_the_model_that_its_arguments_are_no_json(
     """The bad call comes back in the history as it was, and the model calls again."""
     run = claude_code(tmp_path, fleet.url, "Send no JSON.")
     assert (run.status, run.text) == (0, "There are 42 files.")
-    assert_reasoning_is_kept(session.turns, count=3)
+    assert_reasoning_is_kept(session.turns, calls=2)
 
 
 def test_claude_code_measures_its_context(fleet: Fleet, tmp_path: Path) -> None:
