@@ -102,7 +102,7 @@ def test_a_tool_loop() -> None:
         "<|message|>Paris?<|end|>"
         "<|start|>assistant<|channel|>analysis<|message|>I need both.<|end|>"
         "<|start|>assistant<|channel|>commentary<|message|>Let me look.<|end|>"
-        f'{call}get_weather <|constrain|>json<|message|>{{"city": "Paris"}}<|call|>'
+        f'{call}get_weather <|constrain|>json<|message|>{{"city":"Paris"}}<|call|>'
         f"{call}get_time <|constrain|>json<|message|>{{}}<|call|>"
         f"<|start|>functions.get_weather {answers}sunny\n20°<|end|>"
         f"<|start|>functions.get_time {answers}noon<|end|>"
@@ -141,22 +141,25 @@ def test_an_error_without_content_says_so() -> None:
 @pytest.mark.parametrize(
     ("value", "arguments"),
     [
-        ({"city": "Köln", "n": 1}, '{"city": "Köln", "n": 1}'),
+        ({"city": "Köln", "n": 1}, '{"city":"Köln","n":1}'),
         ({}, "{}"),
         (None, "{}"),
         ("just text", '"just text"'),
-        ([1, None], "[1, null]"),
+        ([1, None], "[1,null]"),
         (5, "5"),
         ({"__unparsedToolInput": {"raw": '{"a": '}}, '{"a": '),
-        ({"__unparsedToolInput": {"raw": 5}}, '{"__unparsedToolInput": {"raw": 5}}'),
-        ({"__unparsedToolInput": {"raw": "x"}, "a": 1}, None),
+        ({"__unparsedToolInput": {"raw": 5}}, '{"__unparsedToolInput":{"raw":5}}'),
+        (
+            {"__unparsedToolInput": {"raw": "x"}, "a": 1},
+            '{"__unparsedToolInput":{"raw":"x"},"a":1}',
+        ),
     ],
 )
-def test_a_calls_input_is_any_json(value: Any, arguments: str | None) -> None:
-    """Claude Code sends what the model wrote, however wrong it was."""
+def test_a_calls_input_is_any_json(value: Any, arguments: str) -> None:
+    """Claude Code sends what the model wrote, however wrong it was. It is rendered without spaces,
+    as gpt-oss writes JSON, so that a worker that did not take the turn renders the same ids."""
     shown = text(user("q"), assistant(use(value)), user([result("r")]))
-    expected = json.dumps(value) if arguments is None else arguments
-    assert f"<|constrain|>json<|message|>{expected}<|call|>" in shown
+    assert f"<|constrain|>json<|message|>{arguments}<|call|>" in shown
 
 
 def test_texts_before_the_last_are_said_on_the_way() -> None:
