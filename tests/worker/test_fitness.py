@@ -1,49 +1,78 @@
 """Fitness: what a worker checks before it takes its first job."""
 
-import json
-import shutil
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.hub import NAME, LoopbackHub, loopback_hub
+from tests.support.scripted_engine import ScriptedEngine
 from worker import fitness
 from worker.errors import ServerError
 from worker.model import DEMO_FOLDER, Model, resolve
 from worker.model.gpus import gpu_named
+from worker.service import Service
 from worker.settings import Settings
 
 
-def test_the_demo_models_files_are_whole() -> None:
-    """As they were built."""
-    fitness.check_files(DEMO_FOLDER)
+class LoadingEngine(ScriptedEngine):
+    """Remembers the folder that it would load the model from."""
+
+    folder: Path | None = None
+
+    def use_files(self, folder: Path) -> None:
+        self.folder = folder
 
 
-def test_a_file_that_was_cut_is_found(tmp_path: Path) -> None:
-    """By the length that its own header says."""
-    weights = tmp_path / "model.safetensors"
-    shutil.copy(DEMO_FOLDER / "model.safetensors", weights)
-    with weights.open("r+b") as file:
-        file.truncate(weights.stat().st_size - 1)
-    with pytest.raises(ServerError, match=r"model\.safetensors has \d+ of \d+ bytes"):
-        fitness.check_files(tmp_path)
-    weights.write_bytes(b"\x08")
-    with pytest.raises(ServerError, match="has 1 of"):
-        fitness.check_files(tmp_path)
+def folder_given(settings: Settings) -> Path | None:
+    """The folder that the engine gets at boot."""
+    engine = LoadingEngine([])
+    service = Service(engine, resolve(settings), settings)
+    asyncio.run(fitness.provide_files(service, settings))
+    return engine.folder
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """Every file that the index names must be there."""
-    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ServerError, match=r"model-00001-of-00002\.safetensors is missing"):
-        fitness.check_files(tmp_path)
+def settings_for(hub: LoopbackHub, folder: Path, **more: Any) -> Settings:
+    return Settings(
+        model=NAME,
+        models_folder=str(folder / "models"),
+        volume_folder=str(folder),
+        hf_endpoint=hub.url,
+        **more,
+    )
 
 
-def test_a_folder_without_weights_is_no_model(tmp_path: Path) -> None:
-    """A name that is no folder is left to the hub's client."""
-    with pytest.raises(ServerError, match="contains no weights"):
-        fitness.check_files(tmp_path)
-    fitness.check_files(tmp_path / "openai" / "gpt-oss-20b")
+def test_the_engine_gets_the_folder_with_the_models_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Downloaded at the first start, found at the next, with the Hub down."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    with loopback_hub() as hub:
+        settings = settings_for(hub, tmp_path)
+        downloaded = folder_given(settings)
+    assert downloaded is not None
+    assert downloaded.is_relative_to(tmp_path / "huggingface-cache" / "hub")
+    assert folder_given(settings) == downloaded
+
+
+def test_a_model_that_is_a_folder_stays_there() -> None:
+    """Such as the demo model."""
+    assert folder_given(Settings(model="demo")) == DEMO_FOLDER
+
+
+def test_an_engine_that_loads_no_files_needs_none() -> None:
+    """Such as those of the tests: nothing is searched, and the Hub is not asked."""
+    service = Service(ScriptedEngine([]), Model("x", ("x",), 10), Settings())
+    asyncio.run(fitness.provide_files(service, Settings()))
+
+
+def test_a_model_path_in_engine_args_is_left_to_sglang(tmp_path: Path) -> None:
+    """ENGINE_ARGS wins over all; nothing is downloaded that would not be used."""
+    with loopback_hub() as hub:
+        settings = settings_for(hub, tmp_path, engine_args={"model_path": "openai/gpt-oss-120b"})
+        assert folder_given(settings) is None
+        assert hub.requests == []
 
 
 def test_as_many_gpus_as_wanted_must_be_visible() -> None:

@@ -6,6 +6,7 @@ the one in production; tests have another.
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from worker.generation import Sampling, Step
@@ -67,4 +68,13 @@ class MeasurableEngine(Protocol):
 
     def boot_seconds(self) -> Mapping[str, float]:
         """The duration of each startup phase."""
+        ...
+
+
+@runtime_checkable
+class ModelLoadingEngine(Protocol):
+    """Optional method of an engine that loads a model from files."""
+
+    def use_files(self, folder: Path) -> None:
+        """Sets the folder to load the model from. Called before `start`."""
         ...

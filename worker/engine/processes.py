@@ -6,9 +6,14 @@ import sglang. This module imports it when an engine starts, because the import 
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+MORE_MODELS = ("speculative_draft_model_path", "tokenizer_path", "lora_paths")
+"""Arguments of SGLang that can name more models of the Hugging Face Hub."""
 
 
 async def boot(arguments: Mapping[str, Any]) -> Any:
@@ -33,7 +38,19 @@ async def boot(arguments: Mapping[str, Any]) -> Any:
     return await booted
 
 
+def go_offline(arguments: Mapping[str, Any]) -> None:
+    """Makes SGLang's processes leave the Hugging Face Hub alone if all they need is in a folder.
+
+    They would ask it about the files of the model that they have, which fails or takes long without
+    a network. HF_HUB_OFFLINE=0 prevents it.
+    """
+    folder = Path(arguments["model_path"])
+    if folder.is_dir() and not any(arguments.get(name) for name in MORE_MODELS):
+        os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE") or "1"
+
+
 def _boot(arguments: Mapping[str, Any]) -> Any:
+    go_offline(arguments)
     from sglang.srt.entrypoints.engine import Engine as BareEngine
 
     from worker.engine.scheduler import run_scheduler_process

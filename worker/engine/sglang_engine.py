@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from worker.engine.port import Health, Load
@@ -43,6 +44,9 @@ class SglangEngine:
         self._receiver: asyncio.Task[None] | None = None
         self._death: str | None = None
         self._boot_seconds: dict[str, float] = {}  # empty until startup is complete
+
+    def use_files(self, folder: Path) -> None:
+        self._arguments["model_path"] = str(folder)
 
     async def start(self) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -1,0 +1,12 @@
+"""Runs a module of the worker as if this machine had one GPU: `python -m tests.support.gpu_machine
+handler`. For what happens before the engine starts, which would fail."""
+
+import runpy
+import sys
+
+import torch
+
+if __name__ == "__main__":
+    torch.cuda.device_count = lambda: 1
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
