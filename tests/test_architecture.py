@@ -49,7 +49,7 @@ SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_masks.py"}
     ("package", "allowed"),
     [
         ("sglang", SGLANGS_OWN | {"worker/engine/processes.py"}),
-        ("torch", {"worker/engine/sglang_arguments.py", "worker/engine/grammar_masks.py"}),
+        ("torch", {"worker/engine/grammar_masks.py"}),
         ("pynvml", {"worker/machine.py"}),
         ("xgrammar", SGLANGS_OWN | {"worker/engine/bounded_strings.py"}),
         (

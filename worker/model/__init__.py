@@ -2,7 +2,7 @@
 
 Rule: MODEL is resolved here, once; the rest of the worker uses the resulting `Model`. If it is a
 Hugging Face model ID, its files are found (files.py) or downloaded (download.py) at boot, by
-worker/fitness.py.
+worker/boot.py.
 """
 
 import json
@@ -36,7 +36,8 @@ class Model:
 
     `path`: a local directory or a Hugging Face model ID. `names`: the names that requests may use;
     answers use the first. `context_length`: in tokens. `on_cpu`: whether it needs no GPU.
-    `verdict`: whether it fits on this machine's GPUs; None if the GPUs or its size are not known.
+    `gpus`: how many this machine has. `verdict`: whether it fits on them; None if the GPUs or the
+    model's size are not known.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Model:
     context_length: int
     engine_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     on_cpu: bool = False
+    gpus: int = 0
     verdict: Verdict | None = None
 
 
@@ -68,6 +70,7 @@ def resolve(settings: Settings, gpus: Sequence[Gpu] = ()) -> Model:
         context_length=_context_length(settings, config, verdict),
         engine_args=_DEMO_ENGINE_ARGS if demo else {},
         on_cpu=demo,
+        gpus=len(gpus),
         verdict=verdict,
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import runpod.serverless
 
-from worker import fitness
+from worker.boot import boot
 from worker.entrypoints.job import JobFailed, Output, parts
 from worker.entrypoints.queue.control_plane import replace_job_scaler
 from worker.entrypoints.queue.worker import QueueWorker
@@ -52,7 +52,7 @@ def serve_api(service: Service, settings: Settings) -> int:
     Returns the process's exit status: 1 if a check fails.
     """
     try:
-        asyncio.run(fitness.run_checks(service, settings))
+        asyncio.run(boot(service, settings))
     except ServerError as error:
         log.error("%s", error.message)  # noqa: TRY400 - the engine has logged the traceback
         return 1
@@ -69,7 +69,10 @@ def run(service: Service, settings: Settings) -> int:
     """
     queue_worker = QueueWorker(service, settings)
     replace_job_scaler(queue_worker)
-    for check in fitness.checks(service, settings):
-        runpod.serverless.register_fitness_check(check)
+
+    async def worker_boots() -> None:
+        await boot(service, settings)
+
+    runpod.serverless.register_fitness_check(worker_boots)
     runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})
     return queue_worker.exit_status
