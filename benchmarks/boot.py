@@ -33,6 +33,7 @@ from worker.model.page_cache import reading_ahead
 from worker.service import Service
 from worker.settings import Settings
 
+ON_DISK = "/var/tmp"  # noqa: S108 - a folder of its own is made in it; /tmp may be in memory
 SHARDS = 8
 SETTINGS = Settings(model="demo", engine_args={"sleep_on_idle": True})
 
@@ -142,7 +143,7 @@ def main() -> None:
 def report(pairs: int, gigabytes: int) -> None:
     print("boot of the demo model: SGLang's engine alone, the worker's boot")
     compare(pairs, lambda: cost_of("bare"), lambda: cost_of("ours"))
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with tempfile.TemporaryDirectory(dir=ON_DISK) as name:
         folder = Path(name)
         write_files(folder, gigabytes)
 

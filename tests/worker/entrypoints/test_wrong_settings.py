@@ -131,7 +131,7 @@ def test_a_port_in_use_ends_the_start_with_one_line() -> None:
 def assert_refused(seen: tuple[int, list[str]], status: int, message: str) -> None:
     got, lines = seen
     problems = [line for line in lines if " INFO " not in line]
-    assert (got, [line.endswith(message) for line in problems]) == (status, [True]), lines
+    assert (got, [message in line for line in problems]) == (status, [True]), lines
     assert not any("starting the engine" in line for line in lines)
 
 

@@ -111,8 +111,9 @@ def test_experts_are_padded_when_they_are_split() -> None:
 def test_the_120b_fits_on_several_smaller_gpus(gpu: str, tp: int, expected: int) -> None:
     """With its experts padded to whole blocks on each of them.
 
-    A quarter of the weights on each of 4 GPUs would be wrong: 720 of 2,880 columns become 768, a GB
-    more on each. On 4 L4 that would leave 252,000 tokens, not 211,204.
+    720 of 2,880 columns become 768 on each of 4 GPUs, a GB more than a quarter of the weights. On
+    4 L4, a quarter would leave 273,764 tokens; what SGLang allocates (create_weights of its
+    Mxfp4MoEMethod) leaves 211,204. Estimates with less padding, such as 252,000, are too high.
     """
     assert tokens(GPT_OSS_120B, gpu, 0.8, tp=tp) == pytest.approx(expected, rel=0.01)
 
