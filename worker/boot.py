@@ -3,8 +3,8 @@
  1. Preflight: what cannot work is refused in one line, before anything is downloaded or loaded.
  2. Files: the model's are found on this machine or downloaded (worker/model/).
  3. Engine: SGLang's imports and processes take most of the time, and little of the disk. So
-    meanwhile the weights are read into the page cache, and the requests of the warm-up are made,
-    which loads the vocabulary.
+    meanwhile the weights are read into the page cache; and once SGLang is imported here, the
+    requests of the warm-up are made, which loads the vocabulary.
  4. Ready: the warm-up is generated, and the context is what the KV cache really holds.
 
 The time of each phase is logged, in /metrics and in the first job's metrics. RunPod's SDK would
@@ -36,8 +36,10 @@ async def boot(service: Service, settings: Settings) -> None:
     with _timed(service, "files"):
         folder = await provide_files(service, settings)
     log.info("starting the engine for %s", service.model.names[0])
+    if isinstance(service.engine, ModelLoadingEngine):
+        service.engine.warm_up_with(service.warm_up_requests)
     with reading_ahead(folder) if folder else nullcontext():
-        await _start_engine(service)
+        await service.engine.start()
     _say_capacity(service)
     phases = service.boot_seconds()
     listed = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in phases.items())
@@ -93,19 +95,6 @@ async def provide_files(service: Service, settings: Settings) -> Path | None:
         folder = await download.fetch(model, settings)
     engine.use_files(folder)
     return folder
-
-
-async def _start_engine(service: Service) -> None:
-    engine = service.engine
-    if not isinstance(engine, ModelLoadingEngine):
-        await engine.start()
-        return
-    requests = asyncio.create_task(asyncio.to_thread(service.warm_up_requests))
-    engine.warm_up_with(requests)
-    try:
-        await engine.start()
-    finally:
-        await asyncio.wait({requests})
 
 
 def _say_capacity(service: Service) -> None:

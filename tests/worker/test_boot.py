@@ -1,7 +1,7 @@
 """The boot: what is checked and prepared before a worker takes its first request."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,16 @@ class LoadingEngine(ScriptedEngine):
 
     folder: Path | None = None
     holds = Capacity(context_length=131072, kv_tokens=140_000)
-    warm_up: Awaitable[Sequence[WarmUpRequest]]
+    warm_up: Callable[[], Sequence[WarmUpRequest]]
 
     def use_files(self, folder: Path) -> None:
         self.folder = folder
 
-    def warm_up_with(self, requests: Awaitable[Sequence[WarmUpRequest]]) -> None:
+    def warm_up_with(self, requests: Callable[[], Sequence[WarmUpRequest]]) -> None:
         self.warm_up = requests
 
     async def start(self) -> None:
-        for index, (prompt, sampling) in enumerate(await self.warm_up):
+        for index, (prompt, sampling) in enumerate(self.warm_up()):
             async with aclosing(self.generate(prompt, sampling, f"warm-up-{index}")) as steps:
                 async for _ in steps:
                     pass

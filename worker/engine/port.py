@@ -4,7 +4,7 @@ Rule: every engine must pass the contract tests, tests/worker/engine/test_port.p
 the one in production; tests have another.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -96,6 +96,7 @@ class ModelLoadingEngine(Protocol):
         """Sets the folder to load the model from."""
         ...
 
-    def warm_up_with(self, requests: Awaitable[Sequence[WarmUpRequest]]) -> None:
-        """Sets requests to generate before the engine is ready."""
+    def warm_up_with(self, requests: Callable[[], Sequence[WarmUpRequest]]) -> None:
+        """Sets what makes the requests to generate before the engine is ready. It is called in a
+        thread while the engine starts."""
         ...

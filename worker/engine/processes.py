@@ -9,32 +9,45 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 MORE_MODELS = ("speculative_draft_model_path", "tokenizer_path", "lora_paths")
 """Arguments of SGLang that can name more models of the Hugging Face Hub."""
 
 
-async def boot(arguments: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
-    """Starts an `sglang.Engine`. Returns it and the seconds of each phase.
+T = TypeVar("T")
 
-    Raises whatever SGLang raises if that fails.
+
+class Booted(NamedTuple, Generic[T]):
+    """An `sglang.Engine`, the seconds of each phase of its start, and what was made meanwhile."""
+
+    engine: Any
+    phases: Mapping[str, float]
+    prepared: T
+
+
+async def boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]:
+    """Starts an `sglang.Engine`. Raises whatever SGLang raises if that fails.
+
+    `meanwhile` is called in a thread once SGLang is imported: from then on this process only waits
+    for those that it has started, which import SGLang again.
 
     It is started in a thread that lives as long as this process, because SGLang's processes ask the
     kernel to kill them when the thread that started them ends.
     """
     loop = asyncio.get_running_loop()
-    booted: asyncio.Future[tuple[Any, dict[str, float]]] = loop.create_future()
+    booted: asyncio.Future[Booted[T]] = loop.create_future()
 
     def work() -> None:
         try:
-            engine_and_phases = _boot(arguments)
+            result = _boot(arguments, meanwhile)
         except BaseException as error:  # noqa: BLE001 - passed on to the caller
             loop.call_soon_threadsafe(booted.set_exception, error)
         else:
-            loop.call_soon_threadsafe(booted.set_result, engine_and_phases)
+            loop.call_soon_threadsafe(booted.set_result, result)
             threading.Event().wait()
 
     threading.Thread(target=work, daemon=True, name="engine-parent").start()
@@ -52,7 +65,7 @@ def go_offline(arguments: Mapping[str, Any]) -> None:
         os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE") or "1"
 
 
-def _boot(arguments: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
+def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]:
     go_offline(arguments)
     started = time.monotonic()
     from sglang.srt.entrypoints.engine import Engine as BareEngine
@@ -63,9 +76,12 @@ def _boot(arguments: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
         run_scheduler_process_func = staticmethod(run_scheduler_process)
 
     imported = time.monotonic()
-    engine = Engine(**arguments)
-    within = _phases(engine.tokenizer_manager.startup_time, time.monotonic() - imported)
-    return engine, {"imports": imported - started, **within}
+    with ThreadPoolExecutor(1, "meanwhile") as idle:
+        prepared = idle.submit(meanwhile)
+        engine = Engine(**arguments)
+        seconds = time.monotonic() - imported
+    within = _phases(engine.tokenizer_manager.startup_time, seconds)
+    return Booted(engine, {"imports": imported - started, **within}, prepared.result())
 
 
 def _phases(startup: Mapping[str, Any], seconds: float) -> dict[str, float]:

@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -43,39 +43,39 @@ class SglangEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: asyncio.Task[None] | None = None
         self._death: str | None = None
-        self._warm_up: Awaitable[Sequence[WarmUpRequest]] | None = None
+        self._warm_up_requests: Callable[[], Sequence[WarmUpRequest]] = tuple
         self._boot_seconds: dict[str, float] = {}  # empty until startup is complete
 
     def use_files(self, folder: Path) -> None:
         self._arguments["model_path"] = str(folder)
 
-    def warm_up_with(self, requests: Awaitable[Sequence[WarmUpRequest]]) -> None:
-        self._warm_up = requests
+    def warm_up_with(self, requests: Callable[[], Sequence[WarmUpRequest]]) -> None:
+        self._warm_up_requests = requests
 
     async def start(self) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGQUIT, ignore_sigquit)
         try:
-            self._engine, phases = await boot(self._arguments)
+            booted = await boot(self._arguments, self._warm_up_requests)
         except Exception as error:
             self._death = "the engine failed to start"
             log.exception("the engine failed to start")
             raise ServerError("The engine failed to start; see the worker's log.") from error
+        self._engine = booted.engine
         manager = self._engine.tokenizer_manager
         watchdog = manager._subprocess_watchdog
         self._processes = list(watchdog._processes)
         watchdog.stop()  # It would send us SIGQUIT if one died; `_attach` monitors them instead.
-        booted = time.monotonic()
-        await self._generate_warm_up()
+        started = time.monotonic()
+        await self._warm_up(booted.prepared)
         gc.collect()
         await manager.freeze_gc()  # startup objects live forever, so the collector can skip them
-        self._boot_seconds = {**phases, "warm_up": time.monotonic() - booted}
+        self._boot_seconds = {**booted.phases, "warm_up": time.monotonic() - started}
 
-    async def _generate_warm_up(self) -> None:
-        """Generates one token, then the requests of `warm_up_with`, all at once and once again: in
-        the second round their prompts are in the prefix cache, which takes other kernels."""
+    async def _warm_up(self, requests: Sequence[WarmUpRequest]) -> None:
+        """Generates one token, then the warm-up's requests, all at once and once again: in the
+        second round their prompts are in the prefix cache, which takes other kernels."""
         await self._discard([STOP_IDS[0]], Sampling(max_tokens=1, temperature=0.0), "warm-up")
-        requests = await self._warm_up if self._warm_up else ()
         for turn in range(2):
             await asyncio.gather(
                 *(
