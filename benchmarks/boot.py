@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ async def boot_and_close() -> None:
 
 def read_after_imports(folder: Path, ahead: bool) -> None:
     with reading_ahead(folder) if ahead else nullcontext():
-        import sglang.srt.entrypoints.engine  # noqa: F401
+        import_module("sglang.srt.entrypoints.engine")
     for path in sorted(folder.iterdir()):
         np.array(np.memmap(path, mode="r", dtype=np.uint8))
     tell_cost()

@@ -78,7 +78,7 @@ def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]
     imported = time.monotonic()
     with ThreadPoolExecutor(1, "meanwhile") as idle:
         prepared = idle.submit(meanwhile)
-        engine = Engine(**arguments)
+        engine: Any = Engine(**arguments)
         seconds = time.monotonic() - imported
     within = _phases(engine.tokenizer_manager.startup_time, seconds)
     return Booted(engine, {"imports": imported - started, **within}, prepared.result())

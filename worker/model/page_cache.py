@@ -42,7 +42,10 @@ def reading_ahead(folder: Path) -> Generator[None]:
 
 
 class ReadAhead:
-    """Threads that read files from their beginning to their end, `limit` bytes at most."""
+    """Threads that read files from their beginning to their end, `limit` bytes at most.
+
+    `bytes_read` is counted in pieces of `READ_BYTES`.
+    """
 
     def __init__(self, shards: Sequence[Path], limit: int) -> None:
         self.bytes_read = 0
