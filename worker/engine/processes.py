@@ -80,11 +80,11 @@ def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]
         prepared = idle.submit(meanwhile)
         engine: Any = Engine(**arguments)
         seconds = time.monotonic() - imported
-    within = _phases(engine.tokenizer_manager.startup_time, seconds)
+    within = phases_of(engine.tokenizer_manager.startup_time, seconds)
     return Booted(engine, {"imports": imported - started, **within}, prepared.result())
 
 
-def _phases(startup: Mapping[str, Any], seconds: float) -> dict[str, float]:
+def phases_of(startup: Mapping[str, Any], seconds: float) -> dict[str, float]:
     """The phases of an engine's start that took `seconds`, from SGLang's own times.
 
     `spawn`: until the scheduler's process has imported SGLang. `scheduler`: what it does besides

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.engine.processes import go_offline
+from worker.engine.processes import go_offline, phases_of
 from worker.engine.sglang_engine import SglangEngine
 
 
@@ -48,3 +48,23 @@ def test_hugging_faces_own_setting_wins(tmp_path: Path, monkeypatch: pytest.Monk
     """HF_HUB_OFFLINE=0 is a decision, too."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     assert offline({"model_path": str(tmp_path)}) == "0"
+
+
+def test_the_phases_add_up_to_the_engines_start() -> None:
+    """What SGLang does not name is the scheduler's; what is before its time is the spawn's."""
+    startup = {
+        "load_weight": 5.0,
+        "kv_cache_allocation": 1.0,
+        "scheduler_e2e": 20.0,
+        "cuda_graph": {"prefill": 3.0, "decode": 4.0},
+        "tokenizer_e2e": 2.0,
+    }
+    phases = phases_of(startup, 30.0)
+    assert phases == {
+        "spawn": 10.0,
+        "weights": 5.0,
+        "kv_cache": 1.0,
+        "cuda_graphs": 7.0,
+        "scheduler": 7.0,
+    }
+    assert sum(phases.values()) == 30.0
