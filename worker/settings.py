@@ -89,7 +89,20 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN"),
         description="a Hugging Face access token",
     )
-    max_model_len: int = Field(default=131072, ge=1, description=_COUNT)
+    hf_endpoint: str | None = Field(
+        default=None, pattern=r"^https?://[^/]", description="a URL (of a mirror of the Hub)"
+    )
+    hf_hub_cache: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"),
+        description="a folder",
+    )
+    hf_home: str | None = Field(default=None, description="a folder")
+    models_folder: str = Field(default="/models", description="a folder")
+    volume_folder: str | None = Field(default=None, description="a folder")
+    max_model_len: Annotated[int | None, BeforeValidator(_auto)] = Field(
+        default=131072, ge=1, description="'auto' or an integer, 1 or greater"
+    )
     mem_fraction_static: float = Field(
         default=0.90, gt=0, lt=1, description="a number greater than 0 and less than 1"
     )
@@ -146,6 +159,9 @@ class Settings(BaseSettings):
     response_store_hours: float = Field(
         default=24, gt=0, description="a number of hours, greater than 0"
     )
+    speculative: Literal["off", "eagle3"] = Field(
+        default="off", description="'off' or 'eagle3' (for gpt-oss-120b)"
+    )
     header_grammar: bool = Field(default=True, description="true or false")
     stream_flush_ms: int = Field(
         default=0, ge=0, description="a number of milliseconds, 0 or greater"
@@ -159,6 +175,9 @@ class Settings(BaseSettings):
     )
     runpod_realtime_port: int = Field(
         default=0, ge=0, le=65535, description="a port number from 0 to 65535"
+    )
+    cuda_visible_devices: str | None = Field(
+        default=None, description="comma-separated indices or UUIDs of GPUs"
     )
     runpod_webhook_get_job: str | None = Field(default=None, description="a URL (set by RunPod)")
 
