@@ -21,6 +21,7 @@ def main() -> int:
     """Runs the worker; returns the process exit status."""
     from worker import logs, settings
     from worker.engine import SglangEngine, server_args
+    from worker.machine import installed_gpus
     from worker.model import resolve
     from worker.service import Service
 
@@ -30,7 +31,7 @@ def main() -> int:
     arguments, _ = parser.parse_known_args()
     try:
         chosen = settings.load()
-        model = resolve(chosen)
+        model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2

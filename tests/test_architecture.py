@@ -50,6 +50,7 @@ SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_masks.py"}
     [
         ("sglang", SGLANGS_OWN | {"worker/engine/processes.py"}),
         ("torch", {"worker/engine/sglang_arguments.py", "worker/engine/grammar_masks.py"}),
+        ("pynvml", {"worker/machine.py"}),
         ("xgrammar", SGLANGS_OWN | {"worker/engine/bounded_strings.py"}),
         (
             "runpod",
@@ -77,6 +78,16 @@ INNER = [
     "worker/turn.py",
     "worker/api/",
 ]
+
+
+def test_the_memory_formula_does_no_io() -> None:
+    """It can be tried with made-up GPUs."""
+    known = {name for name in imports(ROOT / "worker/model/fit.py") if "." in name}
+    assert {name for name in known if name.startswith("worker")} == {
+        "worker.model.gpus",
+        *(f"worker.model.gpus.{name}" for name in ("GIB", "MIB", "Gpu")),
+    }
+    assert not {"os", "json", "pathlib"} & set(imports(ROOT / "worker/model/fit.py"))
 
 
 @pytest.mark.parametrize("inner", INNER)

@@ -27,6 +27,9 @@ Check = Callable[[], Coroutine[Any, Any, None]]
 def checks(service: Service, settings: Settings) -> Sequence[Check]:
     """The checks, in order. The last one starts the engine, which then generates one token."""
 
+    async def model_fits() -> None:
+        check_memory(service.model)
+
     async def gpu_is_visible() -> None:
         await asyncio.to_thread(check_gpus, settings, service.model)
 
@@ -36,7 +39,7 @@ def checks(service: Service, settings: Settings) -> Sequence[Check]:
     async def engine_starts() -> None:
         await boot(service)
 
-    return gpu_is_visible, model_files_are_complete, engine_starts
+    return model_fits, gpu_is_visible, model_files_are_complete, engine_starts
 
 
 async def run_checks(service: Service, settings: Settings) -> None:
@@ -51,6 +54,23 @@ async def boot(service: Service) -> None:
     started = time.monotonic()
     await service.engine.start()
     log.info("engine ready after %.1f s", time.monotonic() - started)
+
+
+def check_memory(model: Model) -> None:
+    """Checks that the model fits on this machine's GPUs, before it is downloaded or loaded.
+
+    Does nothing if the GPUs or the model's size are not known, and only warns if ENGINE_ARGS has
+    arguments that the formula does not know. Raises ServerError.
+    """
+    verdict = model.verdict
+    if verdict is None:
+        return
+    if not verdict.fits and verdict.is_certain:
+        raise ServerError(verdict.refusals[0])
+    for refusal in verdict.refusals:
+        log.warning("%s", refusal)
+    for note in verdict.notes:
+        log.info("%s", note)
 
 
 def check_gpus(settings: Settings, model: Model) -> None:

@@ -16,6 +16,7 @@ def main() -> int:
     from worker import logs, settings
     from worker.engine import SglangEngine, server_args
     from worker.entrypoints.http.server import serve
+    from worker.machine import installed_gpus
     from worker.model import resolve
     from worker.service import Service
 
@@ -24,7 +25,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         chosen = settings.load()
-        model = resolve(chosen)
+        model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2

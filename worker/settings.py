@@ -91,7 +91,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN"),
         description="a Hugging Face access token",
     )
-    max_model_len: int = Field(default=131072, ge=1, description=_COUNT)
+    max_model_len: Annotated[int | None, BeforeValidator(_auto)] = Field(
+        default=131072, ge=1, description="'auto' or an integer, 1 or greater"
+    )
     mem_fraction_static: float = Field(
         default=0.90, gt=0, lt=1, description="a number greater than 0 and less than 1"
     )
@@ -158,6 +160,9 @@ class Settings(BaseSettings):
     )
     runpod_realtime_port: int = Field(
         default=0, ge=0, le=65535, description="a port number from 0 to 65535"
+    )
+    cuda_visible_devices: str | None = Field(
+        default=None, description="comma-separated indices or UUIDs of GPUs"
     )
     runpod_webhook_get_job: str | None = Field(default=None, description="a URL (set by RunPod)")
 

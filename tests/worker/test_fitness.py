@@ -8,7 +8,8 @@ import pytest
 
 from worker import fitness
 from worker.errors import ServerError
-from worker.model import DEMO_FOLDER, Model
+from worker.model import DEMO_FOLDER, Model, resolve
+from worker.model.gpus import gpu_named
 from worker.settings import Settings
 
 
@@ -51,3 +52,25 @@ def test_as_many_gpus_as_wanted_must_be_visible() -> None:
     with pytest.raises(ServerError, match="1000 GPUs are required"):
         fitness.check_gpus(Settings(tensor_parallel_size=1000), real)
     fitness.check_gpus(Settings(), Model("x", ("x",), 10, on_cpu=True))
+
+
+def test_a_model_that_cannot_fit_is_refused_with_its_one_line() -> None:
+    """Before its files are looked for."""
+    model = resolve(Settings(model="openai/gpt-oss-120b"), [gpu_named("L4")])
+    with pytest.raises(ServerError, match=r"^gpt-oss-120b does not fit on L4: .* on 4 GPUs\.$"):
+        fitness.check_memory(model)
+    fitness.check_memory(resolve(Settings(model="openai/gpt-oss-20b"), [gpu_named("L4")]))
+
+
+def test_where_no_gpu_is_known_nothing_is_refused() -> None:
+    """Nor a model whose size is not known."""
+    fitness.check_memory(resolve(Settings(model="openai/gpt-oss-120b")))
+    fitness.check_memory(resolve(Settings(model="someone/finetune"), [gpu_named("L4")]))
+    fitness.check_memory(resolve(Settings(model="demo"), [gpu_named("RTX A4000")]))
+
+
+def test_what_the_formula_does_not_know_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """With pipeline parallelism, it may fit all the same."""
+    settings = Settings(model="openai/gpt-oss-120b", engine_args={"pp_size": 4})
+    fitness.check_memory(resolve(settings, [gpu_named("L4")]))
+    assert "gpt-oss-120b does not fit on L4" in caplog.text

@@ -97,7 +97,11 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
-        ("MAX_MODEL_LEN", "abc", "MAX_MODEL_LEN must be an integer, 1 or greater, got 'abc'"),
+        (
+            "MAX_MODEL_LEN",
+            "abc",
+            "MAX_MODEL_LEN must be 'auto' or an integer, 1 or greater, got 'abc'",
+        ),
         (
             "MAX_QUEUED_REQUESTS",
             "0",
@@ -167,7 +171,7 @@ def test_several_bad_values_are_named_in_one_line(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError) as caught:
         load()
     assert "PORT must be a port number from 1 to 65535, got 'x'" in str(caught.value)
-    assert "MAX_MODEL_LEN must be an integer, 1 or greater, got 'y'" in str(caught.value)
+    assert "MAX_MODEL_LEN must be 'auto' or an integer, 1 or greater, got 'y'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

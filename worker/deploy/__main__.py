@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from worker import __version__
 from worker.deploy import DeployError, deployment
-from worker.deploy.plan import PLACEHOLDER, PRESETS, Kind, Order, Plan, describe, make_plan
+from worker.deploy.plan import PLACEHOLDER, PRESETS, Target, Order, Plan, describe, make_plan
 from worker.deploy.prices import PER_HOUR
 from worker.deploy.runpod_api import RunPodAccount, RunPodApi
 
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _delete(asked: argparse.Namespace) -> int:
     with RunPodApi(RunPodAccount()) as api:
-        id_ = deployment.delete(asked.kind, asked.delete, api)
-    print(f"Deleted the {asked.kind.noun} {id_}.")
+        id_ = deployment.delete(asked.target, asked.delete, api)
+    print(f"Deleted the {asked.target.noun} {id_}.")
     return 0
 
 
@@ -70,7 +70,7 @@ def _deploy(plan: Plan, asked: argparse.Namespace) -> int:
             _say("Nothing was created.")
             return 1
         created = deployment.create(plan, api)
-        _say(f"Created the {plan.kind.noun} {created['id']}.")
+        _say(f"Created the {plan.target.noun} {created['id']}.")
         deployed = deployment.wait(plan, api, created, asked.timeout * 60, _Progress())
     print("\n".join(_how_to_use(plan, deployed)))
     return 0
@@ -78,8 +78,8 @@ def _deploy(plan: Plan, asked: argparse.Namespace) -> int:
 
 def _prices(plan: Plan, api: RunPodApi) -> Mapping[str, float]:
     """Dollars an hour, by pool, or by GPU for a pod. Raises DeployError if nothing is free."""
-    gpus = {gpu["id"]: gpu for gpu in api.gpus(plan.kind)}
-    if plan.kind is Kind.POD:
+    gpus = {gpu["id"]: gpu for gpu in api.gpus(plan.target)}
+    if plan.target is Target.POD:
         chosen = [gpu for id_, gpu in gpus.items() if id_ == plan.body["gpu"]["id"]]
         prices = {gpu["id"]: gpu["price"]["secure"] for gpu in chosen}
     else:
@@ -94,8 +94,8 @@ def _prices(plan: Plan, api: RunPodApi) -> Mapping[str, float]:
 def _confirmed(plan: Plan) -> bool:
     """Asks. Without a terminal there is nobody to ask."""
     if not sys.stdin.isatty():
-        raise DeployError(f"Add --yes to create this {plan.kind.noun}: nobody can be asked here.")
-    print(f"Create this {plan.kind.noun}? [y/N] ", end="", flush=True, file=sys.stderr)
+        raise DeployError(f"Add --yes to create this {plan.target.noun}: nobody can be asked here.")
+    print(f"Create this {plan.target.noun}? [y/N] ", end="", flush=True, file=sys.stderr)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -114,19 +114,19 @@ class _Progress:
 
 
 def _how_to_use(plan: Plan, deployed: deployment.Deployed) -> list[str]:
-    key = "$API_KEY" if plan.kind is Kind.POD else "$RUNPOD_API_KEY"
+    key = "$API_KEY" if plan.target is Target.POD else "$RUNPOD_API_KEY"
     question = json.dumps({"messages": [{"role": "user", "content": "What is 2+2?"}]})
     return [
         f"base URL: {deployed.base_url}",
         *([f"export API_KEY={plan.pods_key}"] if plan.pods_key else []),
         f"curl {deployed.base_url}/chat/completions -H 'Content-Type: application/json' \\",
         f'  -H "Authorization: Bearer {key}" -d {question!r}',
-        f"To take it away: {deployment.deletion(plan.kind, deployed.id).strip('`')}",
+        f"To take it away: {deployment.deletion(plan.target, deployed.id).strip('`')}",
     ]
 
 
 def _as_json(plan: Plan) -> Mapping[str, object]:
-    path = "/v2/pods" if plan.kind is Kind.POD else "/v2/serverless"
+    path = "/v2/pods" if plan.target is Target.POD else "/v2/serverless"
     return {
         "url": f"https://api.runpod.io{path}",
         "body": plan.shown_body,
@@ -145,7 +145,7 @@ def _say(line: str) -> None:
 def _order(asked: argparse.Namespace) -> Order:
     return Order(
         preset=asked.model,
-        kind=asked.kind,
+        target=asked.target,
         image=asked.image,
         gpu=asked.gpu,
         gpu_count=asked.gpu_count,
@@ -173,16 +173,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", nargs="?", choices=PRESETS, help="which gpt-oss")
-    kinds = parser.add_mutually_exclusive_group()
-    for kind, help_ in (
-        (Kind.QUEUE, "a serverless endpoint with a queue (the default)"),
-        (Kind.LOAD_BALANCER, "a load-balancing serverless endpoint"),
-        (Kind.POD, "a pod"),
+    targets = parser.add_mutually_exclusive_group()
+    for target, help_ in (
+        (Target.QUEUE, "a serverless endpoint with a queue (the default)"),
+        (Target.LOAD_BALANCER, "a load-balancing serverless endpoint"),
+        (Target.POD, "a pod"),
     ):
-        kinds.add_argument(
-            f"--{kind.value}", dest="kind", action="store_const", const=kind, help=help_
+        targets.add_argument(
+            f"--{target.value}", dest="target", action="store_const", const=target, help=help_
         )
-    parser.set_defaults(kind=Kind.QUEUE)
+    parser.set_defaults(target=Target.QUEUE)
     add = parser.add_argument
     add("--gpu", metavar="NAME", help="GPUs or RunPod's pools, comma-separated; for a pod one GPU")
     add("--gpu-count", type=_count, default=1, metavar="N", help="GPUs of a worker (1)")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.deploy import DeployError
-from worker.deploy.plan import Kind, Plan
+from worker.deploy.plan import Target, Plan
 from worker.deploy.readiness import Look, waiting_for
 from worker.deploy.runpod_api import NotAnswered, RunPodApi
 
@@ -30,21 +30,21 @@ class Deployed:
 
 def check_name(plan: Plan, api: RunPodApi) -> None:
     """Raises DeployError if there is one with this name already: RunPod would make a second one."""
-    if there := api.named(plan.kind, plan.name):
+    if there := api.named(plan.target, plan.name):
         raise DeployError(
-            f"The {plan.kind.noun} {there[0]['id']} is named {plan.name!r} already: choose another "
-            f"--name, or take it away by {deletion(plan.kind, plan.name)}."
+            f"The {plan.target.noun} {there[0]['id']} is named {plan.name!r} already: choose another "
+            f"--name, or take it away by {deletion(plan.target, plan.name)}."
         )
 
 
 def create(plan: Plan, api: RunPodApi) -> Mapping[str, Any]:
     """Creates an endpoint or a pod, in full or not at all. Raises DeployError."""
     try:
-        created = api.create(plan.kind, plan.body)
+        created = api.create(plan.target, plan.body)
     except (NotAnswered, KeyboardInterrupt) as error:
         cause = f"{error} " if isinstance(error, DeployError) else "Interrupted. "
         raise DeployError(
-            f"{cause}The {plan.kind.noun} may have been created: {deletion(plan.kind, plan.name)} "
+            f"{cause}The {plan.target.noun} may have been created: {deletion(plan.target, plan.name)} "
             "takes it away."
         ) from None
     if plan.model_references:
@@ -59,11 +59,11 @@ def _taken_away(plan: Plan, api: RunPodApi, id_: str, error: BaseException) -> s
     cause = str(error) if isinstance(error, DeployError) else "Interrupted."
     cure = " --no-cached-model does without." if isinstance(error, DeployError) else ""
     try:
-        api.delete(plan.kind, id_)
+        api.delete(plan.target, id_)
     except DeployError as second:
-        left = f"The {plan.kind.noun} {id_} is still there ({second})"
-        return f"{cause} {left} {deletion(plan.kind, id_)} takes it away.{cure}"
-    return f"{cause} The {plan.kind.noun} {id_} was deleted again.{cure}"
+        left = f"The {plan.target.noun} {id_} is still there ({second})"
+        return f"{cause} {left} {deletion(plan.target, id_)} takes it away.{cure}"
+    return f"{cause} The {plan.target.noun} {id_} was deleted again.{cure}"
 
 
 def wait(
@@ -76,7 +76,7 @@ def wait(
     except (DeployError, KeyboardInterrupt) as error:
         cause = str(error) if isinstance(error, DeployError) else "Interrupted."
         raise DeployError(
-            f"{cause} {_still_there(plan, created['id'])} {deletion(plan.kind, created['id'])} "
+            f"{cause} {_still_there(plan, created['id'])} {deletion(plan.target, created['id'])} "
             "takes it away."
         ) from None
     return Deployed(created["id"], way.base_url)
@@ -93,22 +93,24 @@ def _look_until_it_answers(look: Look, timeout_s: float, report: Report) -> None
 
 
 def _still_there(plan: Plan, id_: str) -> str:
-    bill = "and costs money" if plan.kind is Kind.POD or plan.body["workers"]["min"] else "at rest"
-    return f"The {plan.kind.noun} {id_} is there {bill}; its log is in RunPod's console."
+    bill = (
+        "and costs money" if plan.target is Target.POD or plan.body["workers"]["min"] else "at rest"
+    )
+    return f"The {plan.target.noun} {id_} is there {bill}; its log is in RunPod's console."
 
 
-def delete(kind: Kind, which: str, api: RunPodApi) -> str:
+def delete(target: Target, which: str, api: RunPodApi) -> str:
     """Deletes by id or by name. Returns the id. Raises DeployError if there is not exactly one."""
-    ids = [each["id"] for each in api.named(kind, which)]
+    ids = [each["id"] for each in api.named(target, which)]
     if len(ids) > 1:
-        several = f"Several {kind.noun}s are named {which!r}"
+        several = f"Several {target.noun}s are named {which!r}"
         raise DeployError(f"{several}: choose by id: {' '.join(ids)}.")
     id_ = ids[0] if ids else which
-    api.delete(kind, id_)
+    api.delete(target, id_)
     return id_
 
 
-def deletion(kind: Kind, which: str) -> str:
+def deletion(target: Target, which: str) -> str:
     """The command that takes it away."""
-    flag = " --pod" if kind is Kind.POD else ""
+    flag = " --pod" if target is Target.POD else ""
     return f"`python -m worker.deploy --delete {which}{flag}`"

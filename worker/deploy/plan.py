@@ -38,7 +38,7 @@ INIT_TIMEOUT_S = 1800
 """RunPod calls a worker unhealthy after 7 minutes, less than a first boot with a download takes."""
 
 
-class Kind(Enum):
+class Target(Enum):
     """Where it runs."""
 
     QUEUE = "queue"
@@ -47,7 +47,7 @@ class Kind(Enum):
 
     @property
     def noun(self) -> str:
-        return "pod" if self is Kind.POD else "endpoint"
+        return "pod" if self is Target.POD else "endpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Order:
     """What a person asked for. None: the default. `gpu`: names or pools, comma-separated."""
 
     preset: str
-    kind: Kind
+    target: Target
     image: str
     gpu: str | None = None
     gpu_count: int = 1
@@ -93,7 +93,7 @@ class Plan:
     that was made up for a pod; empty if there is none.
     """
 
-    kind: Kind
+    target: Target
     body: Mapping[str, Any]
     model_references: tuple[str, ...]
     gpus: tuple[Gpu, ...]
@@ -121,16 +121,16 @@ def make_plan(order: Order) -> Plan:
     _check(order)
     variables = {"MODEL": preset.model, **order.variables}
     pods_key = ""
-    if order.kind is Kind.POD and not variables.get("API_KEY"):
+    if order.target is Target.POD and not variables.get("API_KEY"):
         pods_key = variables["API_KEY"] = secrets.token_urlsafe(24)
     chosen = _settings(order, variables)
     gpus = _gpus(order, preset)
     verdict = _least_room(chosen, order, gpus)
-    cached = order.cached_model and order.kind is not Kind.POD
+    cached = order.cached_model and order.target is not Target.POD
     return Plan(
-        kind=order.kind,
+        target=order.target,
         body=_pod(order, preset, variables, gpus[0])
-        if order.kind is Kind.POD
+        if order.target is Target.POD
         else _endpoint(order, preset, variables, gpus),
         model_references=(_reference(chosen),) if cached and "/" in chosen.model else (),
         gpus=gpus,
@@ -151,7 +151,7 @@ def _check(order: Order) -> None:
 
 def _settings(order: Order, variables: Mapping[str, str]) -> Settings:
     """The variables as the worker will read them."""
-    if order.kind is Kind.LOAD_BALANCER and variables.get("API_KEY"):
+    if order.target is Target.LOAD_BALANCER and variables.get("API_KEY"):
         raise DeployError(
             "--env API_KEY: a load balancer checks RunPod's key in the same header: leave it unset."
         )
@@ -163,7 +163,7 @@ def _settings(order: Order, variables: Mapping[str, str]) -> Settings:
 
 def _gpus(order: Order, preset: Preset) -> tuple[Gpu, ...]:
     """All that RunPod may choose."""
-    if order.kind is Kind.POD:
+    if order.target is Target.POD:
         return (_one_gpu(order.gpu or preset.pod_gpu),)
     asked = order.gpu.split(",") if order.gpu else preset.pools
     pools = dict.fromkeys(_pool(each.strip()) for each in asked)
@@ -231,7 +231,7 @@ def _endpoint(
         "idleTimeout": order.idle_timeout_s,
     }
     body["flashboot"] = "FLASHBOOT"
-    if order.kind is Kind.QUEUE:
+    if order.target is Target.QUEUE:
         scaling = {"type": "QUEUE_DELAY", "queueDelay": QUEUE_DELAY_S}
         return {**body, "type": "QUEUE", "scaling": scaling, "timeout": EXECUTION_TIMEOUT_MS}
     body["env"] |= {"PORT": str(PORT), "PORT_HEALTH": str(PORT)}
@@ -262,7 +262,7 @@ def _shown(name: str, value: str) -> str:
 def describe(plan: Plan, prices: Mapping[str, float] = PER_HOUR) -> Iterator[str]:
     """The plan as lines for a person. `prices`: dollars an hour, by pool, or by GPU for a pod."""
     body, gpu = plan.body, plan.body["gpu"]
-    yield f"{plan.name}: {plan.settings.model} on {_WHERE[plan.kind]}"
+    yield f"{plan.name}: {plan.settings.model} on {_WHERE[plan.target]}"
     yield f"  image     {body['image']}, {body['disk']} GB of disk, CUDA {CUDA} or newer"
     for names, key in _choices(plan):
         yield f"  GPU       {_times(gpu['count'])}{names}: {_price(prices.get(key), gpu['count'])}"
@@ -270,7 +270,7 @@ def describe(plan: Plan, prices: Mapping[str, float] = PER_HOUR) -> Iterator[str
         f"  context   {plan.verdict.context:,} tokens; the KV cache holds at least "
         f"{plan.verdict.kv_tokens:,} ({plan.verdict.gpu})"
     )
-    if plan.kind is not Kind.POD:
+    if plan.target is not Target.POD:
         workers = body["workers"]
         yield (
             f"  workers   {workers['min']} to {workers['max']}, {_scaling(body['scaling'])}; "
@@ -286,15 +286,15 @@ def describe(plan: Plan, prices: Mapping[str, float] = PER_HOUR) -> Iterator[str
 
 
 _WHERE = {
-    Kind.QUEUE: "a serverless endpoint with a queue",
-    Kind.LOAD_BALANCER: "a load-balancing serverless endpoint",
-    Kind.POD: "a pod",
+    Target.QUEUE: "a serverless endpoint with a queue",
+    Target.LOAD_BALANCER: "a load-balancing serverless endpoint",
+    Target.POD: "a pod",
 }
 
 
 def _choices(plan: Plan) -> Iterator[tuple[str, str]]:
     """Each line of GPUs, with the key of its price."""
-    if plan.kind is Kind.POD:
+    if plan.target is Target.POD:
         yield plan.gpus[0].name, plan.body["gpu"]["id"]
         return
     for pool in plan.pools:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from worker.deploy import DeployError
-from worker.deploy.plan import PORT, Kind, Plan
+from worker.deploy.plan import PORT, Target, Plan
 from worker.deploy.runpod_api import RunPodApi
 
 Look = Callable[[], str | None]
@@ -64,7 +64,7 @@ class Pod:
         self.base_url = ""
 
     def look(self) -> str | None:
-        pod = self._api.get(Kind.POD, self._id)
+        pod = self._api.get(Target.POD, self._id)
         status = pod.get("status")
         if status in ("EXITED", "ERROR", "TERMINATED"):
             raise DeployError(f"The pod has ended ({status}): its log says why.")
@@ -91,12 +91,12 @@ def waiting_for(
     plan: Plan, api: RunPodApi, created: Mapping[str, Any]
 ) -> Queue | LoadBalancer | Pod:
     """The way in which what was created is asked."""
-    match plan.kind:
-        case Kind.QUEUE:
+    match plan.target:
+        case Target.QUEUE:
             return Queue(api, created)
-        case Kind.LOAD_BALANCER:
+        case Target.LOAD_BALANCER:
             return LoadBalancer(api, created)
-        case Kind.POD:
+        case Target.POD:
             return Pod(api, created, plan.body["env"]["API_KEY"].partition(",")[0])
 
 

@@ -15,16 +15,16 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.deploy import DeployError
-from worker.deploy.plan import Kind
+from worker.deploy.plan import Target
 
 Object = dict[str, Any]
 TIMEOUT_S = 60
 """Creating a pod waits for a machine."""
 
 _PATHS = {
-    Kind.QUEUE: "/v2/serverless",
-    Kind.LOAD_BALANCER: "/v2/serverless",
-    Kind.POD: "/v2/pods",
+    Target.QUEUE: "/v2/serverless",
+    Target.LOAD_BALANCER: "/v2/serverless",
+    Target.POD: "/v2/pods",
 }
 
 _SAVED = (
@@ -74,31 +74,31 @@ class RunPodApi:
     ) -> None:
         self._client.close()
 
-    def gpus(self, kind: Kind) -> list[Object]:
+    def gpus(self, target: Target) -> list[Object]:
         """The catalog, with prices and with what is free now."""
-        product = "POD" if kind is Kind.POD else "SERVERLESS"
+        product = "POD" if target is Target.POD else "SERVERLESS"
         query = f"include=AVAILABILITY&product={product}"
         return self._ask("GET", f"/v2/catalog/gpus?{query}", "list the GPUs").get("gpus", [])
 
-    def create(self, kind: Kind, body: Mapping[str, Any]) -> Object:
+    def create(self, target: Target, body: Mapping[str, Any]) -> Object:
         """Creates an endpoint or a pod. Returns it as RunPod describes it, with its `id`."""
-        return self._ask("POST", _PATHS[kind], f"create the {kind.noun}", body)
+        return self._ask("POST", _PATHS[target], f"create the {target.noun}", body)
 
-    def get(self, kind: Kind, id_: str) -> Object:
-        return self._ask("GET", f"{_PATHS[kind]}/{id_}", f"show the {kind.noun}")
+    def get(self, target: Target, id_: str) -> Object:
+        return self._ask("GET", f"{_PATHS[target]}/{id_}", f"show the {target.noun}")
 
-    def named(self, kind: Kind, name: str) -> list[Object]:
+    def named(self, target: Target, name: str) -> list[Object]:
         """The endpoints or pods with this name."""
-        found = self._ask("GET", _PATHS[kind], f"list the {kind.noun}s")
-        each = found.get("pods" if kind is Kind.POD else "endpoints", [])
+        found = self._ask("GET", _PATHS[target], f"list the {target.noun}s")
+        each = found.get("pods" if target is Target.POD else "endpoints", [])
         return [one for one in each if one["name"].removesuffix(" -fb") == name]
 
-    def delete(self, kind: Kind, id_: str) -> None:
-        self._ask("DELETE", f"{_PATHS[kind]}/{id_}", f"delete the {kind.noun} {id_}")
+    def delete(self, target: Target, id_: str) -> None:
+        self._ask("DELETE", f"{_PATHS[target]}/{id_}", f"delete the {target.noun} {id_}")
 
     def worker_counts(self, id_: str) -> Mapping[str, int]:
         """How many workers an endpoint has, by state: initializing, throttled, idle, …"""
-        path = f"{_PATHS[Kind.QUEUE]}/{id_}/workers"
+        path = f"{_PATHS[Target.QUEUE]}/{id_}/workers"
         return self._ask("GET", path, "list the workers").get("summary", {})
 
     def set_cached_models(self, id_: str, references: Sequence[str]) -> None:

@@ -16,13 +16,19 @@ log = logging.getLogger(__name__)
 
 
 def server_args(settings: Settings, model: Model) -> dict[str, Any]:
-    """SGLang's server arguments for `model`. ENGINE_ARGS overrides any of them."""
+    """SGLang's server arguments for `model`. ENGINE_ARGS overrides any of them.
+
+    Where the GPU is known, swa_full_tokens_ratio is the one with which the context fits
+    (worker/model/fit.py); SGLang's own would leave the 120b 105,013 tokens on an H100.
+    """
+    verdict = model.verdict
     ours: dict[str, Any] = {
         "model_path": model.path,
         "revision": settings.model_revision,
         "served_model_name": model.names[0],
         "context_length": model.context_length,
         "mem_fraction_static": settings.mem_fraction_static,
+        "swa_full_tokens_ratio": verdict.ratio if verdict and verdict.is_certain else None,
         "max_running_requests": settings.max_running_requests,
         "max_queued_requests": settings.max_queued_requests,
         "tp_size": settings.tensor_parallel_size or max(1, visible_gpus()),

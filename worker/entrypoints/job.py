@@ -41,15 +41,30 @@ answers for users who migrate from that worker."""
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """A job's parsed input. `as_events`: whether the answer is delivered as server-sent events."""
+    """A job's parsed input."""
 
     route: RouteMatch
     body: Json
-    as_events: bool
 
-    @property
-    def streams(self) -> bool:
-        return isinstance(self.body, Mapping) and self.body.get("stream") is True
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a job's answer is delivered: whole, or streamed, as objects or as server-sent events."""
+
+    streams: bool = False
+    as_events: bool = False
+
+
+def delivery_of(job_input: Json) -> Delivery:
+    """How the answer to an `input` is delivered. Invalid input has one too, for its error."""
+    if not isinstance(job_input, Mapping):
+        return Delivery()
+    names = _routed_by(job_input)
+    body = job_input if names is None else job_input.get(names[1])
+    params = job_input.get("sampling_params") if names is None else None
+    asked = [each for each in (body, params) if isinstance(each, Mapping) and "stream" in each]
+    streams = bool(asked) and asked[0]["stream"] is True
+    return Delivery(streams, as_events=streams and names is not None)
 
 
 class JobFailed(Exception):
@@ -108,17 +123,17 @@ def read(job_input: Json) -> JobInput:
         body = _with_sampling_params(body, "text")
         if "max_tokens" not in given_fields("text", body):
             body["max_tokens"] = PROMPT_MAX_TOKENS
-        return JobInput(route_for("/v1/completions"), body, as_events=False)
+        return JobInput(route_for("/v1/completions"), body)
     if "input" in body and "messages" not in body:
         body = _with_sampling_params(body, "responses")
-        return JobInput(route_for("/v1/responses"), body, as_events=False)
+        return JobInput(route_for("/v1/responses"), body)
     body = _with_sampling_params(body, "chat")
     if "messages" not in body:
         raise BadRequest(
             "input must have openai_route and openai_input, messages, prompt, or input.",
             param="input",
         )
-    return JobInput(route_for("/v1/chat/completions"), body, as_events=False)
+    return JobInput(route_for("/v1/chat/completions"), body)
 
 
 def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
@@ -127,16 +142,6 @@ def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
         return "openai_route", "openai_input"
     bare = "route" in job_input and not job_input.keys() & {"messages", "prompt"}
     return ("route", "body") if bare else None
-
-
-def _streams(job_input: Json) -> tuple[bool, bool]:
-    """Whether the answer is streamed, and whether as events. Also works for invalid input."""
-    if not isinstance(job_input, Mapping):
-        return False, False
-    names = _routed_by(job_input)
-    body = job_input if names is None else job_input.get(names[1])
-    streams = isinstance(body, Mapping) and body.get("stream") is True
-    return streams, streams and names is not None
 
 
 def _routed(job_input: Mapping[str, Json], route_field: str, body_field: str) -> JobInput:
@@ -149,8 +154,7 @@ def _routed(job_input: Mapping[str, Json], route_field: str, body_field: str) ->
     if method is not None and not isinstance(method, str):
         raise BadRequest(f"method must be a string, not {json_type(method)}.", param="method")
     path, _, query = route.partition("?")
-    job = JobInput(route_for(path, query=query, method=method), body, as_events=False)
-    return replace(job, as_events=job.streams)
+    return JobInput(route_for(path, query=query, method=method), body)
 
 
 def _message(prompt: Json) -> str:
@@ -186,28 +190,27 @@ async def parts(
     job is invalid, if already known.
     """
     dialect, label = DEFAULT, OTHER
-    streams, as_events = _streams(job_input)
+    delivery = delivery_of(job_input)
     exchange: Exchange | None = None
     try:
         job = read(job_input)
-        as_events, streams = job.as_events, job.streams
         dialect, label = job.route.dialect, job.route.label
         exchange = await exchange_of(service, job, problem)
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
-                for objects in _deliveries(dialect, batch, as_events=as_events):
-                    yield Part(dialect, objects, as_events)
-        if as_events:
-            yield Part(dialect, (), as_events, ends=True)
+                for objects in _deliveries(dialect, batch, as_events=delivery.as_events):
+                    yield Part(dialect, objects, delivery.as_events)
+        if delivery.as_events:
+            yield Part(dialect, (), as_events=True, ends=True)
         metrics.note_answer(label, 200)
     except Exception as error:
         seen = client_error(error, "a job")
         metrics.note_answer(label, dialect.status(seen))
         body = dialect.error(seen)
-        if streams:
+        if delivery.streams:
             failed = exchange.failed(seen) if exchange else [body]
-            for objects in [failed] if as_events else [[item] for item in failed]:
-                yield Part(dialect, objects, as_events)
+            for objects in [failed] if delivery.as_events else [[item] for item in failed]:
+                yield Part(dialect, objects, delivery.as_events)
         raise JobFailed(body) from error
 
 

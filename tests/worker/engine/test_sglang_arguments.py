@@ -1,8 +1,13 @@
 """What SGLang is told, and what it says."""
 
+from typing import Any
+
 import pytest
 
-from worker.engine.sglang_arguments import grammar_error_message
+from worker.engine.sglang_arguments import grammar_error_message, server_args
+from worker.model import resolve
+from worker.model.gpus import gpu_named
+from worker.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -30,3 +35,19 @@ def test_a_grammar_that_was_refused_says_why(message: str, why: str) -> None:
     assert why in grammar_error_message(message)
     assert "secret" not in grammar_error_message(message)
     assert "/project" not in grammar_error_message(message)
+
+
+def test_the_ratio_is_the_one_with_which_the_context_fits() -> None:
+    """Where the GPU is known, unless ENGINE_ARGS says otherwise or what the formula cannot know."""
+
+    def ratio(gpu: str | None, **engine_args: Any) -> Any:
+        settings = Settings(model="openai/gpt-oss-120b", engine_args=engine_args)
+        model = resolve(settings, [gpu_named(gpu)] if gpu else ())
+        return server_args(settings, model).get("swa_full_tokens_ratio")
+
+    assert ratio("H100 80GB") == 0.44
+    assert ratio("H200") == 0.8
+    assert ratio("H100 80GB", swa_full_tokens_ratio=0.6) == 0.6
+    assert ratio("H100 80GB", context_length=65_536) == 0.8
+    assert ratio("H100 80GB", pp_size=2) is None
+    assert ratio(None) is None

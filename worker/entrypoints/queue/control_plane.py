@@ -54,6 +54,7 @@ class ControlPlane:
             if response.status in (204, 400):  # 400 while FlashBoot sleeps
                 return []
             if response.status == 429:
+                # `Retry-After: 0` counts as none: polls at once would be a busy loop
                 wait = _retry_after(response) or retry.RATE_LIMIT_SECONDS
                 await asyncio.sleep(min(wait, retry.MAX_RATE_LIMIT_SECONDS))
                 return []

@@ -26,7 +26,7 @@ from worker.api.anthropic.request import AskedMessage, MessagesRequest
 from worker.api.dialect import Head
 from worker.api.fields import read
 from worker.errors import EngineOverloaded, ServerError
-from worker.generation import Step
+from worker.generation import FinishReason, Step
 from worker.harmony import Parser
 from worker.harmony.capsule import Capsules
 from worker.harmony.vocabulary import FIRST_SPECIAL
@@ -259,7 +259,7 @@ def test_without_parallel_calls_the_message_ends_before_a_second_one() -> None:
     ],
 )
 def test_the_reasons_to_stop(
-    reason: str, fields: dict[str, Any], full: bool, expected: tuple[str, str | None]
+    reason: FinishReason, fields: dict[str, Any], full: bool, expected: tuple[str, str | None]
 ) -> None:
     """A stop sequence is named; what filled the context is not the request's limit."""
     made = steps(tokens(ANSWER), [2], reason)
