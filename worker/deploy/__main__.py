@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from worker import __version__
 from worker.deploy import DeployError, deployment
-from worker.deploy.plan import PLACEHOLDER, PRESETS, Target, Order, Plan, describe, make_plan
+from worker.deploy.plan import PLACEHOLDER, PRESETS, Order, Plan, Target, describe, make_plan
 from worker.deploy.prices import PER_HOUR
 from worker.deploy.runpod_api import RunPodAccount, RunPodApi
 

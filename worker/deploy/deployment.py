@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.deploy import DeployError
-from worker.deploy.plan import Target, Plan
+from worker.deploy.plan import Plan, Target
 from worker.deploy.readiness import Look, waiting_for
 from worker.deploy.runpod_api import NotAnswered, RunPodApi
 

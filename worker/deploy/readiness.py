@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from worker.deploy import DeployError
-from worker.deploy.plan import PORT, Target, Plan
+from worker.deploy.plan import PORT, Plan, Target
 from worker.deploy.runpod_api import RunPodApi
 
 Look = Callable[[], str | None]
