@@ -10,6 +10,9 @@ from pathlib import Path
 
 SECRET = Path("/run/secrets/hf_token")
 MODELS = Path("/models")
+NEEDED = ("*.safetensors", "*.json", "*.jinja")
+NOT_NEEDED = ("*/*",)
+"""Patterns of huggingface_hub, in which `*` also matches `/`."""
 
 
 def main(model: str) -> None:
@@ -21,8 +24,8 @@ def main(model: str) -> None:
     snapshot_download(
         model,
         local_dir=folder,
-        allow_patterns=["*.safetensors", "*.json", "*.jinja"],
-        ignore_patterns=["*/*"],
+        allow_patterns=list(NEEDED),
+        ignore_patterns=list(NOT_NEEDED),
         token=SECRET.read_text().strip() if SECRET.exists() else None,
     )
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
