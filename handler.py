@@ -32,11 +32,12 @@ def main() -> int:
     try:
         chosen = settings.load()
         model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
+        arguments_of_sglang = server_args(chosen, model)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     logs.configure(chosen.log_level_number)
-    service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
+    service = Service(SglangEngine(arguments_of_sglang), model, chosen)
     as_api = arguments.rp_serve_api or chosen.runpod_realtime_port > 0
     if as_api or (chosen.runpod_webhook_get_job and arguments.test_input is None):
         from worker.entrypoints import queue

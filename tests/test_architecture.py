@@ -49,7 +49,7 @@ SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_masks.py"}
     ("package", "allowed"),
     [
         ("sglang", SGLANGS_OWN | {"worker/engine/processes.py"}),
-        ("torch", {"worker/engine/sglang_arguments.py", "worker/engine/grammar_masks.py"}),
+        ("torch", {"worker/engine/grammar_masks.py"}),
         ("pynvml", {"worker/machine.py"}),
         ("xgrammar", SGLANGS_OWN | {"worker/engine/bounded_strings.py"}),
         (
@@ -160,9 +160,9 @@ def test_the_engine_and_harmony_meet_only_in_the_service() -> None:
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    """os.environ stands in handler.py's first lines, and where openai_harmony needs it set."""
+    """Elsewhere os.environ only sets what the SDK, openai_harmony and SGLang read."""
     users = {place(m) for m in MODULES if "environ" in m.read_text() and "os" in set(imports(m))}
-    assert users == {"handler.py", "worker/harmony/vocabulary.py"}
+    assert users == {"handler.py", "worker/harmony/vocabulary.py", "worker/engine/processes.py"}
 
 
 def test_the_emulator_does_not_know_the_worker() -> None:

@@ -26,11 +26,12 @@ def main() -> int:
     try:
         chosen = settings.load()
         model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
+        arguments_of_sglang = server_args(chosen, model)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     logs.configure(chosen.log_level_number)
-    service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
+    service = Service(SglangEngine(arguments_of_sglang), model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(service, chosen, arguments.host))
 

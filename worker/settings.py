@@ -91,6 +91,17 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN"),
         description="a Hugging Face access token",
     )
+    hf_endpoint: str | None = Field(
+        default=None, pattern=r"^https?://[^/]", description="a URL (of a mirror of the Hub)"
+    )
+    hf_hub_cache: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"),
+        description="a folder",
+    )
+    hf_home: str | None = Field(default=None, description="a folder")
+    models_folder: str = Field(default="/models", description="a folder")
+    volume_folder: str | None = Field(default=None, description="a folder")
     max_model_len: Annotated[int | None, BeforeValidator(_auto)] = Field(
         default=131072, ge=1, description="'auto' or an integer, 1 or greater"
     )

@@ -15,8 +15,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from worker import fitness
 from worker.api.routes import DEFAULT
+from worker.boot import boot
 from worker.entrypoints.job import JobFailed, Output, delivery_of, exchange_of, parts, read
 from worker.errors import BadRequest, WorkerError
 from worker.job_metrics import JobMetrics
@@ -60,7 +60,7 @@ async def _boot_and_answer(
     service: Service, settings: Settings, job_id: str, job_input: object, streams: bool
 ) -> bool:
     try:
-        await fitness.run_checks(service, settings)
+        await boot(service, settings)
         return await _answer(service, job_id, job_input, streams)
     except WorkerError as error:
         _print(_failed(job_id, JobFailed(DEFAULT.error(error)), JobMetrics()))

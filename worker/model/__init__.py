@@ -1,6 +1,8 @@
 """The served model: where its files are, its names, its context length, and whether it fits.
 
-Rule: MODEL is resolved here, once; the rest of the worker uses the resulting `Model`.
+Rule: MODEL is resolved here, once; the rest of the worker uses the resulting `Model`. If it is a
+Hugging Face model ID, its files are found (files.py) or downloaded (download.py) at boot, by
+worker/boot.py.
 """
 
 import json
@@ -9,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker.model.files import check_name
 from worker.model.fit import MAX_CONTEXT, MODEL_SIZES, ModelSize
 from worker.model.gpus import Gpu
 from worker.model.verdict import Verdict, demand_of, judge_machine
@@ -33,7 +36,8 @@ class Model:
 
     `path`: a local directory or a Hugging Face model ID. `names`: the names that requests may use;
     answers use the first. `context_length`: in tokens. `on_cpu`: whether it needs no GPU.
-    `verdict`: whether it fits on this machine's GPUs; None if the GPUs or its size are not known.
+    `gpus`: how many this machine has. `verdict`: whether it fits on them; None if the GPUs or the
+    model's size are not known.
     """
 
     path: str
@@ -41,20 +45,23 @@ class Model:
     context_length: int
     engine_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     on_cpu: bool = False
+    gpus: int = 0
     verdict: Verdict | None = None
 
 
 def resolve(settings: Settings, gpus: Sequence[Gpu] = ()) -> Model:
     """Resolves MODEL for a machine with these GPUs.
 
-    Raises SettingsError if the demo model is selected but not built, or if ENGINE_ARGS has an
-    invalid number.
+    Raises SettingsError if the demo model is selected but not built, if MODEL is neither a model's
+    folder nor a Hugging Face model ID, or if ENGINE_ARGS has an invalid number.
     """
     demo = settings.model == "demo"
     folder = DEMO_FOLDER if demo else Path(settings.model)
     config = read_config(folder)
     if demo and not config:
         raise SettingsError("MODEL='demo', but the demo model is not built; run `make setup`")
+    if not config:
+        check_name(settings.model)
     size = size_of(settings.model, config)
     verdict = judge_machine(demand_of(settings, size, len(gpus)), gpus) if size and gpus else None
     return Model(
@@ -63,6 +70,7 @@ def resolve(settings: Settings, gpus: Sequence[Gpu] = ()) -> Model:
         context_length=_context_length(settings, config, verdict),
         engine_args=_DEMO_ENGINE_ARGS if demo else {},
         on_cpu=demo,
+        gpus=len(gpus),
         verdict=verdict,
     )
 
