@@ -9,7 +9,7 @@
 set -euo pipefail
 
 cache=${SGLANG_CACHE_DIR:-$HOME/.cache/sglang}
-volume=${CACHE_VOLUME:-}
+volume=${VOLUME_FOLDER:-}
 if [ -z "$volume" ]; then
     for each in /runpod-volume /workspace; do
         if mountpoint -q "$each" && [ -w "$each" ]; then volume=$each && break; fi

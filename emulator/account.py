@@ -100,6 +100,9 @@ class Operation(Enum):
     DELETE = "delete"
 
 
+OperationName = Literal["catalog", "create", "read", "save", "delete"]
+
+
 class Refusal(_Body):
     """A request that is refused instead of carried out."""
 
@@ -110,10 +113,12 @@ class Refusal(_Body):
 class AccountFaults(_Body):
     """What can go wrong, as `PUT /account/faults` takes it. By default, nothing.
 
-    `refuse`: by operation. `no_capacity`: no GPU is free. `pods_fail`: pods end in ERROR.
+    `refuse`: by operation. `lose_reply`: operations that take effect, but are not answered.
+    `no_capacity`: no GPU is free. `pods_fail`: pods end in ERROR.
     """
 
-    refuse: dict[Literal["catalog", "create", "read", "save", "delete"], Refusal] = {}
+    refuse: dict[OperationName, Refusal] = {}
+    lose_reply: list[OperationName] = []
     no_capacity: bool = False
     pods_fail: bool = False
 

@@ -29,7 +29,7 @@ from emulator.account import (
     saved_fields,
 )
 from emulator.app_state import app_state
-from emulator.web import parse_object, read, reply
+from emulator.web import HangUp, parse_object, read, reply
 
 BODY_LIMIT = 1_000_000
 Handler = Callable[[Request, Account], Awaitable[Response]]
@@ -43,7 +43,8 @@ def _for(operation: Operation, handler: Handler) -> Callable[[Request], Awaitabl
         try:
             account.authorize(_bearer(request))
             account.attempt(operation)
-            return await handler(request, account)
+            response = await handler(request, account)
+            return HangUp() if operation.value in account.faults.lose_reply else response
         except Problem as problem:
             content = {"title": "Error", "status": problem.status, "detail": problem.detail}
             return reply(content, problem.status)

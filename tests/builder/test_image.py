@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +29,7 @@ from builder import bake_kernels, bake_model, check_image
 from tests.support import ROOT
 from tests.support.container import free_port
 from tests.support.http_server import until
+from worker.model import files as model_files
 
 PINS = dict(check_image.pins())
 IN_THE_BASE = {"python_version": "3.12", "python_full_version": "3.12.3"}
@@ -59,6 +61,7 @@ def ignored(path: Path) -> bool:
     return result
 
 
+@cache
 def sent() -> set[Path]:
     """What of this tree goes to the build, from the repository's root."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=True)
@@ -282,7 +285,7 @@ def test_kernels_are_kept_on_a_volume_for_the_same_build_and_architecture(image:
     (cache / "jit").mkdir(parents=True)
     (cache / "jit" / "kernel.so").write_text("compiled")
     image.add_tool("nvidia-smi", "echo 9.0")
-    same = {"CACHE_VOLUME": str(volume), "IMAGE_BUILD": "1.0-abc"}
+    same = {"VOLUME_FOLDER": str(volume), "IMAGE_BUILD": "1.0-abc"}
     assert "Kernels kept in" in kernels_kept(image, "save", **same)
     shutil.rmtree(cache)
     assert kernels_kept(image, "restore", **same | {"IMAGE_BUILD": "1.1-def"}) == ""
@@ -302,9 +305,9 @@ def test_what_the_image_has_is_not_replaced_by_what_was_kept(image: Image) -> No
     kernel.parent.mkdir()
     kernel.write_text("kept")
     image.add_tool("nvidia-smi", "echo 9.0")
-    kernels_kept(image, "save", CACHE_VOLUME=str(volume))
+    kernels_kept(image, "save", VOLUME_FOLDER=str(volume))
     kernel.write_text("baked")
-    kernels_kept(image, "restore", CACHE_VOLUME=str(volume))
+    kernels_kept(image, "restore", VOLUME_FOLDER=str(volume))
     assert kernel.read_text() == "baked"
 
 
@@ -316,7 +319,7 @@ def test_new_kernels_are_saved_once_they_are_left_alone(image: Image) -> None:
     image.add_tool("nvidia-smi", "echo 9.0")
     path = f"{image.base / 'bin'}:{os.environ['PATH']}"
     variables = {"PATH": path, "SGLANG_CACHE_DIR": str(cache), "HOSTNAME": "container"}
-    variables |= {"CACHE_VOLUME": str(volume), "CACHE_CHECK_SECONDS": "0.1"}
+    variables |= {"VOLUME_FOLDER": str(volume), "CACHE_CHECK_SECONDS": "0.1"}
     with subprocess.Popen([image.app / "builder/caches.sh", "keep"], env=variables) as keeping:
         time.sleep(0.5)
         assert list(volume.rglob("*.tar")) == []
@@ -332,7 +335,7 @@ def test_without_a_volume_or_a_gpu_nothing_is_kept(lacks: str, image: Image) -> 
     volume.mkdir()
     if lacks == "volume":
         image.add_tool("nvidia-smi", "echo 9.0")
-    given = {"CACHE_VOLUME": str(volume)} if lacks == "GPU" else {}
+    given = {"VOLUME_FOLDER": str(volume)} if lacks == "GPU" else {}
     for what in ("restore", "save", "keep"):
         assert kernels_kept(image, what, **given) == ""
     assert list(volume.iterdir()) == []
@@ -356,10 +359,9 @@ def test_kernels_to_bake_are_sglangs() -> None:
 
 @pytest.mark.slow
 def test_baking_fails_where_nothing_could_be_compiled(image: Image) -> None:
-    """Here, without nvcc. Each architecture is named."""
-    done = image.run(sys.executable, "builder/bake_kernels.py", "8.9", "9.0", PYTHONPATH="")
+    """Here, without nvcc. The architecture is named."""
+    done = image.run(sys.executable, "builder/bake_kernels.py", "9.0", PYTHONPATH="")
     assert done.returncode == 1
-    assert "8.9: 0 kernels built" in done.stdout
     assert "9.0: 0 kernels built" in done.stdout
 
 
@@ -373,6 +375,10 @@ def test_a_baked_model_has_what_serving_needs_alone() -> None:
         files, allow_patterns=list(bake_model.NEEDED), ignore_patterns=list(bake_model.NOT_NEEDED)
     )
     assert list(kept) == files[:4]
+    assert (bake_model.NEEDED, bake_model.NOT_NEEDED) == (
+        model_files.NEEDED,
+        model_files.NOT_NEEDED,
+    )
 
 
 def test_without_a_model_none_is_baked(image: Image) -> None:
@@ -394,6 +400,7 @@ def brought_by(requirement: str) -> set[str]:
     return seen
 
 
+@cache
 def needs(name: str, extra: str) -> list[Requirement]:
     try:
         declared = map(Requirement, metadata.requires(name) or [])
@@ -417,6 +424,7 @@ def test_every_package_that_the_worker_loads_is_in_the_image(image: Image) -> No
     assert set(PINS) - loaded == set()
 
 
+@cache
 def versions_in_the_base() -> dict[str, str]:
     """By name: pinned here or by SGLang itself, or else what the CPU environment has."""
     brought = {name: _installed_version(name) for name in brought_by("sglang") if "[" not in name}

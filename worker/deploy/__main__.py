@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return 1
     except KeyboardInterrupt:
-        _say("Interrupted. Nothing was created.")
+        _say("Interrupted.")
         return 1
 
 

@@ -32,8 +32,8 @@ def check_name(plan: Plan, api: RunPodApi) -> None:
     """Raises DeployError if there is one with this name already: RunPod would make a second one."""
     if there := api.named(plan.target, plan.name):
         raise DeployError(
-            f"The {plan.target.noun} {there[0]['id']} is named {plan.name!r} already: choose another "
-            f"--name, or take it away by {deletion(plan.target, plan.name)}."
+            f"The {plan.target.noun} {there[0]['id']} is named {plan.name!r} already: choose "
+            f"another --name, or take it away by {deletion(plan.target, plan.name)}."
         )
 
 
@@ -44,8 +44,8 @@ def create(plan: Plan, api: RunPodApi) -> Mapping[str, Any]:
     except (NotAnswered, KeyboardInterrupt) as error:
         cause = f"{error} " if isinstance(error, DeployError) else "Interrupted. "
         raise DeployError(
-            f"{cause}The {plan.target.noun} may have been created: {deletion(plan.target, plan.name)} "
-            "takes it away."
+            f"{cause}The {plan.target.noun} may have been created: "
+            f"{deletion(plan.target, plan.name)} takes it away."
         ) from None
     if plan.model_references:
         try:
@@ -70,8 +70,8 @@ def wait(
     plan: Plan, api: RunPodApi, created: Mapping[str, Any], timeout_s: float, report: Report
 ) -> Deployed:
     """Waits until it answers. Raises DeployError, which names what is left running."""
-    way = waiting_for(plan, api, created)
     try:
+        way = waiting_for(plan, api, created)
         _look_until_it_answers(way.look, timeout_s, report)
     except (DeployError, KeyboardInterrupt) as error:
         cause = str(error) if isinstance(error, DeployError) else "Interrupted."

@@ -274,6 +274,18 @@ def test_what_cannot_be_deleted_again_is_named(runpod: RunPod) -> None:
     assert f"`python -m worker.deploy --delete {endpoint['id']}`" in ran.lines[-1]
 
 
+def test_what_may_have_been_created_is_said(runpod: RunPod) -> None:
+    """RunPod created it, and the reply was lost: the command that is named takes it away."""
+    runpod.set_faults(lose_reply=["create"])
+    ran = runpod.deploy(*CREATE)
+    assert ran.status == 1
+    assert "may have been created" in ran.lines[-1]
+    assert len(runpod.overview()["endpoints"]) == 1
+    deletion = ran.lines[-1].partition("`")[2].partition("`")[0]
+    assert runpod.deploy(*deletion.split()[3:]).status == 0
+    assert runpod.overview()["endpoints"] == []
+
+
 def test_a_pod_that_fails_is_named_with_the_command_that_takes_it_away(runpod: RunPod) -> None:
     """It is billed until then, and its log says what is wrong."""
     runpod.set_faults(pods_fail=True)
