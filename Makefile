@@ -63,6 +63,7 @@ bench: setup
 	$(PYTHON) -m benchmarks.queue_overhead
 	$(PYTHON) -m benchmarks.http_throughput
 	$(PYTHON) -m benchmarks.header_grammar
+	$(PYTHON) -m benchmarks.boot
 
 serve: setup
 	@$(PYTHON) -m worker.serve --host 127.0.0.1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from worker import __version__, settings
+from worker.engine.sglang_arguments import check_engine_args
 from worker.machine import flashinfer_findings, installed_gpus, machine_findings
 from worker.model import read_config, size_of
 from worker.model.fit import MODEL_SIZES, TP_SIZES, ModelSize
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         chosen = settings.load()
+        check_engine_args(chosen.engine_args)
         model = asked.model or chosen.model
         if model == "demo" and not asked.gpu:
             return _answer_for_demo(asked.json)

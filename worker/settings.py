@@ -158,6 +158,9 @@ class Settings(BaseSettings):
     response_store_hours: float = Field(
         default=24, gt=0, description="a number of hours, greater than 0"
     )
+    speculative: Literal["off", "eagle3"] = Field(
+        default="off", description="'off' or 'eagle3' (for gpt-oss-120b)"
+    )
     header_grammar: bool = Field(default=True, description="true or false")
     stream_flush_ms: int = Field(
         default=0, ge=0, description="a number of milliseconds, 0 or greater"

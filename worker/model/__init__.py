@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker.model.draft import Draft, draft_for
 from worker.model.files import check_name
 from worker.model.fit import MAX_CONTEXT, MODEL_SIZES, ModelSize
 from worker.model.gpus import Gpu
@@ -68,11 +69,17 @@ def resolve(settings: Settings, gpus: Sequence[Gpu] = ()) -> Model:
         path=str(folder) if config else settings.model,
         names=settings.served_model_name or (settings.model,),
         context_length=_context_length(settings, config, verdict),
-        engine_args=_DEMO_ENGINE_ARGS if demo else {},
+        engine_args=_engine_args(demo, draft_for(settings, size)),
         on_cpu=demo,
         gpus=len(gpus),
         verdict=verdict,
     )
+
+
+def _engine_args(demo: bool, draft: Draft | None) -> Mapping[str, Any]:
+    if demo:
+        return _DEMO_ENGINE_ARGS
+    return draft.arguments if draft else {}
 
 
 def _context_length(settings: Settings, config: Mapping[str, Any], verdict: Verdict | None) -> int:

@@ -13,7 +13,9 @@ needs only a window's worth of them at a time. Hence
 
     tokens = kv_bytes / (layers/2 · bytes_per_slot · (1 + ratio) / tp)
 
-and a smaller ratio makes room for a longer context (`ratio_for`). A context can be served in full
+and a smaller ratio makes room for a longer context (`ratio_for`). The layers of a draft model
+(speculative decoding) have full attention: with one beside the 120b's 18, `full` is 19/18 in place
+of the formula's 1. A context can be served in full
 if `tokens` is not smaller; if it is, SGLang only logs a warning and cuts requests short.
 
 Sources, in SGLang 0.5.23: sglang/srt/mem_cache/kv_cache_configurator.py (the budget),
@@ -155,29 +157,29 @@ def kv_bytes(free: int, fraction: float, weights: float) -> float:
     return fraction * free - weights
 
 
-def pool_tokens(kv: float, slot: float, ratio: float) -> int:
+def pool_tokens(kv: float, slot: float, ratio: float, full: float = 1.0) -> int:
     """The full pool's slots: the longest context that the cache holds."""
-    return max(0, int(kv / (slot * (1 + ratio))))
+    return max(0, int(kv / (slot * (full + ratio))))
 
 
-def ratio_for(kv: float, slot: float, context: int) -> float:
+def ratio_for(kv: float, slot: float, context: int, full: float = 1.0) -> float:
     """The largest ratio, in hundredths, with which `context` tokens fit.
 
     It is never over SGLang's default or under `LOWEST_RATIO`, with which they may not fit.
     """
-    exact = kv / (slot * (context + PAGE_MARGIN)) - 1
+    exact = kv / (slot * (context + PAGE_MARGIN)) - full
     return min(SGLANG_RATIO, max(LOWEST_RATIO, math.floor(exact * 100) / 100))
 
 
-def longest_context(kv: float, slot: float, window_slots: int) -> int:
+def longest_context(kv: float, slot: float, window_slots: int, full: float = 1.0) -> int:
     """The longest context for which a ratio can be chosen, in multiples of 1,024 tokens.
 
     A lower ratio than SGLang's is worth it only while the window pool still has `window_slots`,
     which all requests together need.
     """
     slots = kv / slot
-    at_lowest = slots / (1 + LOWEST_RATIO)
-    longest = max(slots / (1 + SGLANG_RATIO), min(at_lowest, slots - window_slots))
+    at_lowest = slots / (full + LOWEST_RATIO)
+    longest = max(slots / (full + SGLANG_RATIO), min(at_lowest, (slots - window_slots) / full))
     return max(0, min(MAX_CONTEXT, int(longest - PAGE_MARGIN) // 1024 * 1024))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.model import fit
+from worker.model.draft import Draft, draft_for
 from worker.model.fit import ModelSize
 from worker.model.gpus import GIB, Gpu
 from worker.settings import Settings, SettingsError
@@ -49,8 +50,8 @@ class Demand:
 
     `context_length`: None for as much as fits. `swa_full_tokens_ratio`: None to have it chosen.
     `chunked_prefill_size`: None for SGLang's own, which depends on the GPU; -1 for no chunks.
-    `from_engine_args`: the fields that ENGINE_ARGS sets. `not_counted`: what else it sets that
-    changes the numbers.
+    `draft`: of speculative decoding. `from_engine_args`: the fields that ENGINE_ARGS sets.
+    `not_counted`: what else it sets that changes the numbers.
     """
 
     size: ModelSize
@@ -62,6 +63,7 @@ class Demand:
     max_running_requests: int = 64
     chunked_prefill_size: int | None = None
     max_total_tokens: int | None = None
+    draft: Draft | None = None
     from_engine_args: frozenset[str] = frozenset()
     not_counted: tuple[str, ...] = ()
 
@@ -93,6 +95,7 @@ def demand_of(settings: Settings, size: ModelSize, gpus: int = 1) -> Demand:
             "chunked_prefill_size", None if settings.chunked_prefill else -1
         ),
         max_total_tokens=given.get("max_total_tokens"),
+        draft=draft_for(settings, size),
         from_engine_args=frozenset(given),
         not_counted=tuple(not_counted),
     )
@@ -235,6 +238,10 @@ class _Memory:
         self.demand, self.gpu = demand, gpu
         layout = fit.layout_for(gpu)
         self.weights = fit.weight_bytes(demand.size, layout, demand.tp_size)
+        if demand.draft:
+            self.weights += demand.draft.weights / demand.tp_size
+        draft_layers = demand.draft.layers if demand.draft else 0
+        self.full = 1 + draft_layers / (demand.size.layers / 2)
         self.kv = fit.kv_bytes(gpu.free, demand.mem_fraction_static, self.weights)
         self.slot = fit.slot_bytes(demand.size, demand.tp_size, demand.element_bytes)
         chunk = demand.chunked_prefill_size
@@ -242,7 +249,7 @@ class _Memory:
         self.chunk = (chunk or fit.chunk_size(gpu)) if self.is_chunked else _UNCHUNKED
         self.context = demand.context_length or self._longest_context()
         self.ratio = demand.swa_full_tokens_ratio or self._chosen_ratio()
-        self.tokens = self._capped(fit.pool_tokens(self.kv, self.slot, self.ratio))
+        self.tokens = self._capped(fit.pool_tokens(self.kv, self.slot, self.ratio, self.full))
         self.window_slots = int(self.tokens * self.ratio)
 
     def _capped(self, tokens: int) -> int:
@@ -252,17 +259,19 @@ class _Memory:
         """A prompt that is not cut into chunks must fit in the window pool as a whole."""
         if not self.is_chunked:
             return fit.SGLANG_RATIO
-        return fit.ratio_for(self.kv, self.slot, self.context)
+        return fit.ratio_for(self.kv, self.slot, self.context, self.full)
 
     def _longest_context(self) -> int:
         """What MAX_MODEL_LEN=auto takes."""
         fixed = self.demand.swa_full_tokens_ratio
         if fixed is None and self.is_chunked:
             needed = fit.window_slots(self.demand.max_running_requests, self.chunk)
-            longest = fit.longest_context(self.kv, self.slot, needed)
+            longest = fit.longest_context(self.kv, self.slot, needed, self.full)
         else:
             ratio = fixed or fit.SGLANG_RATIO
-            longest = int(fit.pool_tokens(self.kv, self.slot, ratio) * self._share(ratio))
+            longest = int(
+                fit.pool_tokens(self.kv, self.slot, ratio, self.full) * self._share(ratio)
+            )
         return min(self._capped(longest), fit.MAX_CONTEXT) // 1024 * 1024
 
     def _share(self, ratio: float) -> float:
