@@ -260,8 +260,8 @@ def answering(status: int) -> Generator[int]:
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *_arguments: object) -> None:
-            """Nothing."""
+        def log_message(self, format: str, *args: object) -> None:
+            del format, args
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever)

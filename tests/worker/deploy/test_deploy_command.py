@@ -21,6 +21,8 @@ from tests.support.deploying import KEY, RunPod, command, deploy, environment
 from tests.support.emulation import emulation, eventually
 from worker.deploy.__main__ import main
 
+pytestmark = pytest.mark.slow  # a process each
+
 IMAGE = ("--image", "ghcr.io/me/gpt-oss-worker:0.1.0")
 CREATE = ("20b", *IMAGE, "--yes")
 
