@@ -171,12 +171,28 @@ def test_the_emulator_does_not_know_the_worker() -> None:
     assert not {name for name in known if name.partition(".")[0] in {"worker", "handler", "runpod"}}
 
 
-@pytest.mark.parametrize("name", ["endpoint", "job", "queue", "worker", "workers", "faults"])
+@pytest.mark.parametrize(
+    "name", ["account", "endpoint", "job", "queue", "worker", "workers", "faults"]
+)
 def test_the_emulators_rules_can_be_tried_without_a_server(name: str) -> None:
     """No HTTP, no processes, no event loop: a clock in a test is enough."""
     outside = {"starlette", "uvicorn", "httpx", "asyncio", "subprocess"}
     shells = {f"emulator.{shell}" for shell in ("web", "pool", "app_state", "server", "notifier")}
     assert not (outside | shells) & set(imports(ROOT / "emulator" / f"{name}.py"))
+
+
+def test_the_deployment_stands_alone() -> None:
+    """It runs on a laptop: it knows settings and the memory formula, and nobody knows it."""
+    inside = [module for module in MODULES if place(module).startswith("worker/deploy/")]
+    known = {name for module in inside for name in imports(module) if name.startswith("worker.")}
+    others = {name for name in known if not name.startswith("worker.deploy")}
+    assert {".".join(name.split(".")[:2]) for name in others} <= {
+        "worker.model",
+        "worker.settings",
+        "worker.__version__",
+    }
+    users = importers("worker.deploy")
+    assert {name for name in users if not name.startswith("worker/deploy/")} == set()
 
 
 def test_every_module_says_what_it_is_for() -> None:

@@ -8,6 +8,7 @@ value counts as unset. Errors are reported on one line that names each invalid v
 import json
 import logging
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,7 +19,12 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 log = logging.getLogger(__name__)
 
@@ -187,17 +193,46 @@ class Settings(BaseSettings):
         return logging.getLevelNamesMapping()[self.log_level.upper()]
 
 
+class _Given(Settings):
+    """Settings from their arguments alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def read(variables: Mapping[str, str]) -> Settings:
+    """The settings of a worker that has these environment variables. Raises SettingsError.
+
+    Nothing of this process's own environment is read, nor is a warning logged.
+    """
+    names = {"HUGGING_FACE_HUB_TOKEN": "hf_token", "HF_TOKEN": "hf_token"}
+    given = {names.get(key, key.lower()): value for key, value in variables.items() if value}
+    return _validated(_Given, given)
+
+
 def load() -> Settings:
     """Reads the settings from the environment. Raises SettingsError.
 
     The variable names of RunPod's other workers (`ALTERNATIVE_NAMES`) are used where ours are not
     set; either way a warning is logged.
     """
+    return _apply_alternative_names(_validated(Settings, {}))
+
+
+def _validated(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
     try:
-        chosen = Settings()
+        return kind(**given)
     except ValidationError as error:
         raise SettingsError("; ".join(_lines(error))) from None
-    return _apply_alternative_names(chosen)
 
 
 def _apply_alternative_names(chosen: Settings) -> Settings:
