@@ -109,7 +109,7 @@ def test_every_setting_is_in_the_form_or_left_out_with_a_reason() -> None:
     assert set(INPUTS) == {*names, "RUNPOD_INIT_TIMEOUT"}
 
 
-@pytest.mark.parametrize("name", set(INPUTS) - {"RUNPOD_INIT_TIMEOUT"})
+@pytest.mark.parametrize("name", sorted(set(INPUTS) - {"RUNPOD_INIT_TIMEOUT"}))
 def test_the_default_in_the_form_is_the_workers(name: str) -> None:
     """A form that is sent as it is changes nothing."""
     field = name.lower()
