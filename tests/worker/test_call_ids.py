@@ -27,7 +27,7 @@ THOUGHT = [*encode("I need the wea"), *encode("ther."), 220, 220]
 ANALYSIS = [*tokens("<|channel|>analysis<|message|>"), *THOUGHT, *tokens("<|end|>")]
 NEXT = tokens("<|start|>assistant")
 PREAMBLE = tokens("<|channel|>commentary<|message|>I look it up.<|end|>")
-PARIS, OSLO = '{"city": "Paris"}', '{"city": "Oslo"}'
+PARIS, OSLO = '{"city":"Paris"}', '{"city":"Oslo"}'
 KEYS = {"old": "o" * 32, "new": "n" * 32, "other": "x" * 32}
 
 
