@@ -125,8 +125,7 @@ class AssistantMessage(Fields):
 
 
 def _arguments(value: Any) -> str:
-    """A call's input as JSON text, as close to what the model wrote as possible: gpt-oss writes
-    `{"city":"Paris"}` without spaces.
+    """A call's input as JSON text, as close to what the model wrote as possible.
 
     Claude Code sends invalid JSON as `{"__unparsedToolInput": {"raw": "get_weather Paris"}}`.
     """
@@ -136,7 +135,7 @@ def _arguments(value: Any) -> str:
         case {"__unparsedToolInput": {"raw": str(raw)}} if len(value) == 1:
             return raw
         case _:
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            return json.dumps(value, ensure_ascii=False)
 
 
 class SystemMessage(Fields):

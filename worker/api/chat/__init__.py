@@ -21,7 +21,7 @@ DIALECT = Dialect(
     event=server_sent_event,
     end=openai.END,
     merge=chunks.merge,
-    smaller=chunks.split,
+    split=chunks.split,
 )
 
 

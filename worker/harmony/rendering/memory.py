@@ -68,8 +68,7 @@ class _Turn:
 
     @property
     def size(self) -> int:
-        texts = (self.content, self.reasoning, *self.call_ids)
-        return 4 * len(self.ids) + sum(map(len, texts)) + _OVERHEAD
+        return 4 * len(self.ids) + len(self.content) + len(self.reasoning) + _OVERHEAD
 
     def is_meant_by(self, sent: "_Turn") -> bool:
         """Whether `sent`, from a client, matches this turn. A client may leave out its texts."""

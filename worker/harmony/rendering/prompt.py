@@ -34,7 +34,6 @@ from worker.harmony.conversation import (
     Said,
     Thought,
     User,
-    after_answer,
 )
 from worker.harmony.rendering.instructions import developer, system, tools_section
 from worker.harmony.rendering.memory import TurnMemory
@@ -88,7 +87,8 @@ class _History:
         self._offered = offered
         self._memory = memory
         self._calls = _Calls()
-        self._reasoning_from = after_answer(messages)
+        finals = (i for i, m in enumerate(messages) if isinstance(m, Said) and m.phase == "final")
+        self._reasoning_from = max(finals, default=-1) + 1
 
     def render(self) -> list[int]:
         ids: list[int] = []

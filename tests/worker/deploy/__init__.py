@@ -1,1 +1,0 @@
-"""The one-command deployment: its plan, and the command against an emulated RunPod account."""

@@ -1,1 +1,0 @@
-"""Tests of what is served, and of whether it fits."""
