@@ -202,7 +202,7 @@ def _choice(value: Any) -> Any:
             raise ValueError(f"must be one of {', '.join(_MODES)}, or an object that names a tool")
         return value
     kind = _type(value)
-    if kind not in _CHOICES:
+    if not isinstance(kind, str) or kind not in _CHOICES:
         raise ValueError(
             f"must be one of {', '.join(_MODES)}, or an object of type function, custom or "
             f"allowed_tools, not {_shown_type(kind) if kind else json_type(value)}"
