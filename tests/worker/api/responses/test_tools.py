@@ -237,6 +237,13 @@ def test_a_choice_says_whether_and_what_to_call(choice: Any, calls: str, among: 
                 "custom or allowed_tools, not 'web_search', got an object."
             ),
         ),
+        (
+            {"tool_choice": {"type": {"a": 1}}},
+            (
+                "tool_choice must be one of none, auto, required, or an object of type function, "
+                "custom or allowed_tools, not an object, got an object."
+            ),
+        ),
     ],
 )
 def test_a_wrong_tool_is_named(fields: Object, message: str) -> None:
