@@ -18,13 +18,15 @@ run: setup
 	@$(PYTHON) handler.py
 
 # Before each commit: takes a few minutes. Two processes, one of which has the engine
-# (tests/conftest.py); coverage is measured in these two only.
+# (tests/conftest.py). COVERAGE=1, as in CI, measures the coverage of these two; it doubles the time.
+COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=95)
+
 test: setup
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 fast lint types
 
 fast: setup
 	$(PYTHON) -m pytest -m "not slow and not workers" -n 2 --durations=30 \
-		--cov --cov-report=term --cov-fail-under=95
+		$(COVERAGE_OPTIONS)
 
 # The remaining tests, on two cores: fuzz, soak, clients, workers in their own processes. In four
 # parts, the longest first, so that neither core idles for long. (pytest-xdist cannot split them: the
@@ -61,6 +63,7 @@ bench: setup
 	$(PYTHON) -m benchmarks.queue_overhead
 	$(PYTHON) -m benchmarks.http_throughput
 	$(PYTHON) -m benchmarks.header_grammar
+	$(PYTHON) -m benchmarks.boot
 
 serve: setup
 	@$(PYTHON) -m worker.serve --host 127.0.0.1
@@ -79,7 +82,8 @@ lock-clients:
 	cd tests/clients/requirements && for each in *.in; do \
 		../../../.venv/bin/uv pip compile --quiet --upgrade --python-version 3.11 --no-header \
 			--no-annotate --output-file $${each%.in}.txt $$each; done
-	cd tests/clients/node && npm install --silent --save-exact openai@latest zod@latest
+	cd tests/clients/node && npm install --silent --save-exact openai@latest zod@latest \
+		ai@latest @ai-sdk/openai@latest @ai-sdk/open-responses@latest @ai-sdk/anthropic@latest
 
 clean:
-	rm -rf .venv .demo-model .clients tests/clients/node/node_modules
+	rm -rf .venv .demo-model .clients tests/clients/*/node_modules

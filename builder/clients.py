@@ -1,7 +1,7 @@
 """Creates the environments of tests/clients: one per client, in `.clients`, with pinned packages.
 
 They are separate from `.venv`, since they need other versions of openai than SGLang pins. The
-JavaScript client's is created only if npm is installed, next to its script, where node looks for
+JavaScript clients' is created only if npm is installed, next to their scripts, where node looks for
 it.
 Rule: idempotent, like builder/setup.py, which must have run before: `.venv` has uv.
 """
@@ -18,7 +18,7 @@ from builder.setup import PYTHON, ROOT, VENV, run
 
 CLIENTS = ROOT / ".clients"
 REQUIREMENTS = ROOT / "tests" / "clients" / "requirements"
-NODE = ROOT / "tests" / "clients" / "node"
+NPM = [ROOT / "tests" / "clients" / folder for folder in ("node", "cli")]
 
 
 def main() -> None:
@@ -27,8 +27,9 @@ def main() -> None:
         make_once(folder, pins, partial(python_environment, folder, pins))
     if npm := shutil.which("npm"):
         options = ("--ignore-scripts", "--no-audit", "--no-fund", "--silent")
-        make = partial(run, npm, "ci", "--prefix", NODE, *options)
-        make_once(NODE / "node_modules", NODE / "package-lock.json", make)
+        for folder in NPM:
+            make = partial(run, npm, "ci", "--prefix", folder, *options)
+            make_once(folder / "node_modules", folder / "package-lock.json", make)
 
 
 def make_once(folder: Path, pins: Path, make: Callable[[], None]) -> None:

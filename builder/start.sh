@@ -4,7 +4,7 @@
 #
 # Rules: this script is replaced by tini, which forwards signals to Python and reaps the orphans of
 # SSH sessions. As PID 1, Python would not get signals that it has no handler for yet. If sshd fails
-# to start, that is only logged.
+# to start, or compiled kernels cannot be restored, that is only logged.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")/.."
 
@@ -15,4 +15,6 @@ else
     builder/sshd.sh || echo "sshd failed to start; starting the API without it" >&2
 fi
 unset SSH_PASSWORD
+builder/caches.sh restore || echo "compiled kernels could not be restored" >&2
+builder/caches.sh keep &
 exec tini -s -- "${command[@]}"

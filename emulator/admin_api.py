@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from emulator import views
 from emulator.app_state import AppState, app_state
 from emulator.endpoint import Endpoint
-from emulator.faults import Faults
+from emulator.faults import Faults, problems
 from emulator.web import read, reply
 
 CONSOLE = Path(__file__).parent / "console"
@@ -60,7 +60,7 @@ async def faults(request: Request) -> Response:
         try:
             endpoint.set_faults(Faults.model_validate_json(await read(request, BODY_LIMIT)))
         except ValidationError as error:
-            raise HTTPException(400, str(error)) from error
+            raise HTTPException(400, problems(error)) from error
     elif request.method == "DELETE":
         endpoint.set_faults(Faults())
     return reply(endpoint.faults.to_object())

@@ -1,4 +1,4 @@
-"""The application state that all API routes share: endpoint, notifier and worker pool.
+"""The application state that all API routes share: endpoint, account, notifier and worker pool.
 
 Rule: the APIs only translate HTTP; the platform's rules are in `endpoint.py`.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from emulator.account import Account
 from emulator.endpoint import Endpoint
 from emulator.job import Job
 from emulator.notifier import Notifier
@@ -19,6 +20,7 @@ class AppState:
     """What the routes work on. `poll_seconds`: how long a worker's long poll lasts."""
 
     endpoint: Endpoint
+    account: Account
     notifier: Notifier
     pool: Pool
     poll_seconds: float

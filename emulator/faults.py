@@ -9,7 +9,7 @@ import random
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -123,3 +123,22 @@ class Faults(_Model):
 
     def to_object(self) -> dict[str, Any]:
         return self.model_dump()
+
+
+def problems(error: ValidationError) -> str:
+    """What is wrong with faults that were refused, in words: "stream.fail.rate must be less than or
+    equal to 1, not 3."
+    """
+    return " ".join(
+        _problem(".".join(map(str, wrong["loc"])), wrong["type"], wrong["msg"], wrong["input"])
+        for wrong in error.errors()
+    )
+
+
+def _problem(path: str, kind: str, message: str, given: object) -> str:
+    if kind == "json_invalid":
+        return "The body is not JSON."
+    if kind == "extra_forbidden":
+        return f"{path} is not a fault."
+    demand = message.replace("Input should be", "must be")
+    return f"{path or 'The body'} {demand}, not {str(given)[:40]}."

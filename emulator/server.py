@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from emulator import admin_api, client_api, gateway, worker_api
+from emulator import account_api, admin_api, client_api, gateway, worker_api
+from emulator.account import Account
 from emulator.app_state import AppState
 from emulator.endpoint import Endpoint
 from emulator.notifier import Notifier
@@ -48,7 +49,8 @@ class Server(uvicorn.Server):
 
 def application(state: AppState) -> Starlette:
     endpoint = [*worker_api.ROUTES, *client_api.ROUTES, *gateway.ROUTES]
-    routes = [Mount(f"/v2/{state.endpoint.name}", routes=endpoint), *admin_api.ROUTES]
+    routes = [Mount(f"/v2/{state.endpoint.name}", routes=endpoint), *account_api.ROUTES]
+    routes += admin_api.ROUTES
     app = Starlette(routes=routes, exception_handlers={HTTPException: error_reply})
     app.state.emulator = state
     return app
@@ -62,7 +64,8 @@ async def running(settings: Settings) -> AsyncGenerator[str]:
         notify=notifier.notify, on_end=webhooks.send, ping_limit=settings.ping_limit
     )
     pool = Pool(endpoint, settings.worker_command, settings.ping_interval_ms)
-    state = AppState(endpoint, notifier, pool, settings.poll_seconds)
+    account = Account(settings.account_key)
+    state = AppState(endpoint, account, notifier, pool, settings.poll_seconds)
     ticking = asyncio.create_task(_tick(endpoint))
     async with _listening(application(state), settings) as url:
         pool.url = f"{url}/v2/{endpoint.name}"

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """Seconds without a ping after which a worker is lost; 0: three ping intervals."""
     poll_seconds: float = Field(default=85, gt=0)
     """How long a poll for jobs lasts. The SDK times out after 90 s."""
+    account_key: str = Field(default="", validation_alias="EMULATOR_ACCOUNT_KEY")
+    """The API key that creates endpoints and pods; without one, any does."""
 
     @property
     def ping_limit(self) -> float:

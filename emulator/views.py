@@ -9,7 +9,7 @@ from collections import Counter
 from emulator.clock import Moment
 from emulator.endpoint import Endpoint
 from emulator.job import Attempt, Chunk, Job, Json, Refusal, State
-from emulator.statistics import statistics
+from emulator.statistics import phases, statistics
 from emulator.worker import Worker
 
 Object = dict[str, Json]
@@ -75,6 +75,7 @@ def summary(job: Job) -> Object:
         "queued": moment(job.queued),
         "ended": moment(job.ended) if job.ended else None,
         "error": job.error,
+        "phases": phases(job),
         "figures": statistics(job),
     }
 

@@ -49,7 +49,8 @@ SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_masks.py"}
     ("package", "allowed"),
     [
         ("sglang", SGLANGS_OWN | {"worker/engine/processes.py"}),
-        ("torch", {"worker/engine/sglang_arguments.py", "worker/engine/grammar_masks.py"}),
+        ("torch", {"worker/engine/grammar_masks.py"}),
+        ("pynvml", {"worker/machine.py"}),
         ("xgrammar", SGLANGS_OWN | {"worker/engine/bounded_strings.py"}),
         (
             "runpod",
@@ -77,6 +78,16 @@ INNER = [
     "worker/turn.py",
     "worker/api/",
 ]
+
+
+def test_the_memory_formula_does_no_io() -> None:
+    """It can be tried with made-up GPUs."""
+    known = {name for name in imports(ROOT / "worker/model/fit.py") if "." in name}
+    assert {name for name in known if name.startswith("worker")} == {
+        "worker.model.gpus",
+        *(f"worker.model.gpus.{name}" for name in ("GIB", "MIB", "Gpu")),
+    }
+    assert not {"os", "json", "pathlib"} & set(imports(ROOT / "worker/model/fit.py"))
 
 
 @pytest.mark.parametrize("inner", INNER)
@@ -149,9 +160,9 @@ def test_the_engine_and_harmony_meet_only_in_the_service() -> None:
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    """os.environ stands in handler.py's first lines, and where openai_harmony needs it set."""
+    """Elsewhere os.environ only sets what the SDK, openai_harmony and SGLang read."""
     users = {place(m) for m in MODULES if "environ" in m.read_text() and "os" in set(imports(m))}
-    assert users == {"handler.py", "worker/harmony/vocabulary.py"}
+    assert users == {"handler.py", "worker/harmony/vocabulary.py", "worker/engine/processes.py"}
 
 
 def test_the_emulator_does_not_know_the_worker() -> None:
@@ -160,12 +171,28 @@ def test_the_emulator_does_not_know_the_worker() -> None:
     assert not {name for name in known if name.partition(".")[0] in {"worker", "handler", "runpod"}}
 
 
-@pytest.mark.parametrize("name", ["endpoint", "job", "queue", "worker", "workers", "faults"])
+@pytest.mark.parametrize(
+    "name", ["account", "endpoint", "job", "queue", "worker", "workers", "faults"]
+)
 def test_the_emulators_rules_can_be_tried_without_a_server(name: str) -> None:
     """No HTTP, no processes, no event loop: a clock in a test is enough."""
     outside = {"starlette", "uvicorn", "httpx", "asyncio", "subprocess"}
     shells = {f"emulator.{shell}" for shell in ("web", "pool", "app_state", "server", "notifier")}
     assert not (outside | shells) & set(imports(ROOT / "emulator" / f"{name}.py"))
+
+
+def test_the_deployment_stands_alone() -> None:
+    """It runs on a laptop: it knows settings and the memory formula, and nobody knows it."""
+    inside = [module for module in MODULES if place(module).startswith("worker/deploy/")]
+    known = {name for module in inside for name in imports(module) if name.startswith("worker.")}
+    others = {name for name in known if not name.startswith("worker.deploy")}
+    assert {".".join(name.split(".")[:2]) for name in others} <= {
+        "worker.model",
+        "worker.settings",
+        "worker.__version__",
+    }
+    users = importers("worker.deploy")
+    assert {name for name in users if not name.startswith("worker/deploy/")} == set()
 
 
 def test_every_module_says_what_it_is_for() -> None:

@@ -4,26 +4,22 @@ The server is a process with a real engine, whose sampler says the dialogue of c
 client runs in an environment of its own (`make clients`) and reports what it got.
 """
 
-import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.clients_server import HISTORY_DIFFERS
+from tests.support.client_scripts import PLACES, needs_node, report_of
 from tests.support.http_server import GatedEngine, running, until
-from tests.support.serving import ROOT, Serving
+from tests.support.serving import Serving
+from tests.support.turns import recorded, strays
 from worker.engine import Sampling, Step
 
 pytestmark = pytest.mark.slow
 
-SCRIPTS = ROOT / "tests" / "clients"
-PLACES = "4"
 
 HELLO = "Hello! How can I help you today?"
 CITY = {"name": "Paris", "degrees": 21}
@@ -36,25 +32,40 @@ EVERY: dict[str, Any] = {
     "retries": {"answer": HELLO, "waited": True},
 }
 """What every client gets in the scenarios that all have."""
+NOT_RETRIED = {name: EVERY[name] for name in EVERY.keys() - {"retries"}}
 BY_CALL = {"structured_by_call": CITY}
 JSON_MODE = {"json_mode": CITY}
 REASONING = {"reasoning": {"whole": "They greet me.", "streamed": "They greet me."}}
 
+HIDDEN = {"reasoning": {"whole": "", "streamed": ""}}
+"""Reasoning that the client returns to the server, but does not show."""
+TWICE = {"streamed_tool_loop": EVERY["tool_loop"]}
+STORED = {"stored_tool_loop": EVERY["tool_loop"]}
+AI_SDK = EVERY | REASONING | TWICE
+
 CLIENTS: dict[str, dict[str, Any]] = {
     "openai": EVERY | BY_CALL | REASONING,
-    "node": EVERY | BY_CALL | REASONING,
+    "openai_responses": EVERY | REASONING | STORED | {"referred_tool_loop": EVERY["tool_loop"]},
+    "node/openai": EVERY | BY_CALL | REASONING,
+    "node/openai_responses": EVERY | REASONING | STORED,
     "agents": EVERY | REASONING,
-    "langchain": EVERY
-    | BY_CALL
-    | JSON_MODE
-    | {"reasoning": {"whole": "", "streamed": ""}},  # its OpenAI model knows no such field
+    "agents responses": EVERY | REASONING | STORED,
+    "langchain": EVERY | BY_CALL | JSON_MODE | HIDDEN | TWICE,
+    "langchain responses": EVERY | BY_CALL | JSON_MODE | HIDDEN | TWICE,
+    "langchain messages": EVERY | BY_CALL | REASONING | TWICE,
     "langgraph": EVERY | BY_CALL,
     "llama_index": EVERY
     | BY_CALL
     | REASONING
     | {"graph": {"found": ["Marie Curie -> DISCOVERED -> Radium"], "answer": "Marie Curie did."}},
     "pydantic_ai": EVERY | BY_CALL | REASONING,
+    "pydantic_ai responses": EVERY | BY_CALL | REASONING,
+    "pydantic_ai messages": EVERY | BY_CALL | REASONING,
     "litellm": EVERY | REASONING,
+    "litellm_responses": NOT_RETRIED
+    | STORED
+    | {"reasoning": {"whole": "They greet me.", "streamed": ""}},  # it drops these deltas
+    "litellm_messages": NOT_RETRIED | REASONING,
     "instructor": {name: EVERY[name] for name in EVERY.keys() - {"tool_loop"}}
     | BY_CALL
     | JSON_MODE
@@ -63,6 +74,11 @@ CLIENTS: dict[str, dict[str, Any]] = {
         "parallel_calls": ["Paris", "Oslo"],  # the objects: it runs no tools
         "reasoning": {"whole": "As JSON."},  # the object's, in its raw answer
     },
+    "anthropic": EVERY | BY_CALL | REASONING | {"tool_runner": EVERY["tool_loop"], "counted": True},
+    "node/ai_sdk open-responses": AI_SDK,
+    "node/ai_sdk openai": AI_SDK | {"reasoning": {"streamed": ""}},  # it shows summaries alone
+    "node/ai_sdk openai-stateless": AI_SDK | {"reasoning": {"streamed": ""}},
+    "node/ai_sdk anthropic": AI_SDK,
 }
 
 CASES = (
@@ -78,23 +94,41 @@ LANGCHAINS = (
     "OpenAIContextOverflowError", "OpenAIAPIError", "OpenAIAPIError", "APIError",
     "OpenAIRateLimitError",
 )  # fmt: skip
+LANGCHAINS_ANTHROPIC = (
+    "AnthropicAuthenticationError", "AnthropicInvalidRequestError",
+    "AnthropicModelNotFoundError", "AnthropicContextOverflowError", "AnthropicAPIError",
+    "AnthropicAPIError", "APIStatusError", "AnthropicRateLimitError",
+)  # fmt: skip
+PYDANTIC_AIS = (
+    "ModelAuthenticationError", "ModelRequestRejectedError", "ModelNotFoundError",
+    "ModelContextWindowExceededError", "ModelServerError", "ModelUnavailableError",
+    "ModelServerError", "ModelRateLimitError",
+)  # fmt: skip
+LITELLMS = (
+    "AuthenticationError", "BadRequestError", "NotFoundError", "ContextWindowExceededError",
+    "InternalServerError",
+)  # fmt: skip
+AI_SDKS = (*("APICallError",) * 6, "StreamProviderError", "APICallError")
 ERRORS = {
     "langchain": LANGCHAINS,
+    "langchain responses": LANGCHAINS,
+    "langchain messages": LANGCHAINS_ANTHROPIC,
     "langgraph": LANGCHAINS,
-    "pydantic_ai": (
-        "ModelAuthenticationError", "ModelRequestRejectedError", "ModelNotFoundError",
-        "ModelContextWindowExceededError", "ModelServerError", "ModelUnavailableError",
-        "ModelServerError", "ModelRateLimitError",
+    "pydantic_ai": PYDANTIC_AIS,
+    "pydantic_ai responses": PYDANTIC_AIS,
+    "pydantic_ai messages": (*PYDANTIC_AIS[:5], "ModelOverloadedError", *PYDANTIC_AIS[6:]),
+    "litellm": (*LITELLMS, "ServiceUnavailableError", "MidStreamFallbackError", "RateLimitError"),
+    "litellm_responses": (
+        *LITELLMS, "ServiceUnavailableError", "InternalServerError", "RateLimitError",
     ),
-    "litellm": (
-        "AuthenticationError", "BadRequestError", "NotFoundError", "ContextWindowExceededError",
-        "InternalServerError", "ServiceUnavailableError", "MidStreamFallbackError",
-        "RateLimitError",
-    ),
+    "litellm_messages": (*LITELLMS, "InternalServerError", "RuntimeError", "RateLimitError"),
+    "anthropic": (*OPENAIS[:5], "ServiceUnavailableError", "APIStatusError", "RateLimitError"),
+    "node/ai_sdk open-responses": AI_SDKS,
+    "node/ai_sdk openai": AI_SDKS,
+    "node/ai_sdk openai-stateless": AI_SDKS,
+    "node/ai_sdk anthropic": AI_SDKS,
 }  # fmt: skip
 """What a client raises in each case, where it is not what OpenAI's raises."""
-
-SAME_ENVIRONMENT = {"langgraph": "langchain"}
 
 
 class FailingEngine(GatedEngine):
@@ -110,40 +144,23 @@ class FailingEngine(GatedEngine):
                     raise RuntimeError("on purpose")
 
 
-class Servers:
-    """The server with the dialogue, and the clients' environment variables."""
+class Servers(NamedTuple):
+    """The server with the dialogue, the file of its turns, and two servers that are in trouble."""
 
-    def __init__(self, serving: Serving, variables: dict[str, str]) -> None:
-        self.serving = serving
-        self.variables = variables
-
-    def report_of(self, client: str) -> dict[str, Any]:
-        """What a client saw, scenario by scenario."""
-        run = subprocess.run(
-            _command(client),
-            env=os.environ | self.variables,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-        print(run.stderr)  # shown where the test fails
-        return json.loads(run.stdout.splitlines()[-1])
-
-
-def _command(client: str) -> list[str]:
-    if client == "node":
-        return ["node", str(SCRIPTS / "node" / "with_openai.mjs")]
-    place = ROOT / ".clients" / SAME_ENVIRONMENT.get(client, client)
-    return [str(place / "bin" / "python"), str(SCRIPTS / f"with_{client}.py")]
+    url: str
+    turns: Path
+    troubled: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("clients")
+    turns = folder / "turns.jsonl"
     serving = Serving(
-        tmp_path_factory.mktemp("clients") / "log",
+        folder / "log",
         "tests.support.clients_server",
+        "--turns",
+        str(turns),
         API_KEY="secret-key,busy-key",
         MAX_REQUESTS_PER_KEY=PLACES,
         MAX_MODEL_LEN="8192",
@@ -152,17 +169,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     try:
         until(lambda: serving.ping() == 200, 280)
         with running(ready=False) as booting, running(FailingEngine()) as failing:
-            variables = {
-                "WORKER_URL": f"{serving.url}/v1",
-                "WORKER_KEY": "secret-key",
-                "WORKER_BUSY_KEY": "busy-key",
-                "WORKER_MODEL": "gpt-oss",
-                "MAX_REQUESTS_PER_KEY": PLACES,
-                "BOOTING_URL": f"{booting.url}/v1",
-                "FAILING_URL": f"{failing.url}/v1",
-                "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # it would ask the network for prices
-            }
-            yield Servers(serving, variables)
+            troubled = {"BOOTING_URL": f"{booting.url}/v1", "FAILING_URL": f"{failing.url}/v1"}
+            yield Servers(serving.url, turns, troubled)
     finally:
         serving.end()
 
@@ -172,13 +180,12 @@ def test_a_client_gets_what_it_asks_for(
     servers: Servers, client: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Chat, stream, tools, objects, and its own exceptions; its history stays token-exact."""
-    if client == "node" and shutil.which("node") is None:
-        pytest.skip("there is no node here")
-    log_before = servers.serving.log.read_text()
-    report = servers.report_of(client)
+    needs_node(client)
+    before = len(recorded([servers.turns]))
+    report = report_of(client, servers.url, **servers.troubled)
     with capsys.disabled():
         print(f"\n{client}: {', '.join(report)}", file=sys.stderr)
     raised = ERRORS.get(client, OPENAIS)
     assert report.pop("errors") == dict(zip(CASES, raised, strict=True))
     assert report == CLIENTS[client]
-    assert HISTORY_DIFFERS not in servers.serving.log.read_text().removeprefix(log_before)
+    assert not strays(recorded([servers.turns])[before:])

@@ -9,3 +9,5 @@ How a job is processed:
  6. `api/` turns the events into chunks; a non-streamed answer is the fold of its chunks.
  7. The entrypoint delivers them; errors are returned as OpenAI error objects.
 """
+
+__version__ = "0.1.0"

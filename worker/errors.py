@@ -76,6 +76,13 @@ class PayloadTooLarge(BadRequest):
     status = 413
 
 
+class AnswerTooLarge(BadRequest):
+    """An answer cannot be delivered in pieces that the transport accepts. It counts as the
+    request's fault because no client should send the request again."""
+
+    code = "answer_too_large"
+
+
 class HeadersTooLarge(BadRequest):
     """The request headers exceed this worker's limit."""
 

@@ -22,6 +22,7 @@ class JobMetrics:
         """A queue job's route label and HTTP-style status; None if it was stopped."""
         self.recoveries: Mapping[str, int] = {}
         self.reasoning: Mapping[str, int] = {}
+        self.boot: Mapping[str, float] = {}
         self.gaps: list[float] = []
         self.deliveries: list[float] = []
 
@@ -64,6 +65,10 @@ class JobMetrics:
         """Records where the reasoning of the history's turns came from."""
         self.reasoning = sources
 
+    def note_boot(self, phases: Mapping[str, float]) -> None:
+        """Records the seconds of each phase of the boot, on a worker's first job."""
+        self.boot = phases
+
     def to_object(self) -> dict[str, Any]:
         """The figures known so far, as a JSON object."""
         figures: dict[str, Any] = {"total_ms": _ms(self.seconds)}
@@ -79,6 +84,8 @@ class JobMetrics:
         if self.deliveries:
             figures["posts"] = len(self.deliveries)
             figures["post_ms"] = _ms(sum(self.deliveries) / len(self.deliveries))
+        if self.boot:
+            figures["boot_ms"] = {phase: _ms(seconds) for phase, seconds in self.boot.items()}
         return figures
 
 

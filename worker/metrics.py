@@ -5,7 +5,7 @@ ends, from its JobMetrics; the engine's figures are read at each scrape.
 Source: https://prometheus.io/docs/practices/naming. The dashboard is docs/grafana.json.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,9 +30,14 @@ _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 60
 
 
 class Telemetry:
-    """The metrics of one worker. Entrypoints record to it; `text` is what Prometheus scrapes."""
+    """The metrics of one worker. Entrypoints record to it; `text` is what Prometheus scrapes.
 
-    def __init__(self, engine: Engine) -> None:
+    `boot_seconds`: the duration of each phase of the boot.
+    """
+
+    def __init__(
+        self, engine: Engine, boot_seconds: Callable[[], Mapping[str, float]] = dict
+    ) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
         self._requests = self._counter("requests", "Requests answered.", "route", "status")
         self._tokens = self._counter(
@@ -63,7 +68,7 @@ class Telemetry:
         self._posts = self._histogram(
             "post_seconds", "Duration of a delivery to RunPod's queue.", _SHORT
         )
-        self._registry.register(_EngineCollector(engine))
+        self._registry.register(_EngineCollector(engine, boot_seconds))
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"gpt_oss_{name}", text, labels, registry=self._registry)
@@ -106,8 +111,9 @@ class Telemetry:
 class _EngineCollector(Collector):
     """Reads the engine's own figures at each scrape, if it reports any."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, boot_seconds: Callable[[], Mapping[str, float]]) -> None:
         self._engine = engine
+        self._boot_seconds = boot_seconds
 
     def collect(self) -> Iterator[Metric]:
         ready = 1.0 if self._engine.health().value == "ready" else 0.0
@@ -124,9 +130,14 @@ class _EngineCollector(Collector):
         )
         hits = "Fraction of the last prefill's tokens found in the prefix cache."
         yield GaugeMetricFamily("gpt_oss_prefix_hit_ratio", hits, load.prefix_hits)
+        capacity = self._engine.capacity()
+        context = "Longest request that can be served, in tokens; 0 until the engine is ready."
+        yield GaugeMetricFamily("gpt_oss_context_tokens", context, capacity.context_length)
+        holds = "Tokens that the KV cache holds; 0 until the engine is ready."
+        yield GaugeMetricFamily("gpt_oss_kv_cache_tokens", holds, capacity.kv_tokens)
         phases = GaugeMetricFamily(
             "gpt_oss_boot_seconds", "Duration of each startup phase.", labels=["phase"]
         )
-        for phase, seconds in self._engine.boot_seconds().items():
+        for phase, seconds in self._boot_seconds().items():
             phases.add_metric([phase], seconds)
         yield phases

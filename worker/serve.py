@@ -16,6 +16,7 @@ def main() -> int:
     from worker import logs, settings
     from worker.engine import SglangEngine, server_args
     from worker.entrypoints.http.server import serve
+    from worker.machine import installed_gpus
     from worker.model import resolve
     from worker.service import Service
 
@@ -24,12 +25,13 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         chosen = settings.load()
-        model = resolve(chosen)
+        model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
+        arguments_of_sglang = server_args(chosen, model)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     logs.configure(chosen.log_level_number)
-    service = Service(SglangEngine(server_args(chosen, model)), model, chosen)
+    service = Service(SglangEngine(arguments_of_sglang), model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(service, chosen, arguments.host))
 

@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.api import models
 from worker.api.dialect import (
@@ -29,12 +29,14 @@ from worker.api.dialect import (
     Request,
 )
 from worker.api.routes import RouteMatch
-from worker.engine import Engine
+from worker.engine import Engine, MeasurableEngine
+from worker.engine.port import WarmUpRequest
 from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
 from worker.harmony import Parser, TurnMemory, new_call_id, render, structural_tag
+from worker.harmony.call_ids import CallIds
 from worker.harmony.capsule import Capsules
-from worker.harmony.conversation import Conversation
+from worker.harmony.conversation import Conversation, Tool, User, Wanted
 from worker.job_metrics import JobMetrics
 from worker.merge import merge
 from worker.model import Model
@@ -80,23 +82,55 @@ class Service:
         self.engine = engine
         self.model = model
         self.created = int(time.time())
-        self.capsules = Capsules(
+        self.context_length = model.context_length
+        """In tokens. The boot lowers it to what the KV cache holds."""
+        self._capsules = Capsules(
             [key.get_secret_value() for key in settings.state_keys],
             max_tokens=model.context_length,
         )
         self.responses = response_store(settings)
         self._settings = settings
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
+        self._boot_phases: dict[str, float] = {}
+        self._is_boot_reported = False
 
     @property
     def models(self) -> Sequence[str]:
         """The names that the model is served under, the default first."""
         return self.model.names
 
+    def note_boot_phase(self, phase: str, seconds: float) -> None:
+        """Records how long a phase took before the engine started."""
+        self._boot_phases[phase] = seconds
+
+    def boot_seconds(self) -> Mapping[str, float]:
+        """The duration of each phase of the boot, in order."""
+        engine = self.engine
+        return self._boot_phases | (
+            dict(engine.boot_seconds()) if isinstance(engine, MeasurableEngine) else {}
+        )
+
+    def warm_up_requests(self) -> list[WarmUpRequest]:
+        """Requests in the forms that agents send: greedy and sampled, with a tool's grammar and
+        without, short and longer than a page of the KV cache."""
+        tool = Tool("warm_up", "Does nothing.", {"type": "object", "properties": {}})
+        made: list[WarmUpRequest] = []
+        for text, temperature in (("Hi", 0.0), ("Warm up. " * 100, 1.0)):
+            for tools in ((), (tool,)):
+                conversation = Conversation((User(text),), Wanted(tools))
+                sampling = Sampling(max_tokens=3, temperature=temperature)
+                ids, grammar = self._rendered(conversation, sampling, Counter())
+                made.append((ids, sampling.within(self._room(ids, "warm-up"), 0, grammar)))
+        return made
+
     @property
-    def context_length(self) -> int:
-        """In tokens."""
-        return self.model.context_length
+    def capsules(self) -> Capsules:
+        """Those of one request."""
+        return self._capsules.for_one_request()
+
+    @property
+    def _call_ids(self) -> CallIds:
+        return CallIds(self.capsules, self._settings.reasoning_in_call_ids or 0)
 
     def count(self, conversation: Conversation) -> int:
         """The number of tokens in a conversation's prompt. Raises BadRequest."""
@@ -124,14 +158,22 @@ class Service:
 
         def batches(metrics: JobMetrics) -> AsyncGenerator[Batch]:
             metrics.note_reasoning(reasoning)
+            self._report_boot(metrics)
             made = self._batches(generations, asked.choices, answer, metrics)
             return made if asked.streams else _folded(made, request.fold())
 
         return Exchange(dialect, asked.streams, batches, answer.failed, answer.keep_alive)
 
+    def _report_boot(self, metrics: JobMetrics) -> None:
+        """The first job says how long the boot before it took."""
+        if not self._is_boot_reported:
+            self._is_boot_reported = True
+            metrics.note_boot(self.boot_seconds())
+
     def _generations(self, asked: Asked, rid: str, reasoning: Counter[str]) -> list[_Generation]:
         """The turns to generate: `choices` for each prompt. Counts in `reasoning` where that of the
         history came from."""
+        carries = self._settings.reasoning_in_call_ids is not None
         made: list[_Generation] = []
         for prompt in asked.prompts:
             ids, grammar = self._rendered(prompt, asked.sampling, reasoning)
@@ -142,6 +184,7 @@ class Service:
                     _reader(prompt, asked.call_prefix),
                     asked.options,
                     limited_by_context=room < asked.sampling.max_tokens,
+                    with_reasoning=self._call_ids.with_reasoning if carries else None,
                 )
                 made.append(_Generation(f"{rid}-{len(made)}", ids, sampling, turn))
         return made
@@ -162,8 +205,9 @@ class Service:
     def _render(
         self, conversation: Conversation, reasoning: Counter[str] | None = None
     ) -> Sequence[int]:
+        messages = self._call_ids.restored(conversation.messages)
         return render(
-            conversation,
+            replace(conversation, messages=messages),
             effort=self._settings.reasoning_effort,
             date=self._settings.system_date,
             memory=self._memory,
@@ -172,7 +216,7 @@ class Service:
 
     def _room(self, prompt: Sequence[int], field: str) -> int:
         """How many tokens of the context a prompt leaves. Raises ContextLengthExceeded."""
-        longest = self.model.context_length
+        longest = self.context_length
         room = longest - len(prompt) - 1  # SGLang reserves one position
         if room < 1:
             raise ContextLengthExceeded(

@@ -8,6 +8,7 @@ value counts as unset. Errors are reported on one line that names each invalid v
 import json
 import logging
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,7 +19,12 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +43,10 @@ def _loads(value: object) -> object:
 
 def _auto(value: object) -> object:
     return None if value == "auto" else value
+
+
+def _off(value: object) -> object:
+    return None if value == "off" else value
 
 
 def _day(value: str) -> str:
@@ -85,7 +95,20 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN"),
         description="a Hugging Face access token",
     )
-    max_model_len: int = Field(default=131072, ge=1, description=_COUNT)
+    hf_endpoint: str | None = Field(
+        default=None, pattern=r"^https?://[^/]", description="a URL (of a mirror of the Hub)"
+    )
+    hf_hub_cache: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"),
+        description="a folder",
+    )
+    hf_home: str | None = Field(default=None, description="a folder")
+    models_folder: str = Field(default="/models", description="a folder")
+    volume_folder: str | None = Field(default=None, description="a folder")
+    max_model_len: Annotated[int | None, BeforeValidator(_auto)] = Field(
+        default=131072, ge=1, description="'auto' or an integer, 1 or greater"
+    )
     mem_fraction_static: float = Field(
         default=0.90, gt=0, lt=1, description="a number greater than 0 and less than 1"
     )
@@ -129,6 +152,9 @@ class Settings(BaseSettings):
     reasoning_memory_mb: int = Field(
         default=64, ge=0, description="a size in MB, 0 or greater (0 disables it)"
     )
+    reasoning_in_call_ids: Annotated[int | None, BeforeValidator(_off)] = Field(
+        default=None, ge=64, description="'off' or a number of characters, 64 or greater"
+    )
     state_keys: Annotated[tuple[StateKey, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="keys of at least 32 characters each, separated by commas"
     )
@@ -138,6 +164,9 @@ class Settings(BaseSettings):
     response_store_mb: int = Field(default=64, ge=1, description="a size in MB, 1 or greater")
     response_store_hours: float = Field(
         default=24, gt=0, description="a number of hours, greater than 0"
+    )
+    speculative: Literal["off", "eagle3"] = Field(
+        default="off", description="'off' or 'eagle3' (for gpt-oss-120b)"
     )
     header_grammar: bool = Field(default=True, description="true or false")
     stream_flush_ms: int = Field(
@@ -153,6 +182,9 @@ class Settings(BaseSettings):
     runpod_realtime_port: int = Field(
         default=0, ge=0, le=65535, description="a port number from 0 to 65535"
     )
+    cuda_visible_devices: str | None = Field(
+        default=None, description="comma-separated indices or UUIDs of GPUs"
+    )
     runpod_webhook_get_job: str | None = Field(default=None, description="a URL (set by RunPod)")
 
     @property
@@ -161,17 +193,46 @@ class Settings(BaseSettings):
         return logging.getLevelNamesMapping()[self.log_level.upper()]
 
 
+class _Given(Settings):
+    """Settings from their arguments alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def read(variables: Mapping[str, str]) -> Settings:
+    """The settings of a worker that has these environment variables. Raises SettingsError.
+
+    Nothing of this process's own environment is read, nor is a warning logged.
+    """
+    names = {"HUGGING_FACE_HUB_TOKEN": "hf_token", "HF_TOKEN": "hf_token"}
+    given = {names.get(key, key.lower()): value for key, value in variables.items() if value}
+    return _validated(_Given, given)
+
+
 def load() -> Settings:
     """Reads the settings from the environment. Raises SettingsError.
 
     The variable names of RunPod's other workers (`ALTERNATIVE_NAMES`) are used where ours are not
     set; either way a warning is logged.
     """
+    return _apply_alternative_names(_validated(Settings, {}))
+
+
+def _validated(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
     try:
-        chosen = Settings()
+        return kind(**given)
     except ValidationError as error:
         raise SettingsError("; ".join(_lines(error))) from None
-    return _apply_alternative_names(chosen)
 
 
 def _apply_alternative_names(chosen: Settings) -> Settings:

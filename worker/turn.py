@@ -9,7 +9,7 @@ arguments are never searched for stop strings.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -70,6 +70,10 @@ class TurnOptions:
     one_call: bool = False
     reasoning: bool = True
     logprobs: bool = False
+
+
+WithReasoning = Callable[[str, Sequence[int]], str]
+"""A call's id with reasoning in it, given as its token IDs."""
 
 
 class Ending(NamedTuple):
@@ -134,7 +138,8 @@ class Turn:
     """Call `take` with each step until `ending` is set; the turn is over then.
 
     `ids` are the token IDs of all steps so far. `limited_by_context`: the context leaves less room
-    than the request's `max_tokens`.
+    than the request's `max_tokens`. `with_reasoning` puts the reasoning before a call into its id,
+    if ids are to carry it.
     """
 
     def __init__(
@@ -143,6 +148,7 @@ class Turn:
         options: TurnOptions,
         *,
         limited_by_context: bool = False,
+        with_reasoning: WithReasoning | None = None,
     ) -> None:
         self._limited_by_context = limited_by_context
         self.usage = Usage()
@@ -152,6 +158,7 @@ class Turn:
         self._options = options
         self._filter = _StopStringFilter(options.stop) if options.stop else None
         self._in_reasoning = False
+        self._carrier = _ReasoningCarrier(with_reasoning) if with_reasoning else None
         self._collected = _MessageCollector()
         self._logprobs = _LogprobBuffer()
 
@@ -174,6 +181,8 @@ class Turn:
         ended = step.finish_reason is not None
         if ended:
             events += self._reader.finish()
+        if self._carrier is not None:
+            self._carrier.take(events, self.ids)
         self.usage.reasoning = self._reader.reasoning_tokens
         if self._options.one_call and (second := _second_call(events)) is not None:
             events, ended = events[:second], True
@@ -294,6 +303,29 @@ class _StopStringFilter:
             if isinstance(event, Text):
                 characters -= len(event.text)
             yield event
+
+
+@dataclass(slots=True)
+class _ReasoningCarrier:
+    """Puts the reasoning before each call into the call's id."""
+
+    with_reasoning: WithReasoning
+    in_reasoning: bool = False
+    waiting: list[int] = field(default_factory=list[int])  # reasoning since the last call
+
+    def take(self, events: Iterable[Event], ids: Sequence[int]) -> None:
+        """Changes the ids of the calls that begin in `events`. `ids`: the turn's token IDs."""
+        for event in events:
+            match event:
+                case MessageBegun(kind):
+                    self.in_reasoning = kind is Kind.REASONING
+                case MessageEnded(span=span) if self.in_reasoning:
+                    self.waiting += ids[span.start : span.stop]
+                case ToolCallBegun(id=call_id):
+                    event.id = self.with_reasoning(call_id, self.waiting)
+                    self.waiting = []
+                case _:
+                    pass
 
 
 @dataclass(slots=True)

@@ -1,53 +1,60 @@
-// One answer on the page: reasoning, text, tool calls with a form for their results, statistics.
+// One answer on the page: its parts in their order, a form for the results of its calls, statistics.
 
 import { duration, h, pretty, setText } from "./dom.js";
+import { callsOf } from "./message.js";
 
 const RESULT = '{"temperature": 21, "sky": "clear"}';
 
+const VIEWS = {
+  reasoning: () => h("details", { class: "reasoning", open: true }, h("summary", {}, "Reasoning"), h("p")),
+  text: () => h("p", { class: "text" }),
+  call: ({ name }) => h("div", { class: "call" }, h("h3", {}, name), h("pre", { class: "code" })),
+};
+
 export class Answer {
-  constructor() {
-    this.thought = h("p");
-    this.reasoning = h("details", { class: "reasoning", open: true, hidden: true }, h("summary", {}, "Reasoning"), this.thought);
-    this.text = h("p", { class: "text" });
-    this.calls = h("div", { class: "calls" });
+  constructor(api) {
+    this.api = api;
+    this.parts = h("div", { class: "parts" });
+    this.waiting = h("p", { class: "waiting", role: "status" });
     this.figures = h("p", { class: "figures" });
-    this.element = h("article", { class: "answer busy", "aria-label": "Answer" }, this.reasoning, this.text, this.calls, this.figures);
+    this.element = h("article", { class: "answer busy", "aria-label": "Answer" }, this.parts, this.waiting, this.figures);
     this.sent = performance.now();
     this.first = null;
+  }
+
+  /** Says what an answer without a first token is waiting for. */
+  wait(text) {
+    setText(this.waiting, text);
   }
 
   /** Shows the message as it is so far. */
   show(message) {
     this.first ??= performance.now();
-    this.reasoning.hidden = !message.reasoning;
-    setText(this.thought, message.reasoning);
-    setText(this.text, message.content);
-    message.calls.forEach((call, index) => this.#call(call, index));
+    this.wait("");
+    message.parts.forEach((part, index) => this.#part(part, index));
   }
 
-  #call({ name, arguments: given }, index) {
-    const known = this.calls.children[index];
-    const card = known ?? h("div", { class: "call" }, h("h3", {}), h("pre", { class: "code" }));
-    if (!known) this.calls.append(card);
-    setText(card.children[0], name);
-    setText(card.children[1], readable(given));
+  #part(part, index) {
+    if (!this.parts.children[index]) this.parts.append(VIEWS[part.kind](part));
+    const element = this.parts.children[index];
+    setText(part.kind === "text" ? element : element.lastChild, part.kind === "call" ? readable(part.text) : part.text);
   }
 
   /** The answer is complete. If it has tool calls, `answered` is called with their results. */
   finish(message, answered) {
+    const calls = callsOf(message);
     this.element.classList.remove("busy");
     setText(this.figures, this.#figures(message));
-    if (message.calls.length) this.element.append(this.#results(message.calls, answered));
+    if (calls.length) this.element.append(this.#results(calls, answered));
   }
 
-  #figures({ usage, finish }) {
+  #figures({ tokens, finish }) {
     const now = performance.now();
     const ttft = `first token after ${duration(this.first - this.sent)}`;
-    if (!usage) return ttft;
-    const speed = usage.completion_tokens / ((now - this.first) / 1000);
-    const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
-    return [ttft, `${usage.completion_tokens} tokens at ${speed.toFixed(0)}/s`,
-      `${cached} of ${usage.prompt_tokens} prompt tokens cached`, finish].join(" · ");
+    if (!tokens) return [this.api, ttft].join(" · ");
+    const speed = tokens.completion / ((now - this.first) / 1000);
+    return [this.api, ttft, `${tokens.completion} tokens at ${speed.toFixed(0)}/s`,
+      `${tokens.cached} of ${tokens.prompt} prompt tokens cached`, finish].join(" · ");
   }
 
   #results(calls, answered) {
@@ -65,6 +72,7 @@ export class Answer {
 
   /** The answer failed or was stopped; `again` repeats the request. */
   fail(reason, again) {
+    this.wait("");
     this.element.classList.remove("busy");
     this.element.classList.add("failed");
     const retry = h("button", { type: "button", class: "quiet", onclick: () => (retry.remove(), again()) }, "Ask again");

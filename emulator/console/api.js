@@ -4,7 +4,6 @@ import { notice } from "./dom.js";
 import { remember } from "./snippets.js";
 
 export const ENDPOINT = "/v2/demo";
-export const CHAT = `${ENDPOINT}/openai/v1/chat/completions`;
 
 /** A user action: shown as a snippet. Returns the reply's JSON; null, with a notice, if it failed. */
 export async function act(method, path, body) {

@@ -1,11 +1,16 @@
-// The chat: a conversation with the endpoint through its OpenAI-compatible URL.
+// The chat: a conversation with the endpoint through its OpenAI-compatible URL, by any of its APIs.
 
-import { CHAT } from "./api.js";
 import { Answer } from "./answer.js";
 import { byId, h, pretty } from "./dom.js";
+import * as chatCompletions from "./dialects/chat.js";
+import * as messagesApi from "./dialects/messages.js";
+import * as responses from "./dialects/responses.js";
+import { streamEvents, urlOf } from "./events.js";
+import { callsOf, emptyMessage } from "./message.js";
 import { setModel, remember } from "./snippets.js";
-import { asHistory, streamChunks, emptyMessage, applyChunk } from "./stream.js";
+import { outlook } from "./workers.js";
 
+const DIALECTS = [chatCompletions, responses, messagesApi];
 const SUGGESTIONS = ["Weather in Paris?", "What is 2+2?", "Count to one hundred"];
 const WEATHER = {
   type: "function",
@@ -16,13 +21,17 @@ const WEATHER = {
   },
 };
 
-let messages = [];
+let dialect = chatCompletions;
+let turns = [];
 let running = null;
+let waiting = null;
 
 export function start() {
   byId("tools").value = pretty([WEATHER]);
   byId("tools").oninput = () => tools();
   byId("suggestions").append(...SUGGESTIONS.map((text) => h("button", { type: "button", onclick: () => send(text) }, text)));
+  byId("apis").append(...DIALECTS.map((each) => h("button", { type: "button", title: `POST ${each.route}`, onclick: () => choose(each) }, each.label)));
+  choose(dialect);
   byId("ask").onsubmit = (event) => {
     event.preventDefault();
     if (running) running.abort();
@@ -35,41 +44,55 @@ export function start() {
   };
   byId("new-chat").onclick = () => {
     running?.abort();
-    messages = [];
+    turns = [];
     byId("conversation").replaceChildren();
     byId("question").focus();
   };
 }
 
-/** The question in the composer as a request body, to be sent another way. */
-export function request(question) {
-  return body([{ role: "user", content: question || SUGGESTIONS[2] }]);
+/** The workers have changed: an answer that has not begun says what it waits for. */
+export function update() {
+  waiting?.wait(outlook());
+}
+
+/** The API of the next requests. The conversation goes on: it belongs to none of them. */
+function choose(chosen) {
+  dialect = chosen;
+  [...byId("apis").children].forEach((each, index) => each.setAttribute("aria-pressed", String(DIALECTS[index] === chosen)));
+}
+
+/** The question in the composer as a job's input. */
+export function jobInput(question) {
+  return { openai_route: dialect.route, openai_input: body([{ question: question || SUGGESTIONS[2] }]) };
 }
 
 function send(text) {
   if (!text || running || tools() === null) return;
   byId("question").value = "";
-  messages.push({ role: "user", content: text });
+  turns.push({ question: text });
   show(h("p", { class: "question" }, text));
   answer();
 }
 
 /** One turn of the model, given the conversation so far. */
 async function answer() {
-  const [view, message, history, control] = [new Answer(), emptyMessage(), messages, new AbortController()];
+  const [view, message, history, control, api] = [new Answer(dialect.label), emptyMessage(), turns, new AbortController(), dialect];
   busy(control);
+  waiting = view;
+  update();
   show(view.element);
   const sent = body(history);
-  remember("POST", CHAT, sent);
+  remember("POST", urlOf(api.route), sent);
   try {
-    for await (const chunk of streamChunks(sent, control.signal)) {
-      setModel(chunk.model);
-      applyChunk(message, chunk);
+    for await (const event of streamEvents(api.route, sent, control.signal)) {
+      waiting = null;
+      setModel(api.modelOf(event));
+      api.apply(message, event);
       view.show(message);
       follow();
     }
-    history.push(asHistory(message));
-    view.finish(message, (results) => giveResults(message.calls, results));
+    history.push({ message });
+    view.finish(message, (results) => giveResults(callsOf(message), results));
   } catch (error) {
     view.fail(control.signal.aborted ? "Stopped: the job is cancelled." : error.message, answer);
   }
@@ -78,22 +101,19 @@ async function answer() {
 }
 
 function giveResults(calls, results) {
-  calls.forEach(({ id }, index) => messages.push({ role: "tool", tool_call_id: id, content: results[index] }));
+  turns.push({ results: calls.map((call, index) => ({ call, text: results[index] })) });
   answer();
 }
 
 function body(history) {
-  const instructions = byId("instructions").value.trim();
-  const offered = tools() ?? [];
-  return {
-    messages: instructions ? [{ role: "developer", content: instructions }, ...history] : [...history],
-    ...(offered.length && { tools: offered, tool_choice: byId("tool-choice").value }),
-    reasoning_effort: byId("effort").value,
+  return dialect.body(history, {
+    instructions: byId("instructions").value.trim(),
+    tools: tools() ?? [],
+    choice: byId("tool-choice").value,
+    effort: byId("effort").value,
     temperature: byId("temperature").valueAsNumber || 0,
-    max_completion_tokens: byId("max-tokens").valueAsNumber || 1024,
-    stream: true,
-    stream_options: { include_usage: true },
-  };
+    maxTokens: byId("max-tokens").valueAsNumber || 1024,
+  });
 }
 
 /** The tools in their field; null, with an error on the page, if they are not a JSON list. */
@@ -115,6 +135,7 @@ function tools() {
 
 function busy(control) {
   running = control;
+  if (!control) waiting = null;
   byId("send").textContent = control ? "Stop" : "Send";
   byId("send").classList.toggle("stop", control !== null);
 }

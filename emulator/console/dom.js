@@ -23,10 +23,15 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Milliseconds as seconds, the page's one unit: "0.116 s", "1.24 s", "12.4 s". */
 export function duration(ms) {
   if (ms === null || ms === undefined) return "–";
-  return ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  const digits = [1, 10, 100].filter((limit) => Math.abs(ms) / 1000 < limit).length;
+  return `${(ms / 1000).toFixed(digits)} s`;
 }
+
+/** "1 job", "2 jobs". */
+export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
 
 export const number = (value) => (value === null || value === undefined ? "–" : String(value));
 

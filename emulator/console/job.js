@@ -3,10 +3,13 @@
 import { byId, duration, h, notice, number, pretty } from "./dom.js";
 
 const RELOAD_DELAY_MS = 250;
+const REDRAW_MS = 500;
 const MAX_TICKS = 300;
 const MAX_TEXT = 20_000;
+const MAX_STEPS = 5;
 
 let current = null;
+let shown = null;
 let following = true;
 let due = null;
 
@@ -14,6 +17,7 @@ export const picked = () => current;
 
 export function start() {
   byId("follow").onclick = () => follow(!following);
+  setInterval(() => shown && !shown.ended && byId("job").querySelector(".lanes").replaceWith(lanes(shown)), REDRAW_MS);
 }
 
 /** Shows a job, and stops following the newest one. */
@@ -42,17 +46,23 @@ async function load() {
 }
 
 function show(job) {
+  shown = job;
   const open = [...byId("job").querySelectorAll("details[open]")].map((details) => details.dataset.of);
-  const end = job.ended ?? { monotonic: job.queued.monotonic + Math.max(0.05, Date.now() / 1000 - job.queued.wall) };
-  const span = Math.max(0.001, end.monotonic - job.queued.monotonic);
-  const at = (moment) => (100 * (moment.monotonic - job.queued.monotonic)) / span;
   byId("job").replaceChildren(
     heading(job),
-    h("div", { class: "lanes" }, queueLane(job, at), ...job.attempts.map((attempt) => lane(attempt, job, at)), axis(span)),
+    lanes(job),
     events(job),
     text("Output", job.error ?? job.output ?? streamed(job), open),
     text("Input", job.input, open),
   );
+}
+
+/** A lane for the queue and for each delivery, up to the job's end or until now. */
+function lanes(job) {
+  const end = job.ended ?? { monotonic: job.queued.monotonic + Math.max(0.05, Date.now() / 1000 - job.queued.wall) };
+  const span = Math.max(0.001, end.monotonic - job.queued.monotonic);
+  const at = (moment) => (100 * (moment.monotonic - job.queued.monotonic)) / span;
+  return h("div", { class: "lanes" }, queueLane(job, at), ...job.attempts.map((attempt) => lane(attempt, job, at)), axis(span));
 }
 
 function heading({ number: n, kind, state, id, figures, error }) {
@@ -99,12 +109,21 @@ function track(name, marks, spoken = name) {
 }
 
 function axis(seconds) {
-  const steps = [0, 0.25, 0.5, 0.75, 1].map((part) => h("span", {}, duration(seconds * 1000 * part)));
-  return h("div", { class: "lane axis", "aria-hidden": "true" }, h("span", { class: "lane-name" }), h("div", {}, ...steps));
+  const step = roundStep(seconds / MAX_STEPS);
+  const steps = Array.from({ length: Math.floor(seconds / step + 1e-9) + 1 }, (_, index) => index * step);
+  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  const labels = steps.map((at) => h("span", { style: `left:${(100 * at) / seconds}%` }, `${at.toFixed(digits)} s`));
+  return h("div", { class: "lane axis", "aria-hidden": "true" }, h("span", { class: "lane-name" }), h("div", {}, ...labels));
+}
+
+/** The smallest of 1, 2, 5, 10, 20, 50, … (times any power of ten) that is not below `least`. */
+function roundStep(least) {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= least);
 }
 
 function events({ events: all, queued }) {
-  const since = ({ monotonic }) => `+${((monotonic - queued.monotonic) * 1000).toFixed(0)} ms`;
+  const since = ({ monotonic }) => `+${duration((monotonic - queued.monotonic) * 1000)}`;
   const items = all.map((event) => h("li", { class: event.kind.replace(" ", "-") }, h("time", {}, since(event)), h("strong", {}, event.kind), ` ${event.detail}`));
   return h("ol", { class: "events", "aria-label": "Events" }, ...items);
 }
@@ -114,7 +133,10 @@ function streamed({ attempts }) {
 }
 
 function text(name, value, open) {
-  const whole = typeof value === "string" ? value : pretty(value);
-  const shown = whole.length > MAX_TEXT ? `${whole.slice(0, MAX_TEXT)}…` : whole;
-  return h("details", { "data-of": name, open: open.includes(name) }, h("summary", {}, name), h("pre", { class: "code" }, shown));
+  const whole = typeof value === "string" ? value : isEvents(value) ? value.join("") : pretty(value);
+  const clipped = whole.length > MAX_TEXT ? `${whole.slice(0, MAX_TEXT)}…` : whole;
+  return h("details", { "data-of": name, open: open.includes(name) }, h("summary", {}, name), h("pre", { class: "code", tabIndex: 0 }, clipped));
 }
+
+/** Whether an output is server-sent events, which are shown as they were sent. */
+const isEvents = (value) => Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === "string" && item.endsWith("\n\n"));

@@ -1,8 +1,8 @@
 // The job table: one row per job, newest first, each with its timing as a bar.
 
 import { ENDPOINT, act } from "./api.js";
-import { button, byId, duration, h, notice, number, setText } from "./dom.js";
-import { request } from "./chat.js";
+import { jobInput } from "./chat.js";
+import { button, byId, count, duration, h, notice, number, setText } from "./dom.js";
 import * as job from "./job.js";
 
 const SHOWN = 100;
@@ -15,7 +15,7 @@ export function start() {
   byId("run").onclick = run;
   byId("purge").onclick = async () => {
     const done = await act("POST", `${ENDPOINT}/purge-queue`);
-    if (done) notice(`${done.removed} waiting jobs cancelled.`);
+    if (done) notice(`${count(done.removed, "waiting job")} cancelled.`);
   };
   byId("clear").onclick = async () => {
     const left = await act("DELETE", "/jobs");
@@ -39,7 +39,7 @@ export function replace(jobs) {
 }
 
 async function run() {
-  const input = request(byId("question").value.trim());
+  const input = jobInput(byId("question").value.trim());
   const jobs = Array.from({ length: byId("burst").valueAsNumber || 1 }, () => act("POST", `${ENDPOINT}/run`, { input }));
   await Promise.all(jobs);
 }
@@ -65,44 +65,51 @@ function render() {
 function newRow({ id, number: n }) {
   const cell = (kind = "") => h("td", { class: kind });
   const cells = { state: cell(), worker: cell("by"), bar: cell(), delay: cell("n"), ttft: cell("n"), speed: cell("n"), cached: cell("n"), act: cell("act") };
-  const parts = ["queue", "prompt", "stream"].map((part) => h("i", { class: part }));
-  const bar = h("div", { class: "bar", role: "img" }, ...parts);
+  const bar = h("div", { class: "bar", role: "img" });
   cells.bar.append(bar, h("small"));
   const [state, refused] = [h("span"), h("b", { class: "refusals" })];
   cells.state.append(state, refused);
   const pick = button(`#${n}`, () => (job.pick(id), render()), `Job ${n}: show its timeline`, "pick");
   const element = h("tr", {}, h("th", { scope: "row" }, pick), ...Object.values(cells));
-  return { element, cells, parts, bar, state, refused };
+  return { element, cells, bar, state, refused };
 }
 
 function draw(summary) {
-  const { element, cells, parts, bar, state, refused } = rows.get(summary.id);
+  const { element, cells, bar, state, refused } = rows.get(summary.id);
   const { figures } = summary;
   element.classList.toggle("picked", summary.id === job.picked());
   state.className = `state ${summary.state}`;
   setText(state, summary.state.toLowerCase().replace("_", " "));
   setText(refused, summary.refused ? `${summary.refused} refused` : "");
   element.title = summary.error ?? "";
-  setText(cells.worker, `${summary.worker ?? "–"}${summary.deliveries > 1 ? `, delivery ${summary.deliveries}` : ""}`);
+  setText(cells.worker, `${summary.worker ?? "–"}${summary.deliveries > 1 ? ` ×${summary.deliveries}` : ""}`);
+  cells.worker.title = summary.deliveries > 1 ? `delivered ${summary.deliveries} times` : "";
   setText(cells.delay, duration(figures.delay_ms));
   setText(cells.ttft, duration(figures.ttft_ms));
   setText(cells.speed, number(figures.tokens_per_s));
   setText(cells.cached, figures.prompt_tokens === null ? "–" : `${figures.cached_tokens ?? 0}/${figures.prompt_tokens}`);
-  const spans = spansOf(summary);
-  const total = spans[0] + spans[1] + spans[2];
-  const width = 100 * Math.min(1, total / scale());
-  parts.forEach((part, index) => (part.style.width = `${(width * spans[index]) / (total || 1)}%`));
-  bar.setAttribute("aria-label", `queue ${duration(spans[0])}, prompt ${duration(spans[1])}, stream ${duration(spans[2])}`);
+  const total = totalOf(summary);
+  drawBar(bar, spansOf(summary, total), Math.max(total, scale()));
   setText(cells.bar.lastChild, duration(total));
   offer(summary, cells.act);
 }
 
-/** Milliseconds in the queue, from there to the first chunk, and of streaming. */
-function spansOf({ figures, queued, ended }) {
-  const total = figures.total_ms ?? Date.now() - queued.wall * 1000;
-  const taken = figures.delay_ms ?? total;
-  const first = Math.max(taken, figures.ttft_ms ?? total);
-  return [taken, first - taken, Math.max(0, (ended ? total : Math.max(total, first)) - first)];
+/** Milliseconds from submission to the end, or until now. */
+const totalOf = ({ figures, queued }) => figures.total_ms ?? Math.max(0, Date.now() - queued.wall * 1000);
+
+/** [phase, milliseconds] of a job in their order. A retried job has each phase again. */
+function spansOf({ phases }, total) {
+  return phases.map(({ phase, ms }, index) => [phase, Math.max(0, (phases[index + 1]?.ms ?? total) - ms)]);
+}
+
+function drawBar(bar, spans, full) {
+  while (bar.children.length > spans.length) bar.lastChild.remove();
+  spans.forEach(([phase, ms], index) => {
+    if (!bar.children[index]) bar.append(h("i"));
+    bar.children[index].className = phase;
+    bar.children[index].style.width = `${(100 * ms) / full}%`;
+  });
+  bar.setAttribute("aria-label", spans.map(([phase, ms]) => `${phase} ${duration(ms)}`).join(", "));
 }
 
 /** Milliseconds of a full bar, capped so that a job that waited for a boot does not dwarf the others. */

@@ -54,6 +54,7 @@ function listen() {
     const state = JSON.parse(data);
     showHealth(state.health.jobs);
     workers.update(state.workers);
+    chat.update();
     faults.update(state.faults);
   });
 }

@@ -8,6 +8,7 @@ let model = "demo";
 
 /** The model's name in the worker's answers; OpenAI's client requires one. */
 export function setModel(name) {
+  if (!name || name === model) return;
   model = name;
   show();
 }
@@ -47,22 +48,41 @@ function curl({ method, path, body }) {
 }
 
 function python(done) {
-  if (done.path.endsWith("/chat/completions")) return openai(done.body);
+  const client = CLIENTS.find(([route]) => done.path.endsWith(route));
+  if (client) return client[1](done.body);
   if (done.path.endsWith("/run")) return runpod(done.body);
   const given = done.body === undefined ? "" : `, json=${literal(done.body)}`;
   const call = `httpx.${done.method.toLowerCase()}("${location.origin}${done.path}"${given})`;
   return `import httpx\n\nprint(${call}.json())`;
 }
 
-function openai(body) {
-  const fields = Object.entries({ model, ...body }).map(([name, value]) => `    ${name}=${literal(value, 1)},\n`);
+const CLIENTS = [
+  ["/chat/completions", (body) => openai("chat.completions", "chunk", "chunk.choices[0].delta if chunk.choices else chunk.usage", body)],
+  ["/responses", (body) => openai("responses", "event", "event", body)],
+  ["/messages", anthropic],
+];
+
+const fields = (body) => Object.entries({ model, ...body }).map(([name, value]) => `    ${name}=${literal(value, 1)},\n`).join("");
+
+function openai(resource, item, shown, body) {
   return `from openai import OpenAI
 
 client = OpenAI(base_url="${location.origin}/v2/demo/openai/v1", api_key="any")
-stream = client.chat.completions.create(
-${fields.join("")})
-for chunk in stream:
-    print(chunk.choices[0].delta if chunk.choices else chunk.usage)`;
+stream = client.${resource}.create(
+${fields(body)})
+for ${item} in stream:
+    print(${shown})`;
+}
+
+/** Its `create` has no `temperature`, but sends what `extra_body` has. */
+function anthropic({ temperature, ...body }) {
+  return `from anthropic import Anthropic
+
+client = Anthropic(base_url="${location.origin}/v2/demo/openai", api_key="any")
+stream = client.messages.create(
+${fields({ ...body, extra_body: { temperature } })})
+for event in stream:
+    print(event)`;
 }
 
 function runpod(body) {

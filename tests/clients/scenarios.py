@@ -3,6 +3,7 @@
 Each `with_*.py` in this folder is one client, run by its own interpreter. Rule: it uses the client
 as the client's documentation does, changing only the base URL, the key and the model's name, and
 reports what the client returned as plain values. The expected values are in tests/test_clients.py.
+A client of several APIs is told by its argument which one to use.
 """
 
 import json
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+API = sys.argv[1] if len(sys.argv) > 1 else "chat"
 URL = os.environ["WORKER_URL"]
 KEY = os.environ["WORKER_KEY"]
 BUSY_KEY = os.environ["WORKER_BUSY_KEY"]
@@ -24,6 +26,8 @@ SLOTS = int(os.environ["MAX_REQUESTS_PER_KEY"])
 RETRY_AFTER = 1
 """The least Retry-After that the server sends, in seconds."""
 MODEL = os.environ["WORKER_MODEL"]
+CHOSEN = os.environ.get("SCENARIOS", "").split()
+"""The names of the only scenarios to run, if any are chosen."""
 
 HELLO = "Say hello."
 COMPARE = "Which city is warmer?"
@@ -52,17 +56,25 @@ class Ask(NamedTuple):
     top_p: float = 1.0
     retries: int = 0
 
+    @property
+    def anthropic_url(self) -> str:
+        """The base URL as Anthropic's clients take it."""
+        return self.url.removesuffix("/v1")
+
 
 PLAIN = Ask()
 
 
 def report(
-    ask: Callable[[Ask], str], pieces: Callable[[Ask], list[str]], *scenarios: Callable[[], object]
+    ask: Callable[[Ask], str],
+    pieces: Callable[[Ask], list[str]],
+    *scenarios: Callable[[], object],
+    waits: bool = True,
 ) -> None:
     """Runs the scenarios and prints their results, by name, as one line of JSON.
 
     `ask` returns an answer's text, `pieces` its streamed parts: for the common scenarios, which
-    need nothing else.
+    need nothing else. `waits`: whether the client can wait by itself when the server is busy.
     """
 
     def chat() -> str:
@@ -78,8 +90,9 @@ def report(
     def retries() -> dict:
         return _retries(ask)
 
-    every = (chat, stream, *scenarios, errors, retries)
-    print(json.dumps({each.__name__: _outcome(each) for each in every}))
+    every = (chat, stream, *scenarios, errors, *((retries,) if waits else ()))
+    chosen = [each for each in every if not CHOSEN or each.__name__ in CHOSEN]
+    print(json.dumps({each.__name__: _outcome(each) for each in chosen}))
 
 
 def _outcome(scenario: Callable[[], object]) -> object:
@@ -119,7 +132,7 @@ def _raised(ask: Callable[[Ask], object], case: Ask) -> str:
 def _retries(ask: Callable[[Ask], str]) -> dict[str, object]:
     """A request with retries, whose key is at its limit of concurrent requests for a moment."""
     started = time.monotonic()
-    with all_slots_taken(for_seconds=0.2):
+    with all_slots_taken(for_seconds=0.5):
         got = ask(Ask(key=BUSY_KEY, retries=3))
     return {"answer": got, "waited": time.monotonic() - started >= RETRY_AFTER}
 

@@ -1,4 +1,4 @@
-"""OpenAI's Agents SDK, with its chat completions model."""
+"""OpenAI's Agents SDK: by default with the Responses API, or with its chat completions model."""
 
 import asyncio
 from typing import Any
@@ -10,12 +10,14 @@ from agents import (
     Runner,
     RunResult,
     function_tool,
+    set_default_openai_client,
     set_tracing_disabled,
 )
 from openai import AsyncOpenAI
 from openai.types.responses import ResponseTextDeltaEvent
 from pydantic import BaseModel
 from scenarios import (
+    API,
     BOTH,
     COMPARE,
     DESCRIBE,
@@ -38,10 +40,11 @@ class City(BaseModel):
 def agent(case: Ask, **options: Any) -> Agent:
     """A new agent: its client is bound to the event loop that it is first used on."""
     client = AsyncOpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
+    set_default_openai_client(client, use_for_tracing=False)
     return Agent(
         "Assistant",
         instructions="Be brief.",
-        model=OpenAIChatCompletionsModel(case.model, client),
+        model=OpenAIChatCompletionsModel(case.model, client) if API == "chat" else case.model,
         model_settings=ModelSettings(top_p=case.top_p),
         **options,
     )
@@ -60,9 +63,9 @@ def pieces(case: Ask) -> list[str]:
     return asyncio.run(streamed())
 
 
-def loop(question: str, *, strict: bool) -> dict:
+def loop(question: str, *, strict: bool, **options: Any) -> dict:
     tool = function_tool(get_weather, strict_mode=strict)
-    result = Runner.run_sync(agent(PLAIN, tools=[tool]), question)
+    result = Runner.run_sync(agent(PLAIN, tools=[tool]), question, **options)
     return {
         "turns": len(result.raw_responses),
         "ran": sorted(cities_queried, reverse=True),  # calls of one turn run concurrently
@@ -76,6 +79,10 @@ def tool_loop() -> dict:
 
 def parallel_calls() -> dict:
     return loop(BOTH, strict=False)
+
+
+def stored_tool_loop() -> dict:
+    return loop(COMPARE, strict=True, auto_previous_response_id=True)
 
 
 def structured_output() -> dict:
@@ -95,7 +102,9 @@ def reasoning() -> dict:
 
 def reasoning_text(result: RunResult) -> str:
     (item,) = (item for item in result.new_items if item.type == "reasoning_item")
-    return "".join(summary.text for summary in item.raw_item.summary)
+    parts = item.raw_item.summary if API == "chat" else item.raw_item.content
+    return "".join(part.text for part in parts)
 
 
-report(ask, pieces, tool_loop, parallel_calls, structured_output, reasoning)
+by_responses = () if API == "chat" else (stored_tool_loop,)
+report(ask, pieces, tool_loop, parallel_calls, structured_output, reasoning, *by_responses)

@@ -1,14 +1,20 @@
-"""Pydantic AI, with its model for OpenAI's chat completions."""
+"""Pydantic AI, with its model for each API: chat completions, responses, messages."""
 
 import asyncio
 
+from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelResponse, NativeOutput, ThinkingPart, Tool, ToolOutput
 from pydantic_ai.messages import ModelMessage
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models import Model
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.profiles.anthropic import AnthropicModelProfile
+from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from scenarios import (
+    API,
     BOTH,
     COMPARE,
     DESCRIBE,
@@ -27,11 +33,20 @@ class City(BaseModel):
     degrees: int
 
 
-def model(case: Ask = PLAIN) -> OpenAIChatModel:
+def model(case: Ask = PLAIN) -> Model:
     """A new model: its client is bound to the event loop that it is first used on."""
-    client = AsyncOpenAI(base_url=case.url, api_key=case.key, max_retries=case.retries)
-    provider = OpenAIProvider(openai_client=client)
-    return OpenAIChatModel(case.model, provider=provider, settings={"top_p": case.top_p})
+    options = {"api_key": case.key, "max_retries": case.retries}
+    settings = {"top_p": case.top_p}
+    if API == "messages":
+        client = AsyncAnthropic(base_url=case.anthropic_url, **options)
+        provider = AnthropicProvider(anthropic_client=client)
+        holds_schemas = AnthropicModelProfile(supports_json_schema_output=True)
+        return AnthropicModel(
+            case.model, provider=provider, profile=holds_schemas, settings=settings
+        )
+    provider = OpenAIProvider(openai_client=AsyncOpenAI(base_url=case.url, **options))
+    model_class = OpenAIChatModel if API == "chat" else OpenAIResponsesModel
+    return model_class(case.model, provider=provider, settings=settings)
 
 
 def ask(case: Ask) -> str:
@@ -84,7 +99,10 @@ def reasoning() -> dict:
 
 
 def reasoning_text(messages: list[ModelMessage]) -> str:
-    return "".join(part.content for part in messages[-1].parts if isinstance(part, ThinkingPart))
+    thoughts = [part for part in messages[-1].parts if isinstance(part, ThinkingPart)]
+    if API == "responses":  # there, `content` has the summary
+        return "".join(text for part in thoughts for text in part.provider_details["raw_content"])
+    return "".join(part.content for part in thoughts)
 
 
 report(ask, pieces, tool_loop, parallel_calls, structured_output, structured_by_call, reasoning)

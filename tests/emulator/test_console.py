@@ -113,7 +113,7 @@ def test_a_job_shows_its_figures(page: Page) -> None:
     expect(cells.nth(0)).to_have_text("completed")
     expect(cells.nth(1)).to_have_text(re.compile(r"worker-\d"))
     for number in (3, 4):
-        expect(cells.nth(number)).to_have_text(re.compile(r"\d+ ms"))
+        expect(cells.nth(number)).to_have_text(re.compile(r"\d\.\d+ s"))
     expect(cells.nth(5)).to_have_text(re.compile(r"\d"))
     expect(cells.nth(6)).to_have_text("8/12")
 
@@ -173,13 +173,85 @@ def test_a_timeline_has_a_lane_for_each_delivery(plane: Emulation, page: Page) -
     job_id = plane.submit({"words": ["a"] * 30, "pause": 0.1})
     victim = plane.in_state(job_id, "IN_PROGRESS")["worker"]
     page.get_by_role("button", name=f"Kill {victim}").click()
+    expect(page.locator("#kill-what")).to_contain_text("Its 1 job will be retried")
+    page.get_by_role("button", name="Kill", exact=True).click()
     expect(page.locator(".workers")).to_contain_text("exited -9")
     row(page, plane, job_id).get_by_role("button").first.click()
     expect(page.locator("#job .lane-name").filter(has_text="worker-")).to_have_count(2)
     expect(page.locator(".events")).to_contain_text("retried")
     assert plane.ended(job_id)["state"] == "COMPLETED"
-    page.get_by_role("button", name="Start worker").click()
+    page.get_by_role("button", name=f"Start another worker in place of {victim}").click()
     expect(page.locator(".worker .idle")).to_have_count(2)
+
+
+def test_a_worker_that_is_to_be_kept_is_not_killed(plane: Emulation, page: Page) -> None:
+    """Kill asks, and Escape is no."""
+    worker = plane.ready(1)[0]
+    page.get_by_role("button", name=f"Kill {worker}").click()
+    expect(page.locator("#kill-what")).to_have_text(
+        f"Kill {worker} without notice? It has no jobs."
+    )
+    page.keyboard.press("Escape")
+    expect(page.locator("#kill")).not_to_be_visible()
+    assert plane.worker(worker)["state"] == "idle"
+
+
+def test_an_answer_says_what_it_waits_for(open_page: Open) -> None:
+    """No worker, one that boots, and then its first token."""
+    with emulation(workers=0, POLL_SECONDS="1") as plane:
+        page = open_page(plane)
+        ask(page, "hello")
+        expect(page.locator(".waiting")).to_contain_text("no worker is running")
+        page.get_by_role("button", name="Start worker").click()
+        expect(page.locator(".waiting")).to_contain_text("worker-1 is starting")
+        expect(page.locator(".answer .text")).to_have_text("hello")
+        expect(page.locator(".waiting")).to_be_empty()
+
+
+def test_a_retried_job_has_its_phases_twice_in_its_bar(plane: Emulation, page: Page) -> None:
+    """What the first delivery streamed stays to be seen."""
+    job_id = plane.submit({"words": ["a"] * 2, "pause": 0.2, "error": "no more words"})
+    job = row(page, plane, job_id)
+    expect(job.locator(".state")).to_have_text("failed")
+    plane.set_faults(stream={"latency_ms": 200})
+    victim = plane.in_state(plane.submit(LONG), "IN_PROGRESS")
+    eventually(lambda: plane.job(victim["id"])["chunks"])
+    plane.kill(victim["worker"])
+    phases = row(page, plane, victim["id"]).locator(".bar")
+    label = re.compile("^queue .*, prompt .*, stream .*, queue .*, prompt .*, stream ")
+    expect(phases).to_have_attribute("aria-label", label)
+    plane.cancel(victim["id"])
+    plane.start_worker()
+    plane.ready(2)
+
+
+def test_a_waiting_jobs_timeline_goes_on(plane: Emulation, page: Page) -> None:
+    """A queued job does not change, but its time does."""
+    plane.set_faults(hold_until_stop=True)
+    job_id = plane.submit({"words": []})
+    axis = page.locator("#job .axis")
+    expect(axis).to_contain_text("0 s")
+    first = axis.inner_text()
+    expect(axis).not_to_have_text(first)
+    page.get_by_role("button", name="Purge queue").click()
+    expect(page.locator("#notice")).to_have_text("1 waiting job cancelled.")
+    assert plane.job(job_id)["state"] == "CANCELLED"
+    plane.set_faults()
+
+
+def test_a_fault_that_is_none_is_refused_at_its_field(plane: Emulation, page: Page) -> None:
+    """In words, and nothing is sent."""
+    field = page.get_by_label("stream: 5xx, percent")
+    field.fill("300")
+    field.blur()
+    problem = page.locator(".fault .problem").filter(has_text="This takes a number from 0 to 100.")
+    expect(problem).to_be_visible()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    assert plane.faults()["stream"]["fail"]["rate"] == 0
+    field.fill("30")
+    field.blur()
+    expect(problem).to_have_count(0)
+    eventually(lambda: plane.faults()["stream"]["fail"]["rate"] == 0.3)
 
 
 def test_a_worker_is_terminated_from_its_card(plane: Emulation, page: Page) -> None:
@@ -234,6 +306,50 @@ def untouched(faults: Any) -> set[str]:
     }
 
 
+@pytest.fixture(scope="module")
+def dialects() -> Iterator[Emulation]:
+    """An emulator whose worker speaks all APIs, by a script."""
+    command = (sys.executable, "-m", "tests.support.paced_worker")
+    with emulation(1, command, POLL_SECONDS="1", MODEL="demo") as running:
+        running.ready(1)
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("api", "route", "event"),
+    [
+        ("Chat", "/v1/chat/completions", "chat.completion.chunk"),
+        ("Responses", "/v1/responses", "event: response.completed"),
+        ("Messages", "/v1/messages", "event: message_stop"),
+    ],
+)
+def test_a_conversation_goes_on_in_any_api(
+    dialects: Emulation, open_page: Open, api: str, route: str, event: str
+) -> None:
+    """Reasoning, call and answer; the turn before was another API's, and so is the next."""
+    page = open_page(dialects)
+    ask(page, "Weather in Paris?")
+    expect(page.get_by_role("button", name="Send result")).to_be_visible()
+    page.get_by_role("button", name=api, exact=True).click()
+    page.get_by_role("button", name="Send result").click()
+    expect(page.locator(".figures")).to_contain_text(["Chat", api])
+    expect(page.locator(".answer .text")).to_have_text("It is sunny in Paris.")
+    ask(page, "Weather in Oslo?")
+    expect(page.locator(".reasoning p").last).to_have_text("I ask the tool.")
+    expect(page.locator(".call h3").last).to_have_text("get_weather")
+    expect(page.locator(".call pre").last).to_have_text('{\n  "location": "Paris"\n}')
+    expect(page.locator(".figures").last).to_contain_text(re.compile(f"^{api} .* tokens cached"))
+    assert dialects.last_job()["input"]["openai_route"] == route
+    page.locator("#job summary", has_text="Output").click()
+    expect(page.locator("#job details[open] pre")).to_contain_text(event)
+    page.get_by_role("button", name="Python", exact=True).click()
+    assert "get_weather" in run_snippet(page, "Python")
+    page.get_by_role("button", name="Chat", exact=True).click()
+    page.get_by_role("button", name="Send result").click()
+    expect(page.locator(".figures")).to_contain_text(["Chat", api, api, "Chat"])
+    expect(page.locator(".answer .text").last).to_have_text("It is sunny in Paris.")
+
+
 @pytest.mark.parametrize("language", ["curl", "Python"])
 def test_what_was_just_done_can_be_done_again_by_its_snippet(page: Page, language: str) -> None:
     """A chat, a job, a fault: the code that stands there runs as it is."""
@@ -245,7 +361,7 @@ def test_what_was_just_done_can_be_done_again_by_its_snippet(page: Page, languag
     assert "true" in run_snippet(page, language)
     page.get_by_label("How many jobs to run").fill("1")
     page.get_by_role("button", name="Run", exact=True).click()
-    assert ("IN_QUEUE" if language == "curl" else "[]") in run_snippet(page, language)
+    assert ("IN_QUEUE" if language == "curl" else "data: ") in run_snippet(page, language)
     page.get_by_label("stream: 5xx, the next one").click()
     expect(page.locator("#snippet")).to_contain_text("/faults")
     assert "'next': 1" in run_snippet(page, language).replace('"', "'")
@@ -285,6 +401,36 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
     assert page.evaluate(nameless) == []
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+OUTSIDE = """[...document.querySelectorAll("button, input, select, textarea")]
+    .filter((e) => e.offsetParent && !e.closest("dialog"))
+    .filter((e) => {
+      const panel = (e.closest(".panel") ?? document.body).getBoundingClientRect();
+      const { left, right } = e.getBoundingClientRect();
+      return left < panel.left - 1 || right > panel.right + 1;
+    }).map((e) => e.outerHTML)"""
+TOO_SMALL = """[...document.querySelectorAll("button, input, select, textarea, summary")]
+    .filter((e) => e.offsetParent)
+    .filter((e) => Math.min(e.offsetHeight, e.offsetWidth) < 24).map((e) => e.outerHTML)"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768), (390, 844)])
+def test_every_control_is_in_its_panel_and_large_enough(
+    plane: Emulation, page: Page, width: int, height: int
+) -> None:
+    """Also while a job that was refused a chunk, and delivered twice, can be cancelled."""
+    plane.set_faults(stream={"fail": {"next": 1}})
+    job_id = plane.submit(LONG)
+    page.set_viewport_size({"width": width, "height": height})
+    job = row(page, plane, job_id)
+    expect(job.locator(".refusals")).to_have_text("1 refused")
+    expect(job.get_by_role("button", name=re.compile("Cancel"))).to_be_visible()
+    for route in ("POST done", "GET take", "POST stream"):
+        page.get_by_role("button", name=route).click()
+        assert page.evaluate(OUTSIDE) == []
+        assert page.evaluate(TOO_SMALL) == []
+    plane.cancel(job_id)
 
 
 @pytest.mark.workers

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from emulator.faults import Faults, Outcome
+from emulator.faults import Faults, Outcome, problems
 
 
 def outcomes(faults: Faults, posts: int = 400) -> list[Outcome]:
@@ -53,3 +53,26 @@ def test_a_fault_that_does_not_exist_is_refused(wrong: dict[str, object]) -> Non
     """A typo must not look like a fault that never strikes."""
     with pytest.raises(ValidationError):
         Faults.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            '{"stream": {"fail": {"rate": 3}}}',
+            "stream.fail.rate must be less than or equal to 1, not 3.",
+        ),
+        ('{"strem": {}}', "strem is not a fault."),
+        (
+            '{"seed": "x"}',
+            "seed must be a valid integer, unable to parse string as an integer, not x.",
+        ),
+        ("5", "The body must be an object, not 5."),
+        ("{", "The body is not JSON."),
+    ],
+)
+def test_what_is_wrong_with_faults_is_said_in_words(body: str, said: str) -> None:
+    """With the path of the field, and what it was given."""
+    with pytest.raises(ValidationError) as caught:
+        Faults.model_validate_json(body)
+    assert problems(caught.value) == said

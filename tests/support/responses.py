@@ -81,7 +81,7 @@ def check_events(events: Sequence[Object]) -> None:
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
     for event in events:
-        _check_event(event)
+        check_event(event)
     _check_items(events)
     last = events[-1]
     if last["type"] in ("response.completed", "response.incomplete"):
@@ -130,7 +130,7 @@ def check_response(response: Object) -> Response:
     return Response.model_validate(_with_tools(response, "function", "custom"))
 
 
-def _check_event(event: Object) -> None:
+def check_event(event: Object) -> None:
     """By both validators, as far as they know the kinds of tools."""
     _EVENT.validate_python(_with_tools(event, "function", "custom"))
     custom = event.get("item", {}).get("type") == "custom_tool_call"

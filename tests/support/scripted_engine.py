@@ -8,13 +8,25 @@ from collections.abc import AsyncGenerator, Sequence
 
 from worker.engine import Health, Sampling, Step
 from worker.errors import BadRequest, EngineDead
-from worker.generation import TokenLogprob
+from worker.generation import FinishReason, TokenLogprob
 from worker.harmony.vocabulary import encoding
 
 
 def tokens(harmony: str) -> list[int]:
     """The token ids of Harmony text; markers become special tokens."""
     return encoding().encode(harmony, allowed_special="all")
+
+
+def steps(ids: Sequence[int], sizes: Sequence[int], reason: FinishReason = "stop") -> list[Step]:
+    """`ids` as steps of these sizes, repeated; the last one has `reason`. No ids are one step."""
+    made: list[Step] = []
+    done = 0
+    while done < len(ids):
+        piece = list(ids[done : done + sizes[len(made) % len(sizes)]])
+        done += len(piece)
+        logprobs = [TokenLogprob(i, -0.25, [(i, -0.25), (0, -2.0)]) for i in piece]
+        made.append(Step(piece, reason if done == len(ids) else None, 50, 40, done, logprobs))
+    return made or [Step([], reason, 50, 40, 1)]
 
 
 class ScriptedEngine:

@@ -16,14 +16,16 @@ BEARER = {"authorization": "Bearer secret-key"}
 class Serving:
     """A server process, and a client of it."""
 
-    def __init__(self, log: Path, module: str = "worker.serve", **settings: str) -> None:
+    def __init__(
+        self, log: Path, module: str = "worker.serve", *arguments: str, **settings: str
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.log = log
         environment = {"PORT": str(port), "API_KEY": "secret-key", **DEMO, **settings}
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, "--host", "127.0.0.1"],
+                [sys.executable, "-m", module, "--host", "127.0.0.1", *arguments],
                 cwd=ROOT,
                 env=os.environ | environment,
                 stderr=output,

@@ -17,6 +17,7 @@ from tests.support import ROOT
 from tests.support.emulation import emulation
 from tests.support.http_server import CHAT, HELLO, GatedEngine, RunningServer, running, until
 from tests.support.scripted_engine import tokens
+from worker.engine.port import Capacity
 from worker.entrypoints.queue.monitoring import serve_monitoring
 from worker.harmony import Parser
 from worker.harmony.capsule import Capsules
@@ -34,6 +35,9 @@ class MeasuredEngine(GatedEngine):
         from worker.engine.port import Load
 
         return Load(running=3, queued=2, kv_usage=0.5, prefix_hits=0.25)
+
+    def capacity(self) -> Capacity:
+        return Capacity(context_length=100_000, kv_tokens=120_000)
 
     def boot_seconds(self) -> dict[str, float]:
         return {"engine": 20.0, "warm_up": 0.5}
@@ -99,6 +103,8 @@ def test_the_engine_says_how_busy_it_is(server: RunningServer) -> None:
     assert samples["gpt_oss_kv_usage_ratio",] == 0.5
     assert samples["gpt_oss_prefix_hit_ratio",] == 0.25
     assert samples["gpt_oss_boot_seconds", "engine"] == 20.0
+    assert samples["gpt_oss_context_tokens",] == 100_000
+    assert samples["gpt_oss_kv_cache_tokens",] == 120_000
     assert samples["gpt_oss_engine_ready",] == 1
 
 

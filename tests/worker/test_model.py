@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from worker import model
-from worker.model import resolve
+from worker.model import resolve, size_of
+from worker.model.fit import GPT_OSS_20B, GPT_OSS_120B
+from worker.model.gpus import gpu_named
 from worker.settings import Settings, SettingsError
 
 
@@ -40,3 +42,28 @@ def test_a_hub_model_is_named_by_its_id() -> None:
     named = resolve(Settings(model="openai/gpt-oss-120b", served_model_name=("a", "b")))
     assert named.names == ("a", "b")
     assert named.path == "openai/gpt-oss-120b"
+
+
+def test_auto_is_the_context_that_fits() -> None:
+    """All of the model's where no GPU is known."""
+    auto = Settings(model="openai/gpt-oss-20b", max_model_len=None)
+    assert resolve(auto, [gpu_named("RTX A4000")]).context_length == 17_408
+    assert resolve(auto, [gpu_named("RTX 4090")]).context_length == 131_072
+    assert resolve(auto).context_length == 131_072
+    assert resolve(Settings(model="demo", max_model_len=None)).context_length == 131_072
+
+
+def test_the_context_is_that_of_engine_args() -> None:
+    """Which wins, so that requests are checked against what the engine has."""
+    settings = Settings(max_model_len=100_000, engine_args={"context_length": 50_000})
+    assert resolve(settings).context_length == 50_000
+
+
+def test_a_models_size_is_known_by_its_config_or_its_name() -> None:
+    """One without MXFP4 weights, or of another's name, may have any size."""
+    config = {"num_hidden_layers": 36, "num_local_experts": 128}
+    mxfp4 = {"quantization_config": {"quant_method": "mxfp4"}}
+    assert size_of("/models/mine", {**config, **mxfp4}) is GPT_OSS_120B
+    assert size_of("/models/mine", config) is None
+    assert size_of("openai/gpt-oss-20b", {}) is GPT_OSS_20B
+    assert size_of("someone/gpt-oss-20b-finetune", {}) is None

@@ -36,7 +36,7 @@ def test_it_listens_while_it_boots_and_drains_when_told_to(serving: Serving) -> 
     assert serving.client.get("/v1/models").status_code == 503
     until(lambda: serving.ping() == 200, 280)
     metrics = serving.client.get("/metrics").text
-    assert 'gpt_oss_boot_seconds{phase="engine"}' in metrics
+    assert 'gpt_oss_boot_seconds{phase="weights"}' in metrics
     assert "gpt_oss_kv_usage_ratio" in metrics
 
     with serving.client.stream("POST", "/v1/chat/completions", json=COUNT) as response:

@@ -88,6 +88,15 @@ def test_auto_tensor_parallelism_is_the_default(monkeypatch: pytest.MonkeyPatch)
     assert load().tensor_parallel_size is None
 
 
+@pytest.mark.parametrize(("value", "longest"), [("", None), ("off", None), ("4000", 4000)])
+def test_reasoning_in_call_ids_is_off_or_a_length(
+    monkeypatch: pytest.MonkeyPatch, value: str, longest: int | None
+) -> None:
+    """In characters of an id."""
+    monkeypatch.setenv("REASONING_IN_CALL_IDS", value)
+    assert load().reasoning_in_call_ids == longest
+
+
 def test_settings_cannot_be_changed() -> None:
     """Nothing in the worker can set a setting."""
     with pytest.raises(ValueError, match="frozen"):
@@ -97,7 +106,11 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
-        ("MAX_MODEL_LEN", "abc", "MAX_MODEL_LEN must be an integer, 1 or greater, got 'abc'"),
+        (
+            "MAX_MODEL_LEN",
+            "abc",
+            "MAX_MODEL_LEN must be 'auto' or an integer, 1 or greater, got 'abc'",
+        ),
         (
             "MAX_QUEUED_REQUESTS",
             "0",
@@ -112,6 +125,14 @@ def test_settings_cannot_be_changed() -> None:
             "RESPONSE_STORE_HOURS",
             "0",
             "RESPONSE_STORE_HOURS must be a number of hours, greater than 0, got '0'",
+        ),
+        (
+            "REASONING_IN_CALL_IDS",
+            "63",
+            (
+                "REASONING_IN_CALL_IDS must be 'off' or a number of characters, 64 or greater, "
+                "got '63'"
+            ),
         ),
         ("PORT", "70000", "PORT must be a port number from 1 to 65535, got '70000'"),
         (
@@ -167,7 +188,7 @@ def test_several_bad_values_are_named_in_one_line(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError) as caught:
         load()
     assert "PORT must be a port number from 1 to 65535, got 'x'" in str(caught.value)
-    assert "MAX_MODEL_LEN must be an integer, 1 or greater, got 'y'" in str(caught.value)
+    assert "MAX_MODEL_LEN must be 'auto' or an integer, 1 or greater, got 'y'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -148,7 +148,7 @@ class Host(Protocol):
 
     @property
     def capsules(self) -> Capsules:
-        """Seals reasoning into capsules for clients, and opens those that clients send back."""
+        """Seals reasoning into capsules for clients, and opens those that one request brings."""
         ...
 
     @property
@@ -187,7 +187,7 @@ def _as_they_are(items: Sequence[Object]) -> Sequence[Object]:
     return items
 
 
-def _not_in_two(_item: Object) -> None:
+def _no_smaller(_item: Object) -> None:
     return None
 
 
@@ -207,15 +207,15 @@ class Dialect:
     an error body) as one server-sent event; `end` terminates a successful stream. `identified` puts
     the request's id into an error's body, and `id_header` names a header for it beside
     `x-request-id`, where the API has them. `merge` combines objects into fewer, for transports that
-    deliver one object at a time; `split` splits an object into two equivalent ones, or returns
-    None.
+    deliver one object at a time; `smaller` replaces an object that is too large by smaller ones
+    that say the same, or returns None.
     """
 
     error: Callable[[WorkerError], Object]
     event: Callable[[Object], str]
     end: str = ""
     merge: Callable[[Sequence[Object]], Sequence[Object]] = _as_they_are
-    split: Callable[[Object], tuple[Object, Object] | None] = _not_in_two
+    smaller: Callable[[Object], Sequence[Object] | None] = _no_smaller
     status: Callable[[WorkerError], int] = _own_status
     identified: Callable[[Object, str], Object] = _without_id
     id_header: str | None = None

@@ -4,18 +4,19 @@ Rule: only this package knows SGLang, and the worker gets only tokens from it. I
 process, only `processes.py` imports SGLang.
 """
 
-from worker.engine.port import Engine, Health
-from worker.engine.sglang_arguments import server_args, visible_gpus
+from worker.engine.port import Engine, Health, MeasurableEngine, ModelLoadingEngine
+from worker.engine.sglang_arguments import server_args
 from worker.engine.sglang_engine import SglangEngine
 from worker.generation import Sampling, Step, TokenLogprob
 
 __all__ = [
     "Engine",
     "Health",
+    "MeasurableEngine",
+    "ModelLoadingEngine",
     "Sampling",
     "SglangEngine",
     "Step",
     "TokenLogprob",
     "server_args",
-    "visible_gpus",
 ]

@@ -4,8 +4,9 @@ Rule: every engine must pass the contract tests, tests/worker/engine/test_port.p
 the one in production; tests have another.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from worker.generation import Sampling, Step
@@ -46,6 +47,10 @@ class Engine(Protocol):
         ...
 
 
+WarmUpRequest = tuple[Sequence[int], Sampling]
+"""A prompt's token IDs, and how to continue it."""
+
+
 class Load(NamedTuple):
     """The load of an engine.
 
@@ -59,12 +64,39 @@ class Load(NamedTuple):
     prefix_hits: float
 
 
+class Capacity(NamedTuple):
+    """What a started engine can hold, in tokens.
+
+    `context_length`: the longest request, prompt and completion, of the context asked for.
+    `kv_tokens`: the KV cache, of all requests together.
+    """
+
+    context_length: int
+    kv_tokens: int
+
+
 @runtime_checkable
 class MeasurableEngine(Protocol):
     """Optional methods of an engine, for monitoring."""
 
     def load(self) -> Load: ...
 
+    def capacity(self) -> Capacity: ...
+
     def boot_seconds(self) -> Mapping[str, float]:
         """The duration of each startup phase."""
+        ...
+
+
+@runtime_checkable
+class ModelLoadingEngine(Protocol):
+    """Optional methods of an engine that loads a model from files. Called before `start`."""
+
+    def use_files(self, folder: Path) -> None:
+        """Sets the folder to load the model from."""
+        ...
+
+    def warm_up_with(self, requests: Callable[[], Sequence[WarmUpRequest]]) -> None:
+        """Sets what makes the requests to generate before the engine is ready. It is called in a
+        thread while the engine starts."""
         ...

@@ -6,34 +6,68 @@ import sglang. This module imports it when an engine starts, because the import 
 """
 
 import asyncio
+import os
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+MORE_MODELS = ("speculative_draft_model_path", "tokenizer_path", "lora_paths")
+"""Arguments of SGLang that can name more models of the Hugging Face Hub."""
 
 
-async def boot(arguments: Mapping[str, Any]) -> Any:
+T = TypeVar("T")
+
+
+class Booted(NamedTuple, Generic[T]):
+    """An `sglang.Engine`, the seconds of each phase of its start, and what was made meanwhile."""
+
+    engine: Any
+    phases: Mapping[str, float]
+    prepared: T
+
+
+async def boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]:
     """Starts an `sglang.Engine`. Raises whatever SGLang raises if that fails.
+
+    `meanwhile` is called in a thread once SGLang is imported: from then on this process only waits
+    for those that it has started, which import SGLang again.
 
     It is started in a thread that lives as long as this process, because SGLang's processes ask the
     kernel to kill them when the thread that started them ends.
     """
     loop = asyncio.get_running_loop()
-    booted: asyncio.Future[Any] = loop.create_future()
+    booted: asyncio.Future[Booted[T]] = loop.create_future()
 
     def work() -> None:
         try:
-            engine = _boot(arguments)
+            result = _boot(arguments, meanwhile)
         except BaseException as error:  # noqa: BLE001 - passed on to the caller
             loop.call_soon_threadsafe(booted.set_exception, error)
         else:
-            loop.call_soon_threadsafe(booted.set_result, engine)
+            loop.call_soon_threadsafe(booted.set_result, result)
             threading.Event().wait()
 
     threading.Thread(target=work, daemon=True, name="engine-parent").start()
     return await booted
 
 
-def _boot(arguments: Mapping[str, Any]) -> Any:
+def go_offline(arguments: Mapping[str, Any]) -> None:
+    """Makes SGLang's processes leave the Hugging Face Hub alone if all they need is in a folder.
+
+    They would ask it about the files of the model that they have, which fails or takes long without
+    a network. HF_HUB_OFFLINE=0 prevents it.
+    """
+    folder = Path(arguments["model_path"])
+    if folder.is_dir() and not any(arguments.get(name) for name in MORE_MODELS):
+        os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE") or "1"
+
+
+def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]:
+    go_offline(arguments)
+    started = time.monotonic()
     from sglang.srt.entrypoints.engine import Engine as BareEngine
 
     from worker.engine.scheduler import run_scheduler_process
@@ -41,7 +75,30 @@ def _boot(arguments: Mapping[str, Any]) -> Any:
     class Engine(BareEngine):
         run_scheduler_process_func = staticmethod(run_scheduler_process)
 
-    return Engine(**arguments)
+    imported = time.monotonic()
+    with ThreadPoolExecutor(1, "meanwhile") as idle:
+        prepared = idle.submit(meanwhile)
+        engine: Any = Engine(**arguments)
+        seconds = time.monotonic() - imported
+    within = phases_of(engine.tokenizer_manager.startup_time, seconds)
+    return Booted(engine, {"imports": imported - started, **within}, prepared.result())
+
+
+def phases_of(startup: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """The phases of an engine's start that took `seconds`, from SGLang's own times.
+
+    `spawn`: until the scheduler's process has imported SGLang. `scheduler`: what it does besides
+    the others. They add up to `seconds`. Source: sglang/srt/observability/startup_time.py.
+    """
+    scheduler, graphs = startup["scheduler_e2e"], sum(startup["cuda_graph"].values())
+    weights, kv_cache = startup["load_weight"], startup["kv_cache_allocation"]
+    return {
+        "spawn": max(0.0, seconds - scheduler),
+        "weights": weights,
+        "kv_cache": kv_cache,
+        "cuda_graphs": graphs,
+        "scheduler": max(0.0, scheduler - weights - kv_cache - graphs),
+    }
 
 
 def shut_down(engine: Any, processes: Sequence[Any]) -> None:

@@ -3,29 +3,84 @@
 Does not import SGLang.
 """
 
+import ast
+import difflib
+import importlib.util
 import logging
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from worker.generation import Sampling, TokenLogprob
 from worker.model import Model
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
 
+_LOSE_EXPERTS = ("presharded", "sharded_state")
+"""Values of load_format that read a checkpoint which SGLang saved from the model's state dict. It
+lacks gpt-oss's experts: they are kept on the quantization method, and deleted from the layer
+(process_weights_after_loading in its layers/quantization/mxfp4.py)."""
+
+
+def check_engine_args(given: Mapping[str, Any]) -> None:
+    """Checks ENGINE_ARGS's names, and what can never work with gpt-oss.
+
+    Raises SettingsError, whose message names what is probably meant.
+    """
+    known = argument_names()
+    for name in given:
+        if known and name not in known:
+            close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"ENGINE_ARGS: SGLang has no argument {name!r}{meant}")
+    if (chosen := given.get("load_format")) in _LOSE_EXPERTS:
+        raise SettingsError(
+            f"ENGINE_ARGS load_format={chosen!r} loses gpt-oss's experts, which are not in what "
+            "SGLang saves in that format: leave load_format out"
+        )
+
+
+def argument_names() -> frozenset[str]:
+    """The names of SGLang's server arguments; empty if it is not installed.
+
+    Read from its source, since importing them takes as long as importing all of SGLang. They are
+    the annotated fields of the classes in sglang/srt/arg_groups/fields/.
+    """
+    package = importlib.util.find_spec("sglang")
+    folders = package.submodule_search_locations if package else None
+    return frozenset(
+        field.target.id
+        for folder in folders or ()
+        for module in Path(folder, "srt/arg_groups/fields").glob("*.py")
+        for group in ast.parse(module.read_text()).body
+        if isinstance(group, ast.ClassDef)
+        for field in group.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    )
+
+
 def server_args(settings: Settings, model: Model) -> dict[str, Any]:
-    """SGLang's server arguments for `model`. ENGINE_ARGS overrides any of them."""
+    """SGLang's server arguments for `model`. ENGINE_ARGS overrides any of them.
+
+    Where the GPU is known, swa_full_tokens_ratio is the one with which the context fits
+    (worker/model/fit.py); SGLang's own would leave the 120b 105,013 tokens on an H100.
+    Raises SettingsError.
+    """
+    check_engine_args(settings.engine_args)
+    verdict = model.verdict
     ours: dict[str, Any] = {
         "model_path": model.path,
         "revision": settings.model_revision,
         "served_model_name": model.names[0],
         "context_length": model.context_length,
         "mem_fraction_static": settings.mem_fraction_static,
+        "swa_full_tokens_ratio": verdict.ratio if verdict and verdict.is_certain else None,
         "max_running_requests": settings.max_running_requests,
         "max_queued_requests": settings.max_queued_requests,
-        "tp_size": settings.tensor_parallel_size or max(1, visible_gpus()),
+        "tp_size": settings.tensor_parallel_size or max(1, model.gpus),
         "incremental_streaming_output": True,
         "enable_cache_report": True,
         "log_level": "warning" if settings.log_level == "info" else settings.log_level,
@@ -35,12 +90,6 @@ def server_args(settings: Settings, model: Model) -> dict[str, Any]:
     if not settings.chunked_prefill:
         ours["chunked_prefill_size"] = -1
     return {key: value for key, value in ours.items() if value is not None} | settings.engine_args
-
-
-def visible_gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def ignore_sigquit(signum: int, _frame: object) -> None:

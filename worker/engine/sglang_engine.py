@@ -11,12 +11,13 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from worker.engine.port import Health, Load
+from worker.engine.port import Capacity, Health, Load, WarmUpRequest
 from worker.engine.processes import boot, shut_down
 from worker.engine.sglang_arguments import (
     grammar_error_message,
@@ -42,31 +43,51 @@ class SglangEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: asyncio.Task[None] | None = None
         self._death: str | None = None
+        self._warm_up_requests: Callable[[], Sequence[WarmUpRequest]] = tuple
         self._boot_seconds: dict[str, float] = {}  # empty until startup is complete
+
+    def use_files(self, folder: Path) -> None:
+        self._arguments["model_path"] = str(folder)
+
+    def warm_up_with(self, requests: Callable[[], Sequence[WarmUpRequest]]) -> None:
+        self._warm_up_requests = requests
 
     async def start(self) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGQUIT, ignore_sigquit)
-        started = time.monotonic()
         try:
-            self._engine = await boot(self._arguments)
+            booted = await boot(self._arguments, self._warm_up_requests)
         except Exception as error:
             self._death = "the engine failed to start"
             log.exception("the engine failed to start")
             raise ServerError("The engine failed to start; see the worker's log.") from error
+        self._engine = booted.engine
         manager = self._engine.tokenizer_manager
         watchdog = manager._subprocess_watchdog
         self._processes = list(watchdog._processes)
         watchdog.stop()  # It would send us SIGQUIT if one died; `_attach` monitors them instead.
-        booted = time.monotonic()
-        warm_up = Sampling(max_tokens=1, temperature=0.0)
-        async with aclosing(self.generate([STOP_IDS[0]], warm_up, "warm-up")) as steps:
-            async for _ in steps:
-                pass
+        started = time.monotonic()
+        await self._warm_up(booted.prepared)
         gc.collect()
         await manager.freeze_gc()  # startup objects live forever, so the collector can skip them
-        now = time.monotonic()
-        self._boot_seconds = {"engine": booted - started, "warm_up": now - booted}
+        self._boot_seconds = {**booted.phases, "warm_up": time.monotonic() - started}
+
+    async def _warm_up(self, requests: Sequence[WarmUpRequest]) -> None:
+        """Generates one token, then the warm-up's requests, all at once and once again: in the
+        second round their prompts are in the prefix cache, which takes other kernels."""
+        await self._discard([STOP_IDS[0]], Sampling(max_tokens=1, temperature=0.0), "warm-up")
+        for turn in range(2):
+            await asyncio.gather(
+                *(
+                    self._discard(prompt, sampling, f"warm-up-{turn}-{index}")
+                    for index, (prompt, sampling) in enumerate(requests)
+                )
+            )
+
+    async def _discard(self, prompt: Sequence[int], sampling: Sampling, rid: str) -> None:
+        async with aclosing(self.generate(prompt, sampling, rid)) as steps:
+            async for _ in steps:
+                pass
 
     def _attach(self) -> None:
         """Makes the running event loop receive the engine's output and monitor its processes.
@@ -213,6 +234,14 @@ class SglangEngine:
             kv_usage=max((rank.token_usage for rank in of_ranks), default=0.0),
             prefix_hits=max((rank.cache_hit_rate for rank in of_ranks), default=0.0),
         )
+
+    def capacity(self) -> Capacity:
+        """SGLang takes prompts of up to 6 tokens less than the context, or than the KV cache if
+        that is smaller (get_worker_info in its managers/tp_worker.py)."""
+        if self._engine is None:
+            return Capacity(0, 0)
+        (first, *_) = self._engine._scheduler_init_result.scheduler_infos
+        return Capacity(first["max_req_input_len"] + 6, first["max_total_num_tokens"])
 
     def boot_seconds(self) -> Mapping[str, float]:
         return self._boot_seconds

@@ -9,7 +9,8 @@ the job fails. Forms of the input:
 2. the fields of a chat completion, or a `prompt` with `apply_chat_template: true`, which becomes a
    user message;
 3. `{"prompt"}`, a text completion;
-4. `{"input"}`, a Responses request.
+4. `{"input"}`, a Responses request;
+5. `{"messages", "max_tokens"}` with what only Anthropic's Messages have (see `_is_message`).
 
 Source: RunPod's vLLM and SGLang workers, which accept forms 1 to 3.
 """
@@ -39,17 +40,36 @@ so of RunPod's SGLang worker. OpenAI's default of 16, which /v1/completions uses
 answers for users who migrate from that worker."""
 
 
+_MESSAGES_ONLY = ("system", "output_config", "anthropic_version")
+"""Fields of Anthropic's Messages that a chat completion does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """A job's parsed input. `as_events`: whether the answer is delivered as server-sent events."""
+    """A job's parsed input."""
 
     route: RouteMatch
     body: Json
-    as_events: bool
 
-    @property
-    def streams(self) -> bool:
-        return isinstance(self.body, Mapping) and self.body.get("stream") is True
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a job's answer is delivered: whole, or streamed, as objects or as server-sent events."""
+
+    streams: bool = False
+    as_events: bool = False
+
+
+def delivery_of(job_input: Json) -> Delivery:
+    """How the answer to an `input` is delivered. Invalid input has one too, for its error."""
+    if not isinstance(job_input, Mapping):
+        return Delivery()
+    names = _routed_by(job_input)
+    body = job_input if names is None else job_input.get(names[1])
+    params = job_input.get("sampling_params") if names is None else None
+    asked = [each for each in (body, params) if isinstance(each, Mapping) and "stream" in each]
+    streams = bool(asked) and asked[0]["stream"] is True
+    return Delivery(streams, as_events=streams and names is not None)
 
 
 class JobFailed(Exception):
@@ -68,13 +88,14 @@ class JobFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class Part:
     """Objects of an answer that are delivered together: any number as events, or exactly one as an
-    object. `ends`: append the stream's end marker.
+    object. `ends`: append the stream's end marker. `is_all`: this is the whole answer.
     """
 
     dialect: Dialect
     objects: Sequence[Object]
     as_events: bool
     ends: bool = False
+    is_all: bool = False
 
     def encoded(self) -> Output:
         if not self.as_events:
@@ -82,17 +103,21 @@ class Part:
         events = [self.dialect.event(item) for item in self.objects]
         return "".join([*events, self.dialect.end] if self.ends else events)
 
-    def split(self) -> "tuple[Part, Part] | None":
-        """Splits into two equivalent, smaller parts, or returns None if that is impossible."""
+    def smaller(self) -> "Sequence[Part] | None":
+        """Smaller parts that say the same, or None if that is impossible."""
         if len(self.objects) > 1:
             middle = len(self.objects) // 2
-            both = self.objects[:middle], self.objects[middle:]
+            groups = [self.objects[:middle], self.objects[middle:]]
         else:
-            split = self.dialect.split(self.objects[0]) if self.objects else None
-            if split is None:
+            made = self.dialect.smaller(self.objects[0]) if self.objects else None
+            if made is None:
                 return None
-            both = [split[0]], [split[1]]
-        return replace(self, objects=both[0], ends=False), replace(self, objects=both[1])
+            groups = [[item] for item in made]
+        *first, last = groups
+        return [
+            *(replace(self, objects=group, ends=False) for group in first),
+            replace(self, objects=last),
+        ]
 
 
 def read(job_input: Json) -> JobInput:
@@ -108,17 +133,33 @@ def read(job_input: Json) -> JobInput:
         body = _with_sampling_params(body, "text")
         if "max_tokens" not in given_fields("text", body):
             body["max_tokens"] = PROMPT_MAX_TOKENS
-        return JobInput(route_for("/v1/completions"), body, as_events=False)
+        return JobInput(route_for("/v1/completions"), body)
     if "input" in body and "messages" not in body:
         body = _with_sampling_params(body, "responses")
-        return JobInput(route_for("/v1/responses"), body, as_events=False)
+        return JobInput(route_for("/v1/responses"), body)
+    if _is_message(body):
+        return JobInput(route_for("/v1/messages"), _with_sampling_params(body, "messages"))
     body = _with_sampling_params(body, "chat")
     if "messages" not in body:
         raise BadRequest(
             "input must have openai_route and openai_input, messages, prompt, or input.",
             param="input",
         )
-    return JobInput(route_for("/v1/chat/completions"), body, as_events=False)
+    return JobInput(route_for("/v1/chat/completions"), body)
+
+
+def _is_message(body: Mapping[str, Json]) -> bool:
+    """Whether fields at the top are those of Anthropic's Messages and not of a chat completion.
+
+    Many requests are valid in both, such as `{"messages": […], "max_tokens": 100}`; those are chat.
+    """
+    if not body.keys() >= {"messages", "max_tokens"}:
+        return False
+    tools = body.get("tools")
+    has_schema = isinstance(tools, list) and any(
+        isinstance(tool, Mapping) and "input_schema" in tool for tool in tools
+    )
+    return has_schema or any(body.get(name) for name in _MESSAGES_ONLY)
 
 
 def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
@@ -127,16 +168,6 @@ def _routed_by(job_input: Mapping[str, Json]) -> tuple[str, str] | None:
         return "openai_route", "openai_input"
     bare = "route" in job_input and not job_input.keys() & {"messages", "prompt"}
     return ("route", "body") if bare else None
-
-
-def _streams(job_input: Json) -> tuple[bool, bool]:
-    """Whether the answer is streamed, and whether as events. Also works for invalid input."""
-    if not isinstance(job_input, Mapping):
-        return False, False
-    names = _routed_by(job_input)
-    body = job_input if names is None else job_input.get(names[1])
-    streams = isinstance(body, Mapping) and body.get("stream") is True
-    return streams, streams and names is not None
 
 
 def _routed(job_input: Mapping[str, Json], route_field: str, body_field: str) -> JobInput:
@@ -149,8 +180,7 @@ def _routed(job_input: Mapping[str, Json], route_field: str, body_field: str) ->
     if method is not None and not isinstance(method, str):
         raise BadRequest(f"method must be a string, not {json_type(method)}.", param="method")
     path, _, query = route.partition("?")
-    job = JobInput(route_for(path, query=query, method=method), body, as_events=False)
-    return replace(job, as_events=job.streams)
+    return JobInput(route_for(path, query=query, method=method), body)
 
 
 def _message(prompt: Json) -> str:
@@ -183,31 +213,31 @@ async def parts(
     service: Service, job_input: Json, metrics: JobMetrics, problem: WorkerError | None = None
 ) -> AsyncGenerator[Part]:
     """Yields the parts of a job's answer, in order. Raises JobFailed. `problem`: the reason why the
-    job is invalid, if already known.
+    job is invalid, if already known. An error that is thrown in (`athrow`), because a part could
+    not be delivered, fails the job like any other.
     """
     dialect, label = DEFAULT, OTHER
-    streams, as_events = _streams(job_input)
+    delivery = delivery_of(job_input)
     exchange: Exchange | None = None
     try:
         job = read(job_input)
-        as_events, streams = job.as_events, job.streams
         dialect, label = job.route.dialect, job.route.label
         exchange = await exchange_of(service, job, problem)
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
-                for objects in _deliveries(dialect, batch, as_events=as_events):
-                    yield Part(dialect, objects, as_events)
-        if as_events:
-            yield Part(dialect, (), as_events, ends=True)
+                for objects in _deliveries(dialect, batch, as_events=delivery.as_events):
+                    yield Part(dialect, objects, delivery.as_events, is_all=not delivery.streams)
+        if delivery.as_events and dialect.end:
+            yield Part(dialect, (), as_events=True, ends=True)
         metrics.note_answer(label, 200)
     except Exception as error:
         seen = client_error(error, "a job")
         metrics.note_answer(label, dialect.status(seen))
         body = dialect.error(seen)
-        if streams:
+        if delivery.streams:
             failed = exchange.failed(seen) if exchange else [body]
-            for objects in [failed] if as_events else [[item] for item in failed]:
-                yield Part(dialect, objects, as_events)
+            for objects in [failed] if delivery.as_events else [[item] for item in failed]:
+                yield Part(dialect, objects, delivery.as_events)
         raise JobFailed(body) from error
 
 

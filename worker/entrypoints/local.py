@@ -15,9 +15,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from worker import fitness
 from worker.api.routes import DEFAULT
-from worker.entrypoints.job import JobFailed, Output, exchange_of, parts, read
+from worker.boot import boot
+from worker.entrypoints.job import JobFailed, Output, delivery_of, exchange_of, parts, read
 from worker.errors import BadRequest, WorkerError
 from worker.job_metrics import JobMetrics
 from worker.service import Service
@@ -37,12 +37,12 @@ def run(service: Service, settings: Settings, test_input: str | None) -> bool:
     try:
         job = _load(test_input)
         job_id = str(job.get("id", job_id))
-        asked = read(job.get("input"))
-        asyncio.run(exchange_of(service, asked))
+        asyncio.run(exchange_of(service, read(job.get("input"))))
     except WorkerError as error:
         _print(_failed(job_id, JobFailed(DEFAULT.error(error)), metrics))
         return False
-    return asyncio.run(_boot_and_answer(service, settings, job_id, job["input"], asked.streams))
+    streams = delivery_of(job["input"]).streams
+    return asyncio.run(_boot_and_answer(service, settings, job_id, job["input"], streams))
 
 
 def _load(test_input: str | None) -> Mapping[str, Any]:
@@ -60,7 +60,7 @@ async def _boot_and_answer(
     service: Service, settings: Settings, job_id: str, job_input: object, streams: bool
 ) -> bool:
     try:
-        await fitness.run_checks(service, settings)
+        await boot(service, settings)
         return await _answer(service, job_id, job_input, streams)
     except WorkerError as error:
         _print(_failed(job_id, JobFailed(DEFAULT.error(error)), JobMetrics()))

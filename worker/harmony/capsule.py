@@ -17,6 +17,7 @@ Source: https://github.com/fernet/spec; OpenAI's own blobs are Fernet tokens, to
 
 import base64
 import binascii
+import copy
 import zlib
 from array import array
 from collections.abc import Sequence
@@ -45,6 +46,15 @@ class Capsules:
     def __init__(self, keys: Sequence[str] = (), *, max_tokens: int = 131072) -> None:
         self._fernet = MultiFernet([_fernet(key) for key in keys]) if keys else None
         self._max_bytes = max_tokens * _BYTES
+        self._opened: int | None = None  # bytes so far, if they are limited
+
+    def for_one_request(self) -> "Capsules":
+        """The same keys, for the capsules of one request: once they have opened to more than
+        `max_tokens`, no more are opened. Its prompt is too long by then, and 500 characters can
+        hold 131,072 tokens, so a request could otherwise stall the worker."""
+        limited = copy.copy(self)
+        limited._opened = 0
+        return limited
 
     def seal(self, ids: Sequence[int]) -> str:
         """A capsule of `ids`; those that are not ordinary text are left out."""
@@ -58,6 +68,8 @@ class Capsules:
         """The ids in a capsule, or None if it cannot be opened."""
         if not capsule.isascii() or len(capsule) > 2 * self._max_bytes + 1000:
             return None
+        if self._opened is not None and self._opened > self._max_bytes:
+            return None
         payload = self._payload(capsule)
         if payload is None or not payload.startswith(_HEAD):
             return None
@@ -66,6 +78,8 @@ class Capsules:
             packed = inflater.decompress(payload[len(_HEAD) :], self._max_bytes)
         except zlib.error:
             return None
+        if self._opened is not None:
+            self._opened += len(packed)
         if not inflater.eof or len(packed) % _BYTES:
             return None
         ids = _unpacked(packed)

@@ -166,3 +166,10 @@ class Conversation:
 
     messages: Sequence[Message]
     wanted: Wanted = Wanted()
+
+
+def after_answer(messages: Sequence[Message]) -> int:
+    """The index at which the messages after the last answer begin. Reasoning before it is never
+    shown to the model again."""
+    finals = (at for at, m in enumerate(messages) if isinstance(m, Said) and m.phase == "final")
+    return max(finals, default=-1) + 1

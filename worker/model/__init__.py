@@ -1,14 +1,21 @@
-"""The served model: where its files are, its names and its context length.
+"""The served model: where its files are, its names, its context length, and whether it fits.
 
-Rule: MODEL is resolved here, once; the rest of the worker uses the resulting `Model`.
+Rule: MODEL is resolved here, once; the rest of the worker uses the resulting `Model`. If it is a
+Hugging Face model ID, its files are found (files.py) or downloaded (download.py) at boot, by
+worker/boot.py.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker.model.draft import Draft, draft_for
+from worker.model.files import check_name
+from worker.model.fit import MAX_CONTEXT, MODEL_SIZES, ModelSize
+from worker.model.gpus import Gpu
+from worker.model.verdict import Verdict, demand_of, judge_machine
 from worker.settings import Settings, SettingsError
 
 DEMO_FOLDER = Path(__file__).parent.parent.parent / ".demo-model"
@@ -30,6 +37,8 @@ class Model:
 
     `path`: a local directory or a Hugging Face model ID. `names`: the names that requests may use;
     answers use the first. `context_length`: in tokens. `on_cpu`: whether it needs no GPU.
+    `gpus`: how many this machine has. `verdict`: whether it fits on them; None if the GPUs or the
+    model's size are not known.
     """
 
     path: str
@@ -37,23 +46,67 @@ class Model:
     context_length: int
     engine_args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     on_cpu: bool = False
+    gpus: int = 0
+    verdict: Verdict | None = None
 
 
-def resolve(settings: Settings) -> Model:
-    """Resolves MODEL. Raises SettingsError if the demo model is selected but not built."""
+def resolve(settings: Settings, gpus: Sequence[Gpu] = ()) -> Model:
+    """Resolves MODEL for a machine with these GPUs.
+
+    Raises SettingsError if the demo model is selected but not built, if MODEL is neither a model's
+    folder nor a Hugging Face model ID, or if ENGINE_ARGS has an invalid number.
+    """
     demo = settings.model == "demo"
     folder = DEMO_FOLDER if demo else Path(settings.model)
-    if demo and not (folder / "config.json").exists():
+    config = read_config(folder)
+    if demo and not config:
         raise SettingsError("MODEL='demo', but the demo model is not built; run `make setup`")
-    is_folder = (folder / "config.json").exists()
-    longest = settings.max_model_len
-    if is_folder:
-        config = json.loads((folder / "config.json").read_text())
-        longest = min(longest, int(config["max_position_embeddings"]))
+    if not config:
+        check_name(settings.model)
+    size = size_of(settings.model, config)
+    verdict = judge_machine(demand_of(settings, size, len(gpus)), gpus) if size and gpus else None
     return Model(
-        path=str(folder) if is_folder else settings.model,
+        path=str(folder) if config else settings.model,
         names=settings.served_model_name or (settings.model,),
-        context_length=longest,
-        engine_args=_DEMO_ENGINE_ARGS if demo else {},
+        context_length=_context_length(settings, config, verdict),
+        engine_args=_engine_args(demo, draft_for(settings, size)),
         on_cpu=demo,
+        gpus=len(gpus),
+        verdict=verdict,
     )
+
+
+def _engine_args(demo: bool, draft: Draft | None) -> Mapping[str, Any]:
+    if demo:
+        return _DEMO_ENGINE_ARGS
+    return draft.arguments if draft else {}
+
+
+def _context_length(settings: Settings, config: Mapping[str, Any], verdict: Verdict | None) -> int:
+    """As asked, as ENGINE_ARGS has it, or what fits; but never over the model's own."""
+    longest = int(config["max_position_embeddings"]) if config else MAX_CONTEXT
+    fitting = verdict.context if verdict else longest
+    asked = settings.engine_args.get("context_length") or settings.max_model_len
+    return min(asked or fitting or longest, longest)
+
+
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """The config.json of a local model; empty if there is none."""
+    file = folder / "config.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def size_of(name: str, config: Mapping[str, Any]) -> ModelSize | None:
+    """Which gpt-oss a model is, by its config or, if it has none yet, by OpenAI's name for it.
+
+    None for all others, whose weights may have another size.
+    """
+    for size in MODEL_SIZES:
+        if config:
+            shape = config.get("num_hidden_layers"), config.get("num_local_experts")
+            quantization = (config.get("quantization_config") or {}).get("quant_method")
+            if shape == (size.layers, size.experts) and quantization == "mxfp4":
+                return size
+        elif name == f"openai/{size.name}":
+            return size
+    return None

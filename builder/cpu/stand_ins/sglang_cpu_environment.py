@@ -12,7 +12,6 @@ for _name, _value in {
     "OMP_NUM_THREADS": "1",  # on busy cores, threads waiting for each other are 20 times slower
     "TORCHDYNAMO_DISABLE": "1",  # otherwise the first request waits about 20 s for a C++ compiler
     "SGLANG_EXTERNAL_MODEL_PACKAGE": "sglang_gpt_oss_alone",  # SGLang imports no other models
-    "HF_HUB_OFFLINE": "1",  # the demo model is a folder; nothing is downloaded
 }.items():
     os.environ.setdefault(_name, _value)
 

@@ -72,7 +72,7 @@ def parts(part: Part, size: int) -> list[str]:
     """The part's events in texts of at most so many characters."""
     encoded = part.encoded()
     assert isinstance(encoded, str)
-    if len(encoded) <= size or (both := part.split()) is None:
+    if len(encoded) <= size or (both := part.smaller()) is None:
         return [encoded]
     return [text for half in both for text in parts(half, size)]
 
@@ -102,4 +102,4 @@ def test_what_cannot_be_smaller_is_said_to_be_whole() -> None:
     whole = {"object": "chat.completion", "choices": []}
     for item in (chunk({"content": "a"}), {"error": {}}, whole):
         assert split(item) is None
-    assert Part(chat.DIALECT, (), as_events=True, ends=True).split() is None
+    assert Part(chat.DIALECT, (), as_events=True, ends=True).smaller() is None

@@ -7,28 +7,43 @@ from typing import Any
 
 import pytest
 import sglang
+from anthropic.types import message_count_tokens_params, message_create_params
+from anthropic.types.beta import message_create_params as beta_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming as ChatParams
 from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
+from openai.types.responses.response_create_params import ResponseCreateParamsStreaming as Response
 
 from builder.openapi.document import README, readme_table
+from worker.api.anthropic.request import AskedMessage, CountRequest, MessagesRequest
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
+from worker.api.dialect import Asked
 from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Route, Supported
 from worker.api.fields import RequestFields, read
+from worker.api.responses.request import ResponsesRequest
+from worker.api.sampling import SamplingFields
 from worker.errors import BadRequest
 from worker.generation import Sampling
+from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import JsonAnswer
 from worker.harmony.vocabulary import CALL, RETURN, encode
 
-MODELS: dict[Route, type[ChatRequest] | type[CompletionRequest]] = {
+MODELS: dict[Route, type[RequestFields]] = {
     "chat": ChatRequest,
     "text": CompletionRequest,
+    "responses": ResponsesRequest,
+    "messages": MessagesRequest,
+    "count_tokens": CountRequest,
 }
+HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 LEAST: dict[Route, dict[str, Any]] = {
-    "chat": {"messages": [{"role": "user", "content": "Hello"}]},
+    "chat": HELLO,
     "text": {"prompt": "Once"},
+    "responses": {"input": "Hello"},
+    "messages": {**HELLO, "max_tokens": 5},
+    "count_tokens": HELLO,
 }
 ROUTES: list[Route] = ["chat", "text"]
 JSON = st.recursive(
@@ -47,15 +62,30 @@ def text(**fields: Any) -> CompletionRequest:
     return read(CompletionRequest, {**LEAST["text"], **fields})
 
 
+def asked(request: RequestFields) -> Asked | None:
+    """What is asked of the engine; a count asks nothing."""
+    match request:
+        case ChatRequest() | CompletionRequest():
+            return request.asked()
+        case ResponsesRequest():
+            return request.asked([])
+        case MessagesRequest():
+            return AskedMessage(request, Capsules()).asked()
+        case _:
+            return None
+
+
 def sampling(request: RequestFields) -> Sampling:
-    assert isinstance(request, ChatRequest | CompletionRequest)
-    return request.asked().sampling.within(1000, 0, None)
+    wanted = asked(request)
+    assert wanted is not None
+    return wanted.sampling.within(1000, 0, None)
 
 
 def problem(route: Route, name: str, value: Any) -> BadRequest | None:
     """Why a request with this value is refused, if it is."""
     try:
-        sampling(read(MODELS[route], {**LEAST[route], name: value}))
+        if wanted := asked(read(MODELS[route], {**LEAST[route], name: value})):
+            wanted.sampling.within(1000, 0, None)
     except BadRequest as error:
         return error
     return None
@@ -80,22 +110,37 @@ def sglangs(name: str) -> set[str]:
     return {f for f in found.union(*map(sglangs, bases)) if not f.startswith("_")}
 
 
+def declared(params: type) -> set[str]:
+    """The fields of a TypedDict, its bases' too."""
+    return {name for base in params.__mro__ for name in getattr(base, "__annotations__", {})}
+
+
 @pytest.mark.parametrize(
     ("route", "theirs"),
     [
-        ("chat", set(ChatParams.__annotations__) | set(ChatParams.__mro__[0].__annotations__)),
-        ("text", set(TextParams.__annotations__)),
+        ("chat", declared(ChatParams)),
+        ("text", declared(TextParams)),
         ("chat", sglangs("ChatCompletionRequest")),
         ("text", sglangs("CompletionRequest")),
+        (
+            "responses",
+            declared(Response),
+        ),
+        ("responses", sglangs("ResponsesRequest")),
+        ("messages", declared(message_create_params.MessageCreateParamsStreaming)),
+        ("messages", declared(beta_params.MessageCreateParamsStreaming)),
+        ("count_tokens", declared(message_count_tokens_params.MessageCountTokensParams)),
     ],
 )
-def test_it_has_every_field_of_openais_and_sglangs(route: Route, theirs: set[str]) -> None:
+def test_it_has_every_field_of_openais_anthropics_and_sglangs(
+    route: Route, theirs: set[str]
+) -> None:
     """None is ignored for being unknown."""
-    assert len(theirs) > 15
+    assert len(theirs) > 5
     assert theirs - FIELDS[route].keys() == set()
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", MODELS)
 def test_what_works_is_what_the_request_reads(route: Route) -> None:
     """No more, and no less; an alias stands for one of these."""
     read_by_model = MODELS[route].model_fields.keys()
@@ -104,7 +149,7 @@ def test_what_works_is_what_the_request_reads(route: Route) -> None:
     assert works | targets == read_by_model
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", MODELS)
 def test_what_asks_for_nothing_changes_nothing(
     route: Route, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,7 +161,7 @@ def test_what_asks_for_nothing_changes_nothing(
             values = [5, "x", {"a": [1]}] if isinstance(use, NoEffect) else [*values, None]
             for value in [] if name in LEAST[route] else values:
                 request = read(MODELS[route], {**LEAST[route], name: value})
-                assert (request, request.asked()) == (plain, plain.asked()), (name, value)
+                assert (request, asked(request)) == (plain, asked(plain)), (name, value)
     assert caplog.messages == []
 
 
@@ -143,11 +188,11 @@ def test_a_value_of_a_field_that_works_can_ask_for_what_happens_anyway(
 ) -> None:
     """As clients send their own defaults."""
     plain = read(MODELS[route], LEAST[route])
-    assert read(MODELS[route], {**LEAST[route], **fields}).asked() == plain.asked()
+    assert asked(read(MODELS[route], {**LEAST[route], **fields})) == asked(plain)
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@settings(max_examples=400, deadline=None)
+@pytest.mark.parametrize("route", MODELS)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_value_is_read_or_refused_by_the_fields_name(route: Route, data: st.DataObject) -> None:
     """There is no third way."""
@@ -253,9 +298,11 @@ def test_a_streams_usage_is_asked_for_in_two_ways(route: Route) -> None:
     """OpenAI's, and OpenRouter's."""
     for fields in ({"usage": {"include": True}}, {"stream_options": {"include_usage": True}}):
         request = read(MODELS[route], {**LEAST[route], "stream": True, **fields})
+        assert isinstance(request, SamplingFields)
         assert request.include_usage
-    plain = {**LEAST[route], "stream": True, "usage": {"include": False}}
-    assert not read(MODELS[route], plain).include_usage
+    plain = read(MODELS[route], {**LEAST[route], "stream": True, "usage": {"include": False}})
+    assert isinstance(plain, SamplingFields)
+    assert not plain.include_usage
 
 
 def test_two_names_of_one_field_must_agree() -> None:

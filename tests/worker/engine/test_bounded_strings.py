@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 import xgrammar
+from _pytest.mark.structures import ParameterSet
 
 from tests.support.scripted_engine import tokens
 from tests.worker.engine.test_grammar_masks import backend
@@ -61,6 +62,10 @@ def admitted(grammar: Any) -> npt.NDArray[np.int64]:
     return np.flatnonzero(bits[:SIZE])
 
 
+def slow(schema: Schema) -> ParameterSet:
+    return pytest.param(schema, marks=pytest.mark.slow)
+
+
 def admits(schema: Schema, value: str) -> bool:
     """Whether a strict answer may be `value` and then stop."""
     grammar = held(schema)
@@ -81,7 +86,7 @@ def test_a_pattern_says_the_bounds(bounds: tuple[int, int | None]) -> None:
     assert length_bounds("^.{0,5}$") is None
 
 
-@pytest.mark.parametrize("most", [1, 12, 48, 49, 500, 10_000])
+@pytest.mark.parametrize("most", [1, 12, 48, 49, 500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_a_string_is_as_long_as_it_may_be_and_no_longer(most: int) -> None:
     """Spelled out or counted; a character is one, whatever its bytes."""
     for letter in ("a", "é", "😀"):
@@ -111,15 +116,17 @@ def test_halves_of_a_character_are_not_written(half: str) -> None:
     [
         obj(text(maxLength=3), text(maxLength=200)),
         obj(text(minLength=5, maxLength=9), text(minLength=100, maxLength=130)),
-        obj(*(text(minLength=most % 7, maxLength=most) for most in range(20, 220, 20))),
-        {"type": "array", "items": text(maxLength=110), "minItems": 1, "maxItems": 4},
-        {
-            "type": "object",
-            "propertyNames": text(minLength=1, maxLength=120),
-            "additionalProperties": text(maxLength=1),
-            "minProperties": 1,
-            "maxProperties": 3,
-        },
+        slow(obj(*(text(minLength=most % 7, maxLength=most) for most in range(20, 220, 20)))),
+        slow({"type": "array", "items": text(maxLength=110), "minItems": 1, "maxItems": 4}),
+        slow(
+            {
+                "type": "object",
+                "propertyNames": text(minLength=1, maxLength=120),
+                "additionalProperties": text(maxLength=1),
+                "minProperties": 1,
+                "maxProperties": 3,
+            }
+        ),
     ],
 )
 def test_any_text_that_is_drawn_is_valid(schema: Schema) -> None:

@@ -1,8 +1,20 @@
 """What SGLang is told, and what it says."""
 
+import inspect
+import re
+from typing import Any
+
 import pytest
 
-from worker.engine.sglang_arguments import grammar_error_message
+from worker.engine.sglang_arguments import (
+    argument_names,
+    check_engine_args,
+    grammar_error_message,
+    server_args,
+)
+from worker.model import resolve
+from worker.model.gpus import gpu_named
+from worker.settings import Settings, SettingsError
 
 
 @pytest.mark.parametrize(
@@ -30,3 +42,47 @@ def test_a_grammar_that_was_refused_says_why(message: str, why: str) -> None:
     assert why in grammar_error_message(message)
     assert "secret" not in grammar_error_message(message)
     assert "/project" not in grammar_error_message(message)
+
+
+def test_the_ratio_is_the_one_with_which_the_context_fits() -> None:
+    """Where the GPU is known, unless ENGINE_ARGS says otherwise or what the formula cannot know."""
+
+    def ratio(gpu: str | None, **engine_args: Any) -> Any:
+        settings = Settings(model="openai/gpt-oss-120b", engine_args=engine_args)
+        model = resolve(settings, [gpu_named(gpu)] if gpu else ())
+        return server_args(settings, model).get("swa_full_tokens_ratio")
+
+    assert ratio("H100 80GB") == 0.44
+    assert ratio("H200") == 0.8
+    assert ratio("H100 80GB", swa_full_tokens_ratio=0.6) == 0.6
+    assert ratio("H100 80GB", context_length=65_536) == 0.8
+    assert ratio("H100 80GB", pp_size=2) is None
+    assert ratio(None) is None
+
+
+def test_the_names_read_from_the_source_are_those_of_server_args() -> None:
+    """A new SGLang may keep them elsewhere: this is where one would notice."""
+    from sglang.srt.server_args import ServerArgs
+
+    assert argument_names() == set(inspect.signature(ServerArgs).parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("context_lenght", 1, "has no argument 'context_lenght'; did you mean context_length?"),
+        ("tp-size", 2, "has no argument 'tp-size'; did you mean tp_size?"),
+        ("zzz", 2, "has no argument 'zzz'"),
+        ("load_format", "presharded", "load_format='presharded' loses gpt-oss's experts"),
+        ("load_format", "sharded_state", "load_format='sharded_state' loses gpt-oss's experts"),
+    ],
+)
+def test_an_argument_that_cannot_work_is_refused(name: str, value: Any, message: str) -> None:
+    """With the name that is probably meant."""
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        server_args(Settings(engine_args={name: value}), resolve(Settings(model="demo")))
+
+
+def test_other_load_formats_are_not_refused() -> None:
+    """Those that read the published files."""
+    check_engine_args({"load_format": "fastsafetensors", "page_size": 16})

@@ -61,6 +61,16 @@ def test_what_inflates_beyond_the_context_does_not_open() -> None:
     assert Capsules(max_tokens=1000).open(Capsules().seal([5] * 1000)) == [5] * 1000
 
 
+def test_the_capsules_of_one_request_cannot_fill_it_either() -> None:
+    """Once they hold more than the context, the prompt is too long in any case."""
+    capsules = Capsules(max_tokens=1000)
+    capsule = capsules.seal([5] * 600)
+    request = capsules.for_one_request()
+    opened = [request.open(capsule) is not None for _ in range(9)]
+    assert opened == [True, True, *[False] * 7]
+    assert capsules.for_one_request().open(capsule) == [5] * 600
+
+
 @given(st.text() | st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode()))
 def test_any_other_string_does_not_open(text: str) -> None:
     """And raises nothing."""

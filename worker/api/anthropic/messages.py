@@ -125,7 +125,8 @@ class AssistantMessage(Fields):
 
 
 def _arguments(value: Any) -> str:
-    """A call's input as JSON text, as close to what the model wrote as possible.
+    """A call's input as JSON text, as close to what the model wrote as possible: gpt-oss writes
+    `{"city":"Paris"}` without spaces.
 
     Claude Code sends invalid JSON as `{"__unparsedToolInput": {"raw": "get_weather Paris"}}`.
     """
@@ -135,7 +136,7 @@ def _arguments(value: Any) -> str:
         case {"__unparsedToolInput": {"raw": str(raw)}} if len(value) == 1:
             return raw
         case _:
-            return json.dumps(value, ensure_ascii=False)
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class SystemMessage(Fields):

@@ -21,7 +21,7 @@ DIALECT = Dialect(
     event=server_sent_event,
     end=openai.END,
     merge=chunks.merge,
-    split=chunks.split,
+    smaller=chunks.split,
 )
 
 

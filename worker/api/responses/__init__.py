@@ -7,14 +7,18 @@ next turn needs no store.
 Source: https://platform.openai.com/docs/api-reference/responses, and https://openresponses.org.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import orjson
 
 from worker.api import openai
 from worker.api.dialect import Asked, Call, Dialect, Head, Host, Json, Object
 from worker.api.fields import read
 from worker.api.responses.answer import ResponsesAnswer, ResponsesFold
 from worker.api.responses.items import ItemReference, messages
+from worker.api.responses.repetition import smaller
 from worker.api.responses.request import ResponsesRequest
 from worker.api.responses.stored import History, deleted, history, input_items, record_of, retrieved
 from worker.api.sse import server_sent_event
@@ -41,8 +45,7 @@ def _event(item: Object) -> str:
     return server_sent_event(item, item.get("type", "error"))
 
 
-DIALECT = Dialect(error=openai.error, event=_event, end=openai.END)
-"""Events are not split: each has a number of its own, and two halves would need two."""
+DIALECT = Dialect(error=openai.error, event=_event, end=openai.END, smaller=smaller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,21 @@ class ReadResponsesRequest:
 
 async def read_request(call: Call, host: Host) -> ReadResponsesRequest:
     """Raises BadRequest, also for a response or an item that is not stored."""
-    request = read(ResponsesRequest, call.body)
+    request = read(ResponsesRequest, _well_formed(call.body))
     found = await history(request, host, call.owner)
     said = _messages(request, found, host.capsules)
     return ReadResponsesRequest(request, found, said, host, call.owner)
+
+
+def _well_formed(body: Json) -> Json:
+    """`body` with U+FFFD for unpaired surrogates, which JavaScript clients send where they cut a
+    text: the response repeats fields of the request and is stored, and no UTF-8 can hold them."""
+    try:
+        orjson.dumps(body)
+    except TypeError:
+        text = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        return json.loads(text.decode("utf-16", "replace"))
+    return body
 
 
 def _messages(request: ResponsesRequest, found: History, capsules: Capsules) -> list[Message]:

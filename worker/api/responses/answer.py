@@ -43,6 +43,10 @@ from worker.turn import Ending, TextLogprob, TurnOutput, Usage
 
 log = logging.getLogger(__name__)
 
+MAX_DELTA_LOGPROBS = 256
+"""Tokens of a delta with log probabilities: with 20 alternatives each, they take half a megabyte of
+the one that a delivery on RunPod's queue may have."""
+
 Keep = Callable[[Object], Awaitable[bool]]
 """Stores a response; whether it could be stored."""
 
@@ -97,9 +101,13 @@ class ResponsesAnswer:
             case Reasoning(text) if text:
                 return [*self._begin_item(), *self._add(text)]
             case Text(text) if text:
-                self._text_length += len(text)
-                logprobs = self._logprobs(output.logprobs, len(text))
-                return [*self._begin_item(), *self._add(text, logprobs)]
+                events = self._begin_item()
+                if not output.logprobs:
+                    self._text_length += len(text)
+                    return [*events, *self._add(text)]
+                for piece, logprobs in self._pieces(text, output.logprobs):
+                    events += self._add(piece, logprobs)
+                return events
             case ToolCallBegun():
                 return self._begin_call(event)
             case ToolCallArguments(_, text) if text:
@@ -149,14 +157,19 @@ class ResponsesAnswer:
         self._done.append(item.item(status))
         return events
 
-    def _logprobs(self, entries: Sequence[TextLogprob], length: int) -> list[Object]:
-        """Those of the text that has just been told, `length` characters up to here."""
-        start = self._text_length - length
-        return [
-            openai.logprob(token)
-            for offset, token in entries
-            if start <= offset < self._text_length
-        ]
+    def _pieces(
+        self, text: str, entries: Sequence[TextLogprob]
+    ) -> Iterator[tuple[str, list[Object]]]:
+        """A text with its log probabilities, in pieces that are small enough for a delta each."""
+        start = self._text_length
+        self._text_length += len(text)
+        own = [(at - start, token) for at, token in entries if start <= at < self._text_length]
+        for first in range(0, max(1, len(own)), MAX_DELTA_LOGPROBS):
+            rest = own[first:]
+            begin = rest[0][0] if first else 0
+            end = rest[MAX_DELTA_LOGPROBS][0] if len(rest) > MAX_DELTA_LOGPROBS else len(text)
+            some = rest[:MAX_DELTA_LOGPROBS]
+            yield text[begin:end], [openai.logprob(token) for _, token in some]
 
     async def close(self, usage: Usage) -> list[Object]:
         """Stores the response, then completes it: the next request may come at once."""
@@ -206,6 +219,9 @@ def _status(ending: Ending | None) -> ItemStatus:
 
 def _joined(events: Sequence[Event]) -> Iterator[Event]:
     """Adjacent pieces of one text as one: a step of many tokens makes one delta."""
+    if len(events) < 2:  # as most steps are
+        yield from events
+        return
     last: Event | None = None
     for event in events:
         match last, event:

@@ -51,7 +51,8 @@ class _Base:
         return "".join(self._pieces)
 
     def _event(self, kind: str, **fields: object) -> Object:
-        return {"type": f"response.{kind}", "item_id": self.id, "output_index": self.index} | fields
+        place = self.index
+        return {"type": f"response.{kind}", "item_id": self.id, "output_index": place, **fields}
 
     def _added(self, item: Object) -> Object:
         return {"type": "response.output_item.added", "output_index": self.index, "item": item}
@@ -119,8 +120,8 @@ class MessageOutput(_Base):
     def add(self, text: str, logprobs: Sequence[Object] = ()) -> list[Object]:
         self._pieces.append(text)
         self._logprobs += logprobs
-        fields = {"content_index": 0, "delta": text, "logprobs": list(logprobs)}
-        return [self._event("output_text.delta", **fields)]
+        shown = list(logprobs)
+        return [self._event("output_text.delta", content_index=0, delta=text, logprobs=shown)]
 
     def end(self, status: ItemStatus, ids: Sequence[int] | None) -> list[Object]:  # noqa: ARG002
         done = {"content_index": 0, "text": self.text, "logprobs": list(self._logprobs)}

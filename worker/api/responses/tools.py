@@ -318,5 +318,6 @@ def flat_name(name: str, namespace: str | None) -> str:
 
 
 def arguments_of(text: str) -> str:
-    """The arguments by which the model calls a custom tool with `text`."""
-    return json.dumps({INPUT: text}, ensure_ascii=False)
+    """The arguments by which the model calls a custom tool with `text`. gpt-oss writes JSON without
+    spaces: `{"input":"ls"}`."""
+    return json.dumps({INPUT: text}, ensure_ascii=False, separators=(",", ":"))

@@ -34,7 +34,7 @@ class HttpApi:
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
-        self._telemetry = Telemetry(service.engine)
+        self._telemetry = Telemetry(service.engine, service.boot_seconds)
         self._max_body = settings.max_body_mb * 2**20
         self._retry_after = RetryAfterEstimator()
         keys = ApiKeys(settings.api_key, settings.max_requests_per_key)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from worker import fitness
+from worker.boot import boot
 from worker.engine import Health
 from worker.entrypoints.http.app import HttpApi
 from worker.entrypoints.http.protocol import BoundedProtocol
@@ -96,10 +96,10 @@ async def serve(service: Service, settings: Settings, host: str) -> int:
 
 
 async def _run_engine(service: Service, settings: Settings) -> None:
-    """Runs the fitness checks, which start the engine. Returns if they fail or the engine dies."""
+    """Boots; returns if that fails, or when the engine dies."""
     log.info("listening on port %d", settings.port)
     try:
-        await fitness.run_checks(service, settings)
+        await boot(service, settings)
     except ServerError as error:
         log.error("%s", error.message)  # noqa: TRY400 - the engine has logged the traceback
         return

@@ -13,10 +13,11 @@ from typing import Any
 
 import runpod.serverless
 
-from worker import fitness
+from worker.boot import boot
 from worker.entrypoints.job import JobFailed, Output, parts
 from worker.entrypoints.queue.control_plane import replace_job_scaler
 from worker.entrypoints.queue.worker import QueueWorker
+from worker.errors import ServerError
 from worker.job_metrics import JobMetrics
 from worker.service import Service
 from worker.settings import Settings
@@ -47,10 +48,14 @@ def handler_of(service: Service) -> Handler:
 def serve_api(service: Service, settings: Settings) -> int:
     """Checks this machine, boots the engine and serves the SDK's own HTTP API.
 
-    For tests and realtime endpoints. In this mode the SDK neither starts a worker nor runs fitness
-    checks, so they run here.
+    It is for tests and realtime endpoints. The SDK starts no worker then, and checks nothing.
+    Returns the process's exit status: 1 if a check fails.
     """
-    asyncio.run(fitness.run_checks(service, settings))
+    try:
+        asyncio.run(boot(service, settings))
+    except ServerError as error:
+        log.error("%s", error.message)  # noqa: TRY400 - the engine has logged the traceback
+        return 1
     runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})
     return 0
 
@@ -64,7 +69,10 @@ def run(service: Service, settings: Settings) -> int:
     """
     queue_worker = QueueWorker(service, settings)
     replace_job_scaler(queue_worker)
-    for check in fitness.checks(service, settings):
-        runpod.serverless.register_fitness_check(check)
+
+    async def worker_boots() -> None:
+        await boot(service, settings)
+
+    runpod.serverless.register_fitness_check(worker_boots)
     runpod.serverless.start({"handler": handler_of(service), "return_aggregate_stream": True})
     return queue_worker.exit_status

@@ -26,6 +26,7 @@ from worker.entrypoints.job import JobFailed, Output, Part
 from worker.entrypoints.queue import retry
 from worker.entrypoints.queue.jobs import Job, parse_jobs
 from worker.entrypoints.queue.retry import Reply, TooLarge, deliver
+from worker.errors import AnswerTooLarge
 from worker.metrics import Telemetry
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class ControlPlane:
             if response.status in (204, 400):  # 400 while FlashBoot sleeps
                 return []
             if response.status == 429:
+                # `Retry-After: 0` counts as none: polls at once would be a busy loop
                 wait = _retry_after(response) or retry.RATE_LIMIT_SECONDS
                 await asyncio.sleep(min(wait, retry.MAX_RATE_LIMIT_SECONDS))
                 return []
@@ -78,7 +80,9 @@ class ControlPlane:
     async def send_part(self, job: Job, part: Part, key: str) -> AsyncGenerator[Output]:
         """Delivers one part of an answer in as few POSTs as possible; yields each once delivered.
 
-        `key` identifies the part within the job, for idempotent retries. Raises Undeliverable.
+        A whole answer that does not fit into a chunk is not sent as one: it is in the job's result,
+        as with the SDK, whose POST of it RunPod refuses. `key` identifies the part within the job,
+        for idempotent retries. Raises Undeliverable, and AnswerTooLarge for a part of a stream.
         """
         item = part.encoded()
         body = _body({"output": item})
@@ -86,15 +90,21 @@ class ControlPlane:
             try:
                 await self._post(rp_http.JOB_STREAM_URL, job, body, key)
             except TooLarge:
-                log.warning("job %s: splitting a chunk of %d bytes", job.id, len(body))
+                log.warning("job %s: a chunk of %d bytes was refused", job.id, len(body))
             else:
                 yield item
                 return
-        halves = part.split()
-        if halves is None:
-            raise TooLarge("A part of the answer exceeds RunPod's size limit.")
-        for number, half in enumerate(halves):
-            async for sent in self.send_part(job, half, f"{key}.{number}"):
+        if part.is_all:
+            yield item
+            return
+        smaller = part.smaller()
+        if smaller is None:
+            raise AnswerTooLarge(
+                "The answer has a piece that exceeds the size limit of RunPod's queue. Ask for "
+                "less at a time, without stream, or over HTTP."
+            )
+        for number, piece in enumerate(smaller):
+            async for sent in self.send_part(job, piece, f"{key}.{number}"):
                 yield sent
 
     async def send_result(self, job: Job, result: Json) -> None:

@@ -14,12 +14,12 @@ from contextlib import aclosing
 from typing import Any
 
 from worker.api.routes import DEFAULT
-from worker.entrypoints.job import JobFailed, Output, parts
+from worker.entrypoints.job import JobFailed, Output, Part, parts
 from worker.entrypoints.queue.control_plane import ControlPlane
 from worker.entrypoints.queue.jobs import Job
 from worker.entrypoints.queue.results import Results
 from worker.entrypoints.queue.retry import Undeliverable
-from worker.errors import ServerError, WorkerError, client_error
+from worker.errors import AnswerTooLarge, ServerError, WorkerError, client_error
 from worker.job_metrics import JobMetrics
 from worker.metrics import Telemetry
 from worker.service import Service
@@ -81,11 +81,17 @@ class JobRunner:
         async with aclosing(parts(self._service, job.input, metrics, job.problem)) as answer:
             async for part in answer:
                 started = time.monotonic()
-                key = str(len(delivered))
-                delivered += [sent async for sent in self._plane.send_part(job, part, key)]
+                try:
+                    await self._deliver(job, part, delivered)
+                except AnswerTooLarge as error:  # the stream ends in it, and then the job fails
+                    await self._deliver(job, await answer.athrow(error), delivered)
                 metrics.note_delivery(time.monotonic() - started)
                 await self._pause(started)
         return delivered
+
+    async def _deliver(self, job: Job, part: Part, delivered: list[Output]) -> None:
+        key = str(len(delivered))
+        delivered += [sent async for sent in self._plane.send_part(job, part, key)]
 
     async def _report(self, job: Job, report: Mapping[str, Any]) -> None:
         self.reporting.add(job.id)

@@ -46,7 +46,7 @@ class QueueWorker:
         self.exit_status = 0
         self._service = service
         self._settings = settings
-        self._telemetry = Telemetry(service.engine)
+        self._telemetry = Telemetry(service.engine, service.boot_seconds)
         queued = settings.max_queued_requests
         self._capacity = settings.max_running_requests + (
             PREFETCHED_JOBS if queued is None else queued

@@ -68,7 +68,8 @@ class _Turn:
 
     @property
     def size(self) -> int:
-        return 4 * len(self.ids) + len(self.content) + len(self.reasoning) + _OVERHEAD
+        texts = (self.content, self.reasoning, *self.call_ids)
+        return 4 * len(self.ids) + sum(map(len, texts)) + _OVERHEAD
 
     def is_meant_by(self, sent: "_Turn") -> bool:
         """Whether `sent`, from a client, matches this turn. A client may leave out its texts."""

@@ -34,6 +34,7 @@ from worker.harmony.conversation import (
     Said,
     Thought,
     User,
+    after_answer,
 )
 from worker.harmony.rendering.instructions import developer, system, tools_section
 from worker.harmony.rendering.memory import TurnMemory
@@ -87,8 +88,7 @@ class _History:
         self._offered = offered
         self._memory = memory
         self._calls = _Calls()
-        finals = (i for i, m in enumerate(messages) if isinstance(m, Said) and m.phase == "final")
-        self._reasoning_from = max(finals, default=-1) + 1
+        self._reasoning_from = after_answer(messages)
 
     def render(self) -> list[int]:
         ids: list[int] = []

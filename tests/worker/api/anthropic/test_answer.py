@@ -19,14 +19,14 @@ from builder.openapi.answers import MESSAGE_EVENTS
 from builder.openapi.answers import Message as MessageAsDescribed
 from tests.support.catalogue import CATALOGUE, Case
 from tests.support.openapi import DOCUMENT, check
-from tests.support.scripted_engine import tokens
+from tests.support.scripted_engine import steps, tokens
 from worker.api.anthropic import wire
 from worker.api.anthropic.answer import MessagesFold
 from worker.api.anthropic.request import AskedMessage, MessagesRequest
 from worker.api.dialect import Head
 from worker.api.fields import read
 from worker.errors import EngineOverloaded, ServerError
-from worker.generation import Step
+from worker.generation import FinishReason, Step
 from worker.harmony import Parser
 from worker.harmony.capsule import Capsules
 from worker.harmony.vocabulary import FIRST_SPECIAL
@@ -49,17 +49,6 @@ BETA_EVENT: TypeAdapter[Any] = TypeAdapter(BetaRawMessageStreamEvent)
 DESCRIBED = {
     "anyOf": [{"$ref": f"#/components/schemas/{each.__name__}"} for each in MESSAGE_EVENTS]
 }
-
-
-def steps(ids: list[int], sizes: list[int], reason: Any = "stop") -> list[Step]:
-    """`ids` as steps of the given sizes (repeated), the last one with `reason`."""
-    made: list[Step] = []
-    done = 0
-    while done < len(ids):
-        piece = ids[done : done + sizes[len(made) % len(sizes)]]
-        done += len(piece)
-        made.append(Step(piece, reason if done == len(ids) else None, 50, 40, done))
-    return made or [Step([], reason, 50, 40, 1)]
 
 
 def events(
@@ -270,7 +259,7 @@ def test_without_parallel_calls_the_message_ends_before_a_second_one() -> None:
     ],
 )
 def test_the_reasons_to_stop(
-    reason: str, fields: dict[str, Any], full: bool, expected: tuple[str, str | None]
+    reason: FinishReason, fields: dict[str, Any], full: bool, expected: tuple[str, str | None]
 ) -> None:
     """A stop sequence is named; what filled the context is not the request's limit."""
     made = steps(tokens(ANSWER), [2], reason)

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tests.support.scripted_engine import tokens
+from tests.support.scripted_engine import steps, tokens
 from worker.api.chat.answer import ChatFold
 from worker.api.chat.request import ChatRequest
 from worker.api.chunks import merge
 from worker.api.completions.request import CompletionRequest
 from worker.api.dialect import Head
 from worker.api.fields import read
-from worker.generation import Step, TokenLogprob
+from worker.generation import Step
 from worker.harmony import Parser
 from worker.raw_text import RawText
 from worker.turn import Turn, total
@@ -29,18 +29,6 @@ CALL = (
 )
 TOOLS = [{"type": "function", "function": {"name": "get_weather"}}]
 HEAD = Head("1", "demo", 1)
-
-
-def steps(ids: list[int], sizes: list[int], reason: Any = "stop") -> list[Step]:
-    """`ids` as steps of the given sizes (repeated), the last one with `reason`."""
-    made: list[Step] = []
-    done = 0
-    while done < len(ids):
-        piece = ids[done : done + sizes[len(made) % len(sizes)]]
-        done += len(piece)
-        logprobs = [TokenLogprob(i, -0.25, [(i, -0.25), (0, -2.0)]) for i in piece]
-        made.append(Step(piece, reason if done == len(ids) else None, 50, 40, done, logprobs))
-    return made
 
 
 def chunks(body: dict[str, Any], made: list[Step]) -> list[dict[str, Any]]:

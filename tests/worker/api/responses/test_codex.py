@@ -177,7 +177,7 @@ def test_a_patch_is_a_custom_tools_input() -> None:
     }
     tools = [*TOOLS, patch, {"type": "tool_search", "execution": "client"}]
     text = '*** Begin Patch\n*** Add File: a\n+"x"\n*** End Patch'
-    written = json.dumps({"input": text})
+    written = json.dumps({"input": text}, separators=(",", ":"))
     harmony = (
         "<|channel|>commentary to=functions.apply_patch <|constrain|>json<|message|>"
         f"{written}<|call|>"

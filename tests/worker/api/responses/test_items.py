@@ -71,7 +71,7 @@ def test_a_string_is_what_the_user_says() -> None:
         ({**CALL, "namespace": "ns"}, Called("ns__f", '{"a":  1}', "c1")),
         (
             {"type": "custom_tool_call", "call_id": "c1", "name": "patch", "input": 'é "a"\n'},
-            Called("patch", '{"input": "é \\"a\\"\\n"}', "c1"),
+            Called("patch", '{"input":"é \\"a\\"\\n"}', "c1"),
         ),
         (
             {"type": "function_call_output", "call_id": "c9", "name": "f", "output": "ok"},

@@ -163,7 +163,7 @@ def test_the_packages_tool_runner_sends_the_whole_history(stream: bool) -> None:
     assert second.endswith(
         "<|start|>assistant<|channel|>analysis<|message|>Let me think.<|end|>"
         "<|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json"
-        '<|message|>{"city": "Paris"}<|call|>'
+        '<|message|>{"city":"Paris"}<|call|>'
         "<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>sunny in Paris"
         "<|end|><|start|>assistant"
     )

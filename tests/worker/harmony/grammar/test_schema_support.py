@@ -380,6 +380,7 @@ def walk(grammar: xgrammar.CompiledGrammar, rng: random.Random) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_random_walks_through_each_grammar_are_valid(
     compiler: xgrammar.GrammarCompiler, capsys: pytest.CaptureFixture[str]
 ) -> None:

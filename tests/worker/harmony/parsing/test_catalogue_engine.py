@@ -20,6 +20,8 @@ from worker.harmony.vocabulary import RETURN, STOP_IDS
 from worker.job_metrics import JobMetrics
 from worker.service import Service
 
+pytestmark = pytest.mark.slow
+
 CASES = [case for case in CATALOGUE if case.ids and not case.stops_early]
 """The cases that a real engine can produce: it ends a completion at the first stop token."""
 

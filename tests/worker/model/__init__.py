@@ -1,0 +1,1 @@
+"""Tests of what is served, and of whether it fits."""

@@ -1,0 +1,118 @@
+"""From nothing to ready: the boot, which every entrypoint runs before it takes a request.
+
+ 1. Preflight: what cannot work is refused in one line, before anything is downloaded or loaded.
+ 2. Files: the model's are found on this machine or downloaded (worker/model/).
+ 3. Engine: SGLang's imports and processes take most of the time, and little of the disk. So
+    meanwhile the weights are read into the page cache; and once SGLang is imported here, the
+    requests of the warm-up are made, which loads the vocabulary.
+ 4. Ready: the warm-up is generated, and the context is what the KV cache really holds.
+
+The time of each phase is logged, in /metrics and in the first job's metrics. RunPod's SDK would
+check the machine itself, but its checks compete with the engine for the GPU's memory.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from worker.engine import MeasurableEngine, ModelLoadingEngine
+from worker.errors import ServerError
+from worker.model import Model, download, files
+from worker.model.page_cache import reading_ahead
+from worker.service import Service
+from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def boot(service: Service, settings: Settings) -> None:
+    """Makes a service ready. Raises ServerError, whose message is one line."""
+    with _timed(service, "preflight"):
+        check_memory(service.model)
+        check_gpus(settings, service.model)
+    with _timed(service, "files"):
+        folder = await provide_files(service, settings)
+    log.info("starting the engine for %s", service.model.names[0])
+    if isinstance(service.engine, ModelLoadingEngine):
+        service.engine.warm_up_with(service.warm_up_requests)
+    with reading_ahead(folder) if folder else nullcontext():
+        await service.engine.start()
+    _say_capacity(service)
+    phases = service.boot_seconds()
+    listed = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in phases.items())
+    log.info("ready after %.1f s: %s", sum(phases.values()), listed)
+
+
+@contextmanager
+def _timed(service: Service, phase: str) -> Generator[None]:
+    started = time.monotonic()
+    yield
+    service.note_boot_phase(phase, time.monotonic() - started)
+
+
+def check_memory(model: Model) -> None:
+    """Checks that the model fits on this machine's GPUs.
+
+    Does nothing if the GPUs or the model's size are not known, and only warns if ENGINE_ARGS has
+    arguments that the formula does not know. Raises ServerError.
+    """
+    verdict = model.verdict
+    if verdict is None:
+        return
+    if not verdict.fits and verdict.is_certain:
+        raise ServerError(verdict.refusals[0])
+    for refusal in verdict.refusals:
+        log.warning("%s", refusal)
+    for note in verdict.notes:
+        log.info("%s", note)
+
+
+def check_gpus(settings: Settings, model: Model) -> None:
+    """Checks that TENSOR_PARALLEL_SIZE GPUs are visible; the demo model needs none.
+
+    Raises ServerError.
+    """
+    wanted = 0 if model.on_cpu else settings.tensor_parallel_size or 1
+    if model.gpus < wanted:
+        raise ServerError(f"{wanted} GPUs are required, but only {model.gpus} are visible.")
+
+
+async def provide_files(service: Service, settings: Settings) -> Path | None:
+    """Finds the model's files, or downloads them, and tells the engine where they are.
+
+    Returns their folder; None if the engine loads no files, or if ENGINE_ARGS has a model_path,
+    which SGLang then loads. Raises ServerError.
+    """
+    engine = service.engine
+    if not isinstance(engine, ModelLoadingEngine) or "model_path" in settings.engine_args:
+        return None
+    model = service.model.path
+    folder = await asyncio.to_thread(files.find, model, settings)
+    if folder is None:
+        folder = await download.fetch(model, settings)
+    engine.use_files(folder)
+    return folder
+
+
+def _say_capacity(service: Service) -> None:
+    """Tells clients the context that can be served, which may be shorter than what was asked for.
+
+    SGLang itself serves what fits and says so in its own log alone.
+    """
+    if not isinstance(service.engine, MeasurableEngine):
+        return
+    capacity, asked = service.engine.capacity(), service.model.context_length
+    service.context_length = min(asked, capacity.context_length)
+    if service.context_length < asked:
+        log.warning(
+            "the context is %d tokens, not %d: the KV cache holds no more; "
+            "`python -m worker.doctor` says what to set",
+            *(service.context_length, asked),
+        )
+    log.info(
+        "a context of %d tokens; the KV cache holds %d",
+        *(service.context_length, capacity.kv_tokens),
+    )
