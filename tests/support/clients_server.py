@@ -17,7 +17,7 @@ from tests.support.dialogue import output_to
 from tests.support.scripted_engine import tokens
 from tests.support.turns import record
 from worker import logs, settings
-from worker.engine import Engine, Sampling, SglangEngine, server_args
+from worker.engine import Engine, Sampling, SglangEngine, WarmUpRequest, server_args
 from worker.entrypoints.http.server import serve
 from worker.harmony.vocabulary import MESSAGE
 from worker.model import Model, resolve
@@ -36,11 +36,14 @@ class DialogueEngine(SglangEngine):
         """The model's output to a prompt, as Harmony text."""
         return output_to(prompt_ids)
 
+    def warm_up_with(self, requests: Callable[[], Sequence[WarmUpRequest]]) -> None:
+        """Leaves the warm-up at one token: the dialogue has no answer to its requests."""
+
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         from tests.support.forced_engine import Script  # it imports SGLang
 
         request = super()._request(prompt_ids, sampling)
-        if MESSAGE not in prompt_ids:  # the warm-up
+        if MESSAGE not in prompt_ids:  # the warm-up's one token
             return request
         script = tokens(self.output(prompt_ids))
         if self._turns is not None:

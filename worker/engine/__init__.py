@@ -4,7 +4,13 @@ Rule: only this package knows SGLang, and the worker gets only tokens from it. I
 process, only `processes.py` imports SGLang.
 """
 
-from worker.engine.port import Engine, Health, MeasurableEngine, ModelLoadingEngine
+from worker.engine.port import (
+    Engine,
+    Health,
+    MeasurableEngine,
+    ModelLoadingEngine,
+    WarmUpRequest,
+)
 from worker.engine.sglang_arguments import server_args
 from worker.engine.sglang_engine import SglangEngine
 from worker.generation import Sampling, Step, TokenLogprob
@@ -18,5 +24,6 @@ __all__ = [
     "SglangEngine",
     "Step",
     "TokenLogprob",
+    "WarmUpRequest",
     "server_args",
 ]
