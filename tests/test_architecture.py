@@ -85,7 +85,7 @@ def test_the_memory_formula_does_no_io() -> None:
     known = {name for name in imports(ROOT / "worker/model/fit.py") if "." in name}
     assert {name for name in known if name.startswith("worker")} == {
         "worker.model.gpus",
-        *(f"worker.model.gpus.{name}" for name in ("GIB", "MIB", "Gpu")),
+        *(f"worker.model.gpus.{name}" for name in ("MIB", "Gpu")),
     }
     assert not {"os", "json", "pathlib"} & set(imports(ROOT / "worker/model/fit.py"))
 

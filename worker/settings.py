@@ -168,6 +168,9 @@ class Settings(BaseSettings):
     speculative: Literal["off", "eagle3"] = Field(
         default="off", description="'off' or 'eagle3' (for gpt-oss-120b)"
     )
+    prefill_graphs: Literal["all", "few"] = Field(
+        default="all", description="'all' or 'few' (CUDA graphs for prompts; few boot faster)"
+    )
     header_grammar: bool = Field(default=True, description="true or false")
     stream_flush_ms: int = Field(
         default=0, ge=0, description="a number of milliseconds, 0 or greater"

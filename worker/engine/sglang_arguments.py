@@ -14,6 +14,8 @@ from typing import Any
 
 from worker.generation import Sampling, TokenLogprob
 from worker.model import Model
+from worker.model.gpu_defaults import decode_graphs, few_prefill_graphs
+from worker.model.verdict import Verdict
 from worker.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -65,19 +67,15 @@ def argument_names() -> frozenset[str]:
 def server_args(settings: Settings, model: Model) -> dict[str, Any]:
     """SGLang's server arguments for `model`. ENGINE_ARGS overrides any of them.
 
-    Where the GPU is known, swa_full_tokens_ratio is the one with which the context fits
-    (worker/model/fit.py); SGLang's own would leave the 120b 105,013 tokens on an H100.
     Raises SettingsError.
     """
     check_engine_args(settings.engine_args)
-    verdict = model.verdict
     ours: dict[str, Any] = {
         "model_path": model.path,
         "revision": settings.model_revision,
         "served_model_name": model.names[0],
         "context_length": model.context_length,
         "mem_fraction_static": settings.mem_fraction_static,
-        "swa_full_tokens_ratio": verdict.ratio if verdict and verdict.is_certain else None,
         "max_running_requests": settings.max_running_requests,
         "max_queued_requests": settings.max_queued_requests,
         "tp_size": settings.tensor_parallel_size or max(1, model.gpus),
@@ -85,11 +83,32 @@ def server_args(settings: Settings, model: Model) -> dict[str, Any]:
         "enable_cache_report": True,
         "log_level": "warning" if settings.log_level == "info" else settings.log_level,
         "custom_sigquit_handler": ignore_sigquit,
+        **_by_gpu(settings, model.verdict),
         **model.engine_args,
     }
     if not settings.chunked_prefill:
         ours["chunked_prefill_size"] = -1
     return {key: value for key, value in ours.items() if value is not None} | settings.engine_args
+
+
+def _by_gpu(settings: Settings, verdict: Verdict | None) -> dict[str, Any]:
+    """What depends on the GPU; empty if it or the model's size is not known.
+
+    With SGLang's own swa_full_tokens_ratio, the 120b would have 105,013 tokens on an H100
+    (worker/model/fit.py).
+    """
+    if verdict is None or not verdict.is_certain:
+        return {}
+    row, demand = verdict.defaults, verdict.demand
+    chosen: dict[str, Any] = {
+        "swa_full_tokens_ratio": verdict.ratio,
+        "chunked_prefill_size": row.chunk,
+        "cuda_graph_max_bs_decode": decode_graphs(row, demand.tp_size, demand.max_running_requests),
+    }
+    if settings.prefill_graphs == "few":
+        asked = demand.chunked_prefill_size or 0  # -1 if prompts are not cut
+        chosen["cuda_graph_bs_prefill"] = few_prefill_graphs(asked if asked > 0 else row.chunk)
+    return chosen
 
 
 def ignore_sigquit(signum: int, _frame: object) -> None:

@@ -20,8 +20,7 @@ if `tokens` is not smaller; if it is, SGLang only logs a warning and cuts reques
 
 Sources, in SGLang 0.5.23: sglang/srt/mem_cache/kv_cache_configurator.py (the budget),
 model_executor/pool_configurator.py (both pools), managers/tp_worker.py (what is served),
-layers/quantization/mxfp4.py (the layouts of the experts and their padding), models/gpt_oss.py,
-arg_groups/memory_hook.py (chunk sizes).
+layers/quantization/mxfp4.py (the layouts of the experts and their padding), models/gpt_oss.py.
 
 Nothing here does I/O, and nothing here has been measured on a GPU by this project. In public, vLLM
 reports 64.38 GiB for the 120b's weights on an H100 (vllm issue 33155); this formula says 64.25.
@@ -32,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from worker.model.gpus import GIB, MIB, Gpu
+from worker.model.gpus import MIB, Gpu
 
 KV_HEADS = 8
 HEAD_DIM = 64
@@ -199,14 +198,6 @@ SWA_EVICTION_INTERVAL = 128
 def requests_served(slots: int, chunk: int) -> int:
     """How many requests a window pool of `slots` serves at once: `window_slots` in reverse."""
     return max(0, slots - 2 * chunk - 1) // (WINDOW + SWA_EVICTION_INTERVAL + 2)
-
-
-def chunk_size(gpu: Gpu) -> int:
-    """SGLang's chunked_prefill_size on this GPU."""
-    for below_gib, chunk in ((20, 2048), (60, 4096), (160, 8192)):
-        if gpu.total < below_gib * GIB:
-            return chunk
-    return 16384
 
 
 def activation_bytes(chunk: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from worker.model import fit
 from worker.model.draft import Draft, draft_for
 from worker.model.fit import ModelSize
+from worker.model.gpu_defaults import GpuDefaults, defaults_for
 from worker.model.gpus import GIB, Gpu
 from worker.settings import Settings, SettingsError
 
@@ -120,11 +121,13 @@ class Verdict:
 
     `gpu`: its name, with the count if it takes several. `kv_tokens`: what the KV cache holds; 0 if
     the weights do not fit. `context`: as asked, or what was chosen for MAX_MODEL_LEN=auto. `ratio`:
-    swa_full_tokens_ratio. `refusals`: why it does not fit. `notes`: what else is worth knowing.
+    swa_full_tokens_ratio. `defaults`: what the GPU's memory decides beside it. `refusals`: why it
+    does not fit. `notes`: what else is worth knowing.
     """
 
     gpu: str
     demand: Demand
+    defaults: GpuDefaults
     kv_tokens: int = 0
     context: int = 0
     ratio: float = fit.SGLANG_RATIO
@@ -177,7 +180,7 @@ def judge_machine(demand: Demand, gpus: Sequence[Gpu]) -> Verdict:
 def judge(demand: Demand, gpu: Gpu, available: int = max(fit.TP_SIZES)) -> Verdict:
     """Whether a demand can be met on `tp_size` GPUs of this kind, of which so many are there."""
     name = gpu.name if demand.tp_size == 1 else f"{demand.tp_size} x {gpu.name}"
-    blank = Verdict(name, demand, context=demand.context_length or 0)
+    blank = Verdict(name, demand, defaults_for(gpu), context=demand.context_length or 0)
     if impossible := _impossible(demand, gpu) or _wrong_tp_size(demand, gpu, available):
         return replace(blank, refusals=(impossible,))
     memory = _Memory(demand, gpu)
@@ -246,7 +249,7 @@ class _Memory:
         self.slot = fit.slot_bytes(demand.size, demand.tp_size, demand.element_bytes)
         chunk = demand.chunked_prefill_size
         self.is_chunked = chunk is None or chunk > 0
-        self.chunk = (chunk or fit.chunk_size(gpu)) if self.is_chunked else _UNCHUNKED
+        self.chunk = (chunk or defaults_for(gpu).chunk) if self.is_chunked else _UNCHUNKED
         self.context = demand.context_length or self._longest_context()
         self.ratio = demand.swa_full_tokens_ratio or self._chosen_ratio()
         self.tokens = self._capped(fit.pool_tokens(self.kv, self.slot, self.ratio, self.full))
@@ -331,7 +334,7 @@ def _cures(memory: _Memory) -> Iterator[str]:
     demand, gpu = memory.demand, memory.gpu
     if not memory.is_chunked and _Memory(replace(demand, chunked_prefill_size=None), gpu).fits:
         in_engine_args = "chunked_prefill_size" in demand.from_engine_args
-        value = fit.chunk_size(gpu) if in_engine_args else "true"
+        value = defaults_for(gpu).chunk if in_engine_args else "true"
         yield demand.setting("chunked_prefill_size", value)
     if demand.max_total_tokens and _Memory(replace(demand, max_total_tokens=None), gpu).fits:
         yield demand.setting("max_total_tokens", memory.context + fit.PAGE_MARGIN)

@@ -60,6 +60,30 @@ def test_the_ratio_is_the_one_with_which_the_context_fits() -> None:
     assert ratio(None) is None
 
 
+def test_the_gpu_decides_about_chunks_and_graphs() -> None:
+    """Unless ENGINE_ARGS does; a short list of prefill graphs has to be asked for."""
+
+    def arguments(gpu: str | None, **given: Any) -> dict[str, Any]:
+        settings = Settings(**given)
+        return server_args(settings, resolve(settings, [gpu_named(gpu)] if gpu else ()))
+
+    h100 = arguments("H100 80GB")
+    assert h100["chunked_prefill_size"] == 8192
+    assert h100["cuda_graph_max_bs_decode"] == 64
+    assert "cuda_graph_bs_prefill" not in h100
+    assert arguments("L4")["cuda_graph_max_bs_decode"] == 48
+    assert arguments("L4", max_running_requests=16)["cuda_graph_max_bs_decode"] == 16
+    assert arguments("L4", engine_args={"chunked_prefill_size": 512})["chunked_prefill_size"] == 512
+    assert arguments("L4", chunked_prefill=False)["chunked_prefill_size"] == -1
+    few = arguments("L4", prefill_graphs="few")["cuda_graph_bs_prefill"]
+    assert few == [16, 64, 128, 256, 512, 1024, 2048, 4096]
+    whole = arguments("L4", prefill_graphs="few", chunked_prefill=False)
+    assert whole["cuda_graph_bs_prefill"] == few
+    short = arguments("L4", prefill_graphs="few", engine_args={"chunked_prefill_size": 512})
+    assert short["cuda_graph_bs_prefill"] == [16, 64, 128, 256, 512]
+    assert "chunked_prefill_size" not in arguments(None)
+
+
 def test_the_names_read_from_the_source_are_those_of_server_args() -> None:
     """A new SGLang may keep them elsewhere: this is where one would notice."""
     from sglang.srt.server_args import ServerArgs

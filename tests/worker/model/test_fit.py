@@ -152,11 +152,3 @@ def test_the_longest_context_leaves_the_window_pool_its_slots() -> None:
     assert fit.longest_context(100_000, 1, 90_000) == 54 * 1024  # SGLang's own ratio is better
     assert fit.longest_context(10_000_000, 1, 100) == 131_072
     assert fit.longest_context(-1, 1, 100) == 0
-
-
-def test_a_chunk_of_prompt_is_as_large_as_the_gpu_allows() -> None:
-    """SGLang's own steps, by the memory that nvidia-smi shows."""
-    sizes = {name: fit.chunk_size(gpu_named(name)) for name in ("RTX 4000 Ada", "L4", "L40S")}
-    assert sizes == {"RTX 4000 Ada": 2048, "L4": 4096, "L40S": 4096}
-    assert fit.chunk_size(gpu_named("H200")) == 8192
-    assert fit.chunk_size(gpu_named("B200")) == 16384
