@@ -111,16 +111,16 @@ class Service:
         )
 
     def warm_up_requests(self) -> list[WarmUpRequest]:
-        """Requests in the forms that agents send: greedy and sampled, with a tool's grammar and
-        without, short and longer than a page of the KV cache."""
+        """Two requests in the forms that agents send, each with one prefill and one decoding step:
+        greedy, short and free; sampled, longer than a page of the KV cache, with a tool's grammar.
+        """
         tool = Tool("warm_up", "Does nothing.", {"type": "object", "properties": {}})
         made: list[WarmUpRequest] = []
-        for text, temperature in (("Hi", 0.0), ("Warm up. " * 100, 1.0)):
-            for tools in ((), (tool,)):
-                conversation = Conversation((User(text),), Wanted(tools))
-                sampling = Sampling(max_tokens=3, temperature=temperature)
-                ids, grammar = self._rendered(conversation, sampling, Counter())
-                made.append((ids, sampling.within(self._room(ids, "warm-up"), 0, grammar)))
+        for text, temperature, tools in (("Hi", 0.0, ()), ("Warm up. " * 100, 1.0, (tool,))):
+            conversation = Conversation((User(text),), Wanted(tools))
+            sampling = Sampling(max_tokens=2, temperature=temperature)
+            ids, grammar = self._rendered(conversation, sampling, Counter())
+            made.append((ids, sampling.within(self._room(ids, "warm-up"), 0, grammar)))
         return made
 
     @property
