@@ -18,7 +18,7 @@ run: setup
 	@$(PYTHON) handler.py
 
 # Before each commit: takes a few minutes. Two processes, one of which has the engine
-# (tests/conftest.py). COVERAGE=1, as in CI, measures the coverage of these two; it doubles the time.
+# (tests/conftest.py). COVERAGE=1, as in the workflow, measures their coverage; it doubles the time.
 COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=95)
 
 test: setup
