@@ -6,6 +6,7 @@ without the engine. The `Exchange` that it returns yields batches of the API's o
 they are generated if the answer is streamed, otherwise one object, folded from the same chunks.
 """
 
+import asyncio
 import time
 import uuid
 from collections import Counter
@@ -33,10 +34,11 @@ from worker.engine import Engine, MeasurableEngine
 from worker.engine.port import WarmUpRequest
 from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
-from worker.harmony import Parser, TurnMemory, new_call_id, render, structural_tag
+from worker.harmony import Parser, TurnMemory, encoded_text, new_call_id, segments, structural_tag
 from worker.harmony.call_ids import CallIds
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation, Tool, User, Wanted
+from worker.harmony.encoded_text import Segment, join
 from worker.job_metrics import JobMetrics
 from worker.merge import merge
 from worker.model import Model
@@ -47,6 +49,9 @@ from worker.turn import Turn, Usage, total
 
 Batch = Sequence[Object]
 """Objects that are ready at the same time and can be sent together."""
+
+MANY_CHARACTERS = 8192
+"""Of text that has to be encoded, which takes some two milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,8 @@ class Service:
         for text, temperature, tools in (("Hi", 0.0, ()), ("Warm up. " * 100, 1.0, (tool,))):
             conversation = Conversation((User(text),), Wanted(tools))
             sampling = Sampling(max_tokens=2, temperature=temperature)
-            ids, grammar = self._rendered(conversation, sampling, Counter())
+            prompt, grammar = self._rendered(conversation, sampling, Counter())
+            ids = join(prompt)
             made.append((ids, sampling.within(self._room(ids, "warm-up"), 0, grammar)))
         return made
 
@@ -132,9 +138,9 @@ class Service:
     def _call_ids(self) -> CallIds:
         return CallIds(self.capsules, self._settings.reasoning_in_call_ids or 0)
 
-    def count(self, conversation: Conversation) -> int:
+    async def count(self, conversation: Conversation) -> int:
         """The number of tokens in a conversation's prompt. Raises BadRequest."""
-        return len(self._render(conversation))
+        return len(await _encoded(self._render(conversation)))
 
     async def read(self, route: RouteMatch, body: Json, owner: str = "") -> Exchange:
         """Validates `body` as a request to `route` from the client `owner`. Raises WorkerError
@@ -142,18 +148,18 @@ class Service:
         call = Call(body, route.params, owner)
         match route.action:
             case Generate(read):
-                return self._generating(route.dialect, await read(call, self))
+                return await self._generating(route.dialect, await read(call, self))
             case LookUp(find):
                 return _looking_up(route.dialect, lambda: find(call, self))
             case Refuse(error):
                 raise error()
 
-    def _generating(self, dialect: Dialect, request: Request) -> Exchange:
+    async def _generating(self, dialect: Dialect, request: Request) -> Exchange:
         asked = request.asked()
         name = models.check(asked.model, self.models)
         rid = uuid.uuid4().hex
         reasoning: Counter[str] = Counter()
-        generations = self._generations(asked, rid, reasoning)
+        generations = await self._generations(asked, rid, reasoning)
         answer = request.answer(Head(rid, name, int(time.time())))
 
         def batches(metrics: JobMetrics) -> AsyncGenerator[Batch]:
@@ -170,13 +176,16 @@ class Service:
             self._is_boot_reported = True
             metrics.note_boot(self.boot_seconds())
 
-    def _generations(self, asked: Asked, rid: str, reasoning: Counter[str]) -> list[_Generation]:
+    async def _generations(
+        self, asked: Asked, rid: str, reasoning: Counter[str]
+    ) -> list[_Generation]:
         """The turns to generate: `choices` for each prompt. Counts in `reasoning` where that of the
         history came from."""
         carries = self._settings.reasoning_in_call_ids is not None
         made: list[_Generation] = []
         for prompt in asked.prompts:
-            ids, grammar = self._rendered(prompt, asked.sampling, reasoning)
+            rendered, grammar = self._rendered(prompt, asked.sampling, reasoning)
+            ids = await _encoded(rendered)
             room = self._room(ids, asked.prompt_field)
             for choice in range(asked.choices):
                 sampling = asked.sampling.within(room, choice, grammar)
@@ -190,9 +199,9 @@ class Service:
         return made
 
     def _rendered(
-        self, prompt: Conversation | Sequence[int], sampling: Sampling, reasoning: Counter[str]
-    ) -> tuple[Sequence[int], str | None]:
-        """A prompt's token IDs, and the grammar that constrains its completion, if any."""
+        self, prompt: Conversation | Sequence[Segment], sampling: Sampling, reasoning: Counter[str]
+    ) -> tuple[Sequence[Segment], str | None]:
+        """A prompt, and the grammar that constrains its completion, if any."""
         if not isinstance(prompt, Conversation):
             return prompt, None
         free = _unending(sampling)
@@ -204,9 +213,9 @@ class Service:
 
     def _render(
         self, conversation: Conversation, reasoning: Counter[str] | None = None
-    ) -> Sequence[int]:
+    ) -> Sequence[Segment]:
         messages = self._call_ids.restored(conversation.messages)
-        return render(
+        return segments(
             replace(conversation, messages=messages),
             effort=self._settings.reasoning_effort,
             date=self._settings.system_date,
@@ -274,7 +283,15 @@ class Service:
         return answer.take(index, output)
 
 
-def _reader(prompt: Conversation | Sequence[int], call_prefix: str) -> Parser | RawText:
+async def _encoded(prompt: Sequence[Segment]) -> Sequence[int]:
+    """A prompt's token IDs. Much new text is encoded in a thread, so that no stream has to wait."""
+    new = encoded_text.new(prompt)
+    if sum(map(len, new)) > MANY_CHARACTERS:
+        await asyncio.to_thread(encoded_text.keep, new)
+    return join(prompt)
+
+
+def _reader(prompt: Conversation | Sequence[Segment], call_prefix: str) -> Parser | RawText:
     if not isinstance(prompt, Conversation):
         return RawText()
     return Parser(prompt.wanted.tools, call_id=lambda: new_call_id(call_prefix))

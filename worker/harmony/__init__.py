@@ -17,7 +17,7 @@ from worker.harmony.events import (
 )
 from worker.harmony.grammar import structural_tag
 from worker.harmony.parsing import Parser, new_call_id
-from worker.harmony.rendering import TurnMemory, render
+from worker.harmony.rendering import TurnMemory, render, segments
 
 __all__ = [
     "Event",
@@ -33,5 +33,6 @@ __all__ = [
     "TurnMemory",
     "new_call_id",
     "render",
+    "segments",
     "structural_tag",
 ]

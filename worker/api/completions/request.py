@@ -1,4 +1,4 @@
-"""A text completion request: validation, and its prompts as token IDs.
+"""A text completion request: validation, and its prompts.
 
 Rules: the prompt is raw text, without the Harmony format. The text of a special token is encoded as
 ordinary text; clients that want the special token itself send token IDs. Unsupported values are
@@ -15,13 +15,13 @@ from worker.api.dialect import Asked, Head
 from worker.api.field_table import Route
 from worker.api.fields import json_type
 from worker.api.sampling import SamplingFields, TokenIds
+from worker.harmony.encoded_text import Segment
 from worker.harmony.vocabulary import (
     ENDOFTEXT,
     FIRST_SPECIAL,
     SIZE,
     STOP_IDS,
     decode,
-    encode,
 )
 from worker.turn import TurnOptions
 
@@ -91,10 +91,9 @@ class CompletionRequest(SamplingFields):
             )
         return self
 
-    def prompts(self) -> list[list[int]]:
-        """The token IDs of each prompt. An empty prompt is `<|endoftext|>`, as in OpenAI's API."""
-        encoded = (encode(p) if isinstance(p, str) else p for p in self.prompt)
-        return [ids or [ENDOFTEXT] for ids in encoded]
+    def prompts(self) -> list[list[Segment]]:
+        """Each prompt. An empty one is `<|endoftext|>`, as in OpenAI's API."""
+        return [[prompt or ENDOFTEXT] for prompt in self.prompt]
 
     def asked(self) -> Asked:
         return Asked(

@@ -1,7 +1,8 @@
-"""Renders a conversation as the token ids that gpt-oss was trained on.
+"""Renders a conversation in the format that gpt-oss was trained on.
 
 A prompt is a system message, a developer message (instructions, tools, response format), the
-conversation, and the beginning of the assistant's next turn, `<|start|>assistant`.
+conversation, and the beginning of the assistant's next turn, `<|start|>assistant`. It is rendered
+as segments, `[START, "user", MESSAGE, "Hi", END]`, of which `encoded_text` makes token ids.
 
 Rules:
 - Text from clients is encoded as ordinary text, in headers too, so no marker can be injected.
@@ -19,8 +20,7 @@ Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementatio
 
 import re
 from collections import Counter
-from collections.abc import Container, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Container, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -36,10 +36,11 @@ from worker.harmony.conversation import (
     User,
     after_answer,
 )
+from worker.harmony.encoded_text import Segment, join
 from worker.harmony.rendering.instructions import developer, system, tools_section
 from worker.harmony.rendering.memory import TurnMemory
 from worker.harmony.tool_names import recipient
-from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
+from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START
 
 MAX_NAME_LENGTH = 128
 """An author's name is cut to this many characters."""
@@ -54,7 +55,21 @@ def render(
     memory: TurnMemory | None = None,
     reasoning: Counter[str] | None = None,
 ) -> list[int]:
-    """Token ids of the prompt for the next turn of `conversation`.
+    """The token ids of `segments`."""
+    return join(
+        segments(conversation, effort=effort, date=date, memory=memory, reasoning=reasoning)
+    )
+
+
+def segments(
+    conversation: Conversation,
+    *,
+    effort: str = "medium",
+    date: str | None = None,
+    memory: TurnMemory | None = None,
+    reasoning: Counter[str] | None = None,
+) -> list[Segment]:
+    """The prompt for the next turn of `conversation`.
 
     `effort` applies if the conversation specifies none. `date` (YYYY-MM-DD) is optional, since a
     date at the beginning of the prompt invalidates the prefix cache every day. `memory` provides
@@ -66,14 +81,14 @@ def render(
     messages, wanted = conversation.messages, conversation.wanted
     leading = list(takewhile(lambda message: isinstance(message, Instruction), messages))
     instructions = "\n\n".join(m.text for m in leading if isinstance(m, Instruction) and m.text)
-    ids = list(system(wanted.effort or effort, bool(wanted.tools), date))
-    ids += developer(instructions, [t for t in wanted.tools if not t.deferred], wanted.answer)
+    made: list[Segment] = [system(wanted.effort or effort, bool(wanted.tools), date)]
+    made += developer(instructions, [t for t in wanted.tools if not t.deferred], wanted.answer)
     offered = {tool.name for tool in wanted.tools}
     history = _History(messages[len(leading) :], offered, memory)
-    ids += history.render()
+    made += history.render()
     if reasoning is not None:
         reasoning.update(history.reasoning)
-    return [*ids, START, *_word("assistant")]
+    return [*made, START, "assistant"]
 
 
 class _History:
@@ -90,32 +105,32 @@ class _History:
         self._calls = _Calls()
         self._reasoning_from = after_answer(messages)
 
-    def render(self) -> list[int]:
-        ids: list[int] = []
+    def render(self) -> list[Segment]:
+        made: list[Segment] = []
         at = 0
         while at < len(self._messages):
             match self._messages[at]:
                 case Result():
-                    results = [*takewhile(_is_result, self._messages[at:])]
-                    ids += self._results(results)
+                    results = _run(self._messages, at, _is_result)
+                    made += self._results(results)
                     at += len(results)
                 case Thought() | Said() | Called():
-                    turn = _turn(self._messages[at:])
-                    count, turn_ids = self._assistant(turn, at)
-                    ids += turn_ids
+                    turn = _turn(self._messages, at)
+                    count, rendered = self._assistant(turn, at)
+                    made += rendered
                     at += count
                 case User(text, name):
                     shown = _shown(name)
-                    ids += _plain(f"user:{shown}" if shown else "user", None, text)
+                    made += _message(f"user:{shown}" if shown else "user", None, text)
                     at += 1
                 case Instruction(text):
-                    ids += developer(text)
+                    made += developer(text)
                     at += 1
-        return ids
+        return made
 
-    def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[int]]:
+    def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[Segment]]:
         """Renders the beginning of an assistant's turn; returns the number of messages rendered,
-        and their IDs.
+        and their segments.
 
         A remembered turn may be only the beginning of `turn`: a chat client that received two turns
         without a result in between sends them as one sequence of messages.
@@ -126,43 +141,44 @@ class _History:
             if recalled is not None:
                 self.reasoning["memory"] += 1
                 self._calls.add(turn[: recalled.messages])
-                return recalled.messages, [START, *_word("assistant"), *recalled.ids]
+                return recalled.messages, [START, "assistant", recalled.ids]
         self._calls.add(turn)
         if keeps_reasoning:
             self.reasoning.update(_reasoning_sources(turn))
-        ids: list[int] = []
+        made: list[Segment] = []
         for message in turn:
             match message:
                 case Thought(text, exact) if keeps_reasoning:
-                    body = encode(text) if exact is None else exact
-                    ids += _message("assistant", "analysis", body)
+                    made += _message("assistant", "analysis", text if exact is None else exact)
                 case Said(text, phase):
-                    ids += _plain("assistant", phase, text)
+                    made += _message("assistant", phase, text)
                 case Called():
-                    ids += self._call(message)
+                    made += self._call(message)
                 case _:
                     pass
-        return len(turn), ids
+        return len(turn), made
 
-    def _call(self, call: Called) -> list[int]:
-        header = encode(f"commentary to={recipient(call.name, self._offered)} ")
-        body = encode(call.arguments)
-        start = [START, *_word("assistant"), CHANNEL]
-        return [*start, *header, CONSTRAIN, *_word("json"), MESSAGE, *body, CALL]
+    def _call(self, call: Called) -> list[Segment]:
+        header = f"commentary to={recipient(call.name, self._offered)} "
+        return [
+            *(START, "assistant", CHANNEL, header, CONSTRAIN, "json", MESSAGE),
+            *(call.arguments, CALL),
+        ]
 
-    def _results(self, results: Sequence[Message]) -> list[int]:
+    def _results(self, results: Sequence[Message]) -> list[Segment]:
         """The results of one turn, in the order of their calls; those with an id match first."""
         found = [each for each in results if isinstance(each, Result)]
         rendered = [self._result(each) for each in sorted(found, key=lambda r: not r.call_id)]
-        return [token for _, ids in sorted(rendered, key=lambda each: each[0]) for token in ids]
+        in_order = sorted(rendered, key=lambda each: each[0])
+        return [segment for _, message in in_order for segment in message]
 
-    def _result(self, result: Result) -> tuple[int, list[int]]:
+    def _result(self, result: Result) -> tuple[int, list[Segment]]:
         call = self._calls.answered_by(result)
         author = f"{recipient(call.name, self._offered)} to=assistant"
         parts = [result.text] if result.text else []
         if result.tools:
             parts.append(tools_section(result.tools))
-        return call.order, _plain(author, "commentary", "\n\n".join(parts))
+        return call.order, _message(author, "commentary", "\n\n".join(parts))
 
 
 def _reasoning_sources(turn: Sequence[Message]) -> list[str]:
@@ -177,15 +193,21 @@ def _is_result(message: Message) -> bool:
     return isinstance(message, Result)
 
 
-def _turn(messages: Sequence[Message]) -> list[Message]:
-    """The assistant's messages at the beginning of `messages`, up to a final answer."""
-    turn: list[Message] = []
-    for message in messages:
-        if not isinstance(message, Thought | Said | Called):
-            break
-        turn.append(message)
+def _run(messages: Sequence[Message], at: int, belongs: Callable[[Message], bool]) -> list[Message]:
+    """The messages from `at` on that belong together. Only these are looked at: histories are
+    long."""
+    end = at
+    while end < len(messages) and belongs(messages[end]):
+        end += 1
+    return list(messages[at:end])
+
+
+def _turn(messages: Sequence[Message], at: int) -> list[Message]:
+    """The assistant's messages from `at` on, up to a final answer."""
+    turn = _run(messages, at, lambda message: isinstance(message, Thought | Said | Called))
+    for end, message in enumerate(turn, 1):
         if isinstance(message, Said) and message.phase == "final":
-            break
+            return turn[:end]
     return turn
 
 
@@ -250,17 +272,6 @@ def _shown(name: str) -> str:
     return _NOT_IN_NAME.sub("_", name.strip())[:MAX_NAME_LENGTH]
 
 
-def _plain(author: str, channel: str | None, text: str) -> list[int]:
-    return _message(author, channel, encode(text))
-
-
-def _message(author: str, channel: str | None, body: Sequence[int]) -> list[int]:
-    header = [START, *encode(author)]
-    if channel:
-        header += [CHANNEL, *_word(channel)]
-    return [*header, MESSAGE, *body, END]
-
-
-@lru_cache(maxsize=64)
-def _word(text: str) -> tuple[int, ...]:
-    return tuple(encode(text))
+def _message(author: str, channel: str | None, body: str | Sequence[int]) -> list[Segment]:
+    header: list[Segment] = [START, author, CHANNEL, channel] if channel else [START, author]
+    return [*header, MESSAGE, body, END]
