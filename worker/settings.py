@@ -169,6 +169,10 @@ class Settings(BaseSettings):
         default="off", description="'off' or 'eagle3' (for gpt-oss-120b)"
     )
     header_grammar: bool = Field(default=True, description="true or false")
+    direct_output: bool = Field(
+        default=True,
+        description="true or false (false: through SGLang's detokenizer and tokenizer manager)",
+    )
     stream_flush_ms: int = Field(
         default=0, ge=0, description="a number of milliseconds, 0 or greater"
     )
