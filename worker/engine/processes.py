@@ -96,12 +96,7 @@ def _sglangs_engine() -> Any:
 
 
 def _direct_engine() -> Any:
-    """The same, without a detokenizer.
-
-    On the wire, SGLang's messages are msgpack in place of pickle: half of what a pickled step takes
-    to read are times that nobody needs.
-    """
-    os.environ["SGLANG_USE_PICKLE_IPC"] = os.environ.get("SGLANG_USE_PICKLE_IPC") or "0"
+    """The same, without a detokenizer."""
     from sglang.srt.entrypoints.engine import init_tokenizer_manager
 
     from worker.engine import direct_manager

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.conftest import RealWorker
 from worker.api.chat import render_prompt
-from worker.engine import Health, Sampling, SglangEngine, server_args
+from worker.engine import Health, Sampling, SglangEngine, Step, server_args
 from worker.engine.sglang_results import ENGINE_DIED, aborted
 from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRejected, ServerError
 from worker.model import Model, resolve
@@ -76,6 +77,27 @@ def test_leaving_frees_the_engine(real: RealWorker) -> None:
         return await until_idle(real.engine)
 
     assert real.run(leave()) < 2
+
+
+def test_what_a_busy_client_could_not_take_comes_as_one_step(real: RealWorker) -> None:
+    """With all its tokens, and their log probabilities."""
+    sampling = replace(LONG, max_tokens=40, top_logprobs=2)
+
+    async def taken(rid: str, *, busy: bool) -> list[Step]:
+        steps: list[Step] = []
+        async with aclosing(real.engine.generate(COUNT, sampling, rid)) as generated:
+            async for step in generated:
+                steps.append(step)
+                while busy and rid in running(real.engine):
+                    await asyncio.sleep(0.01)
+        return steps
+
+    ids = [token for step in real.run(taken("free", busy=False)) for token in step.ids]
+    first, rest = real.run(taken("busy", busy=True))
+    assert [*first.ids, *rest.ids] == ids
+    assert [entry.id for entry in rest.logprobs] == list(rest.ids)
+    assert all(len(entry.top) == 2 for entry in rest.logprobs)
+    assert (rest.finish_reason, rest.completion_tokens) == ("length", 40)
 
 
 def test_a_second_loop_is_refused_while_the_first_lives(real: RealWorker) -> None:
