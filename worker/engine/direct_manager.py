@@ -77,9 +77,7 @@ class DirectManager(TokenizerManager):
         with_logprobs = batch.output_token_logprobs_val is not None
         for index, rid in enumerate(batch.rids):
             finish = batch.finished_reasons[index]
-            if finish is not None:
-                self.rid_to_state.pop(rid, None)
-            arrived = self._waiting.get(rid)
+            arrived = self._waiting.get(rid) if finish is None else self._remove(rid)
             if arrived is None:  # its client has left
                 continue
             arrived.ids.extend(batch.output_ids[index])
@@ -94,10 +92,14 @@ class DirectManager(TokenizerManager):
 
     def _handle_abort_req(self, recv_obj: Any) -> None:
         """Ends a request that SGLang aborted before it ran."""
-        self.rid_to_state.pop(recv_obj.rid, None)
-        if (arrived := self._waiting.get(recv_obj.rid)) is not None:
+        if (arrived := self._remove(recv_obj.rid)) is not None:
             message = recv_obj.abort_message
             arrived.wake(recv_obj.finished_reason or {"type": "abort", "message": message})
+
+    def _remove(self, rid: str) -> "Arrived | None":
+        """Forgets a request that has ended: a new one may have its ID."""
+        self.rid_to_state.pop(rid, None)
+        return self._waiting.pop(rid, None)
 
     async def _wait_one_response(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, obj: Any, *_: Any

@@ -88,8 +88,8 @@ def test_what_a_busy_client_could_not_take_comes_as_one_step(real: RealWorker) -
         async with aclosing(real.engine.generate(COUNT, sampling, rid)) as generated:
             async for step in generated:
                 steps.append(step)
-                while busy and rid in running(real.engine):
-                    await asyncio.sleep(0.01)
+                if busy:
+                    await until_idle(real.engine)
         return steps
 
     ids = [token for step in real.run(taken("free", busy=False)) for token in step.ids]
