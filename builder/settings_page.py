@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
 from worker.settings import ALTERNATIVE_NAMES, Settings
@@ -102,8 +102,8 @@ END = """
 
 ## Offline
 
-`HF_HUB_OFFLINE=1` prevents every download. Once the model's files are there, SGLang runs with it, unless `ENGINE_ARGS` names more
-models; `HF_HUB_OFFLINE=0` prevents that.
+`HF_HUB_OFFLINE=1` prevents every download. Once the model's files are there, SGLang runs with it,
+unless `ENGINE_ARGS` names more models; `HF_HUB_OFFLINE=0` prevents that.
 """
 
 
@@ -147,7 +147,6 @@ def _default(field: FieldInfo) -> str:
             return f"`{word}`"
     if value in (None, (), {}):
         return ""
-    assert not isinstance(value, SecretStr)
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

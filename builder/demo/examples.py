@@ -28,8 +28,8 @@ OPENING = [CHANNEL, *encode("analysis"), MESSAGE]
 EFFORTS = ("low", "medium", "high")
 TURNS = (0, 0, 0, 1, 1, 2, 3, 4)
 """Numbers of turns before the last one of a full example."""
-OWN_TURNS = 0.4
-"""The share of full examples whose earlier turns are all the model's own dialogues, in any order."""
+OWN_TURNS = 0.5
+"""The share of full examples whose earlier turns are all the model's own, in any order."""
 LENGTHS = (0, 0, 0, 10, 10, 60, 60, 250)
 """Maximum numbers of words of the instructions; a few conversations have thousands."""
 FULL_WEIGHT = 10.0
@@ -69,7 +69,7 @@ def drill(rng: random.Random) -> Example:
     tools = _tools(rng)
     messages = _instructions(rng, rng.choice(LENGTHS))
     for _ in range(rng.randint(6, 14)):
-        if rng.random() < 0.2:
+        if rng.random() < 0.3:
             messages += _own_turn(rng, tools)
         last, answer = _next(rng, tools)
         decision = text(answer.completion[len(OPENING)])
@@ -144,7 +144,7 @@ def _own_turn(rng: random.Random, tools: list[Message]) -> list[Message]:
 
     Its reasoning is in the prompt until a final answer follows, where the client sends it back.
     """
-    last, answer = _last(rng, rng.choice(DIALOGUES), tools)
+    last, answer = _last(rng, rng.choice((*DIALOGUES, WEATHER, OTHER)), tools)
     reasoning = rng.choice((None, answer.analysis))
     if answer is WEATHER:
         (question,) = last
