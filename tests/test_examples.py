@@ -50,8 +50,10 @@ items, more = list(messages), list(messages)
 """
 """What the Python of docs/ takes for granted, as docs/clients.md says."""
 SERVED = {"API_KEY": "", "SERVED_MODEL_NAME": "demo,gpt-oss", "PACE_MS": "0"}
-KNOWN = {"OpenAI", "Anthropic", "URL", "KEY", "MODEL", "client", "tools", "messages", "items"}
-KNOWN |= {"more", *vars(builtins)}
+KNOWN = {
+    *("OpenAI", "Anthropic", "URL", "KEY", "MODEL", "client", "tools", "messages", "items", "more"),
+    *vars(builtins),
+}
 
 ALL = list(examples())
 

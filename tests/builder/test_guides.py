@@ -13,11 +13,13 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.examples import PAGES
+from worker import __version__
 from worker.deploy import __main__ as command
 from worker.deploy.prices import PER_HOUR
 from worker.settings import Settings
 
 GUIDES = [ROOT / "docs" / name for name in ("deploy.md", "troubleshooting.md")]
+WITHOUT_CONTENTS = {"ARCHITECTURE", "decisions", "performance"}
 NOT_OURS = {"REMOTE HOST IDENTIFICATION HAS CHANGED", "Permission denied (publickey)"}
 """What ssh prints."""
 
@@ -95,9 +97,9 @@ def test_links_lead_somewhere() -> None:
                 assert not heading or heading in headings(file), target
 
 
-def headings(path: Path) -> set[str]:
+def headings(path: Path, level: str = "#+") -> set[str]:
     """Of a Markdown file, as GitHub spells their anchors."""
-    titles = re.findall(r"^#+ (.*)$", text(path), re.MULTILINE)
+    titles = re.findall(rf"^{level} (.*)$", text(path), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
@@ -106,3 +108,17 @@ def test_prices_are_those_of_the_plan() -> None:
     rows = re.findall(r"\| `(\w+)` \|.*\| ([\d.]+) \|", text(GUIDES[0]))
     assert {pool: float(price) for pool, price in rows}.items() <= PER_HOUR.items()
     assert rows
+
+
+def test_the_newest_release_in_the_changelog_is_this_version() -> None:
+    """As Keep a Changelog has it: a version, then its date."""
+    releases = re.findall(r"^## (.*)$", text(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert re.fullmatch(rf"{re.escape(__version__)} - \d{{4}}-\d\d-\d\d", releases[0])
+
+
+def test_every_page_has_a_list_of_its_contents() -> None:
+    """Except for the three that have one subject: architecture, decisions and performance."""
+    for page in PAGES:
+        if page.parent.name == "docs" and page.stem not in WITHOUT_CONTENTS:
+            linked = re.findall(r"\[[^]]+\]\(#([\w-]+)\)", text(page))
+            assert headings(page, "##") <= set(linked), page
