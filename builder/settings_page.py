@@ -49,8 +49,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "The worker boots faster and pads prompts to the next length.",
         "direct_output": "Token IDs come straight from SGLang's scheduler. `false` sends them "
         "through its detokenizer process and tokenizer manager, at two to three times the CPU "
-        "time, which SGLang's own request logs and metrics need (`log_requests` and `enable_metrics` in "
-        "`ENGINE_ARGS`).",
+        "time, which SGLang's own request logs and metrics need (`log_requests` and "
+        "`enable_metrics` in `ENGINE_ARGS`).",
         "speculative": "`eagle3` is speculative decoding for gpt-oss-120b with "
         "`lmsys/EAGLE3-gpt-oss-120b-bf16`, which SGLang downloads (1.7 GB). It is meant for few "
         "requests at a time; its speed was not measured here.",
