@@ -117,7 +117,7 @@ def test_the_newest_release_in_the_changelog_is_this_version() -> None:
 
 
 def test_every_page_has_a_list_of_its_contents() -> None:
-    """Except for README, and the three that have one subject: architecture, decisions and performance."""
+    """Except for README, and for three pages that have one subject."""
     for page in PAGES[1:]:
         if page.stem not in WITHOUT_CONTENTS:
             linked = re.findall(r"\[[^]]+\]\(#([\w-]+)\)", text(page))
