@@ -117,7 +117,7 @@ def test_the_newest_release_in_the_changelog_is_this_version() -> None:
 
 
 def test_every_page_has_a_list_of_its_contents() -> None:
-    """But for README, and for architecture, decisions and performance, which have one subject."""
+    """Except for README, and for three pages that have one subject."""
     for page in PAGES[1:]:
         if page.stem not in WITHOUT_CONTENTS:
             linked = re.findall(r"\[[^]]+\]\(#([\w-]+)\)", text(page))
