@@ -20,7 +20,11 @@ OLDEST_KERNEL = (0, 4, 9)
 """Of sglang-kernel: SGLang refuses to start with an older one (entrypoints/engine.py)."""
 TOOLS = ("nvcc", "ninja", "c++", "tini", "sshd", "curl")
 """The first three compile SGLang's kernels at their first use."""
-NOT_IMPORTABLE = {"worker.engine.bounded_strings", "worker.engine.grammar_masks"}
+NOT_IMPORTABLE = {
+    "worker.engine.bounded_strings",
+    "worker.engine.direct_manager",
+    "worker.engine.grammar_masks",
+}
 """Modules that import SGLang or its grammar library at the top: they may fail without a GPU."""
 
 
