@@ -2,13 +2,16 @@
 
 If RUNPOD_WEBHOOK_GET_JOB is set, runs as a queue worker. Otherwise runs the job in
 `./test_input.json`, or in `--test_input '{…}'`, and exits 0 only if the job completed.
-`--rp_serve_api` serves the SDK's own test API. Everything is behind the `__main__` guard below,
+`--rp_serve_api` serves the SDK's own test API; the other `--rp_` flags are the SDK's too.
+
+Everything is behind the `__main__` guard below,
 because the engine's child processes import this file again.
 """
 
-import argparse
 import os
 import sys
+
+from worker.command import CommandParser, require_packages, run
 
 # The SDK reads these when it is imported. At its default level it logs every yield, and its GPU
 # checks would compete with the running engine for memory.
@@ -19,16 +22,14 @@ os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
 
 def main() -> int:
     """Runs the worker; returns the process exit status."""
+    arguments = _parser().parse_args()
+    require_packages()
     from worker import logs, settings
     from worker.engine import SglangEngine, server_args
     from worker.machine import installed_gpus
     from worker.model import resolve
     from worker.service import Service
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--test_input", help="a job as JSON")
-    parser.add_argument("--rp_serve_api", action="store_true", help="serve the SDK's test API")
-    arguments, _ = parser.parse_known_args()
     try:
         chosen = settings.load()
         model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
@@ -48,5 +49,18 @@ def main() -> int:
     return 0 if local.run(service, chosen, arguments.test_input) else 1
 
 
+def _parser() -> CommandParser:
+    """Has the SDK's flags, which the SDK reads again from the command line."""
+    parser = CommandParser("handler.py", __doc__)
+    parser.add_argument("--test_input", metavar="JSON", help="a job as JSON")
+    parser.add_argument("--rp_serve_api", action="store_true", help="serve the SDK's test API")
+    parser.add_argument("--rp_api_host", metavar="HOST", help="of the test API (localhost)")
+    parser.add_argument("--rp_api_port", type=int, metavar="PORT", help="of the test API (8000)")
+    parser.add_argument("--rp_api_concurrency", type=int, metavar="N", help="workers of the API")
+    parser.add_argument("--rp_log_level", metavar="LEVEL", help="the SDK's log level")
+    parser.add_argument("--rp_debugger", action="store_true", help="the SDK's debugger")
+    return parser
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from worker.command import CommandParser
 from worker.doctor import table
 from worker.settings import Settings
 
@@ -18,5 +19,6 @@ def readme_with(settings: Settings) -> str:
 
 
 if __name__ == "__main__":
+    CommandParser("python -m builder.gpu_table", __doc__).parse_args()
     README.write_text(readme_with(Settings()))
     print(f"Wrote {README}.")

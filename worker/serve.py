@@ -4,13 +4,18 @@ Everything is behind the `__main__` guard below, because the engine's child proc
 file again.
 """
 
-import argparse
 import asyncio
 import sys
+
+from worker.command import CommandParser, require_packages, run
 
 
 def main() -> int:
     """Returns the exit status: 0 on a requested stop, 1 on engine failure, 2 on a bad setting."""
+    parser = CommandParser("python -m worker.serve", __doc__)
+    parser.add_argument("--host", default="0.0.0.0", help="the address to listen on")  # noqa: S104
+    arguments = parser.parse_args()
+    require_packages()
     import uvloop
 
     from worker import logs, settings
@@ -20,9 +25,6 @@ def main() -> int:
     from worker.model import resolve
     from worker.service import Service
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="0.0.0.0", help="the address to listen on")  # noqa: S104
-    arguments = parser.parse_args()
     try:
         chosen = settings.load()
         model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
@@ -37,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -7,10 +7,12 @@ import sglang. This module imports it when an engine starts, because the import 
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -65,7 +67,18 @@ def go_offline(arguments: Mapping[str, Any]) -> None:
         os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE") or "1"
 
 
+def keep_interrupts_from_children() -> None:
+    """Blocks SIGINT in this thread, and so in the processes that it starts.
+
+    A terminal sends Ctrl-C to all processes in the foreground: SGLang's would print tracebacks, and
+    end the generations that the server still wants to finish. We end them ourselves.
+    """
+    resource_tracker.ensure_running()  # when it starts, it unblocks SIGINT in this thread
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
 def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]:
+    keep_interrupts_from_children()
     go_offline(arguments)
     started = time.monotonic()
     from sglang.srt.entrypoints.engine import Engine as BareEngine
