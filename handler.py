@@ -37,7 +37,7 @@ def main() -> int:
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    logs.configure(chosen.log_level_number)
+    logs.configure(chosen.log_level_number, chosen.log_format)
     service = Service(SglangEngine(arguments_of_sglang), model, chosen)
     as_api = arguments.rp_serve_api or chosen.runpod_realtime_port > 0
     if as_api or (chosen.runpod_webhook_get_job and arguments.test_input is None):

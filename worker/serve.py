@@ -32,7 +32,7 @@ def main() -> int:
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    logs.configure(chosen.log_level_number)
+    logs.configure(chosen.log_level_number, chosen.log_format)
     service = Service(SglangEngine(arguments_of_sglang), model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(service, chosen, arguments.host))

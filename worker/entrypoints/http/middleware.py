@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
+from worker.access_log import log_request
 from worker.api.routes import route_for
 from worker.entrypoints.http import status_routes
 from worker.entrypoints.http.api_keys import ApiKeys
@@ -34,6 +35,7 @@ from worker.errors import (
     WorkerError,
     client_error,
 )
+from worker.job_metrics import JobMetrics
 from worker.service import Exchange
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class InFlightRequest:
         self.route = route_for(self.path, query=query, method=scope["method"])
         self.exchange: Exchange | None = None
         """Set when the request has been read."""
+        self.metrics = JobMetrics()
         self.owner = ""
         """Index of the request's API key; set after authentication."""
         self.id = _request_id(self.headers)
@@ -156,8 +159,8 @@ class RequestMiddleware:
         except Exception as error:  # noqa: BLE001 - all errors are handled here
             await call.fail(_client_error(error, call), self._headers(error))
         finally:
-            spent = time.monotonic() - call.started
-            log.debug("%s: %s %s in %.3f s", call.id, call.path, call.status, spent)
+            if call.path not in status_routes.PATHS:
+                log_request(call.id, call.label, call.status, call.metrics)
             if call.status is not None:
                 self._note(call.label, call.status)
 
