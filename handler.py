@@ -46,13 +46,16 @@ def main() -> int:
         return queue.serve_api(service, chosen) if as_api else queue.run(service, chosen)
     from worker.entrypoints import local
 
-    return 0 if local.run(service, chosen, arguments.test_input) else 1
+    as_text = sys.stdout.isatty() and not arguments.json
+
+    return 0 if local.run(service, chosen, arguments.test_input, as_text=as_text) else 1
 
 
 def _parser() -> CommandParser:
     """Has the SDK's flags, which the SDK reads again from the command line."""
     parser = CommandParser("handler.py", __doc__)
     parser.add_argument("--test_input", metavar="JSON", help="a job as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON on a terminal too")
     parser.add_argument("--rp_serve_api", action="store_true", help="serve the SDK's test API")
     parser.add_argument("--rp_api_host", metavar="HOST", help="of the test API (localhost)")
     parser.add_argument("--rp_api_port", type=int, metavar="PORT", help="of the test API (8000)")

@@ -40,10 +40,8 @@ def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(logging.INFO)
     fail()
     (line,) = capsys.readouterr().err.splitlines()
-    assert (
-        "ERROR worker.some: it failed: ValueError: invalid literal for int() with base 10: 'bad' (at test_logs.py:"
-        in line
-    )
+    assert "ERROR worker.some: it failed: ValueError: invalid literal" in line
+    assert "'bad' (at test_logs.py:" in line
 
 
 def test_a_traceback_is_for_debugging(capsys: pytest.CaptureFixture[str]) -> None:

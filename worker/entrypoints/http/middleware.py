@@ -21,7 +21,7 @@ from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
 from worker.access_log import log_request
-from worker.api.routes import route_for
+from worker.api.routes import route_for, unknown_route
 from worker.entrypoints.http import status_routes
 from worker.entrypoints.http.api_keys import ApiKeys
 from worker.entrypoints.http.retry_after import RetryAfterEstimator
@@ -29,7 +29,6 @@ from worker.errors import (
     BadRequest,
     EngineOverloaded,
     MethodNotAllowed,
-    NotFound,
     NotReady,
     PayloadTooLarge,
     WorkerError,
@@ -201,7 +200,7 @@ def _client_error(error: Exception, call: InFlightRequest) -> WorkerError:
     """The error to show to the client."""
     match error:
         case HTTPException(status_code=404):
-            return NotFound(f"Unknown route: {call.path[:200]!r}.", code="unknown_url")
+            return unknown_route(call.path)
         case HTTPException(status_code=405):
             return MethodNotAllowed(f"{call.path[:200]} does not support this method.")
         case HTTPException():
