@@ -4,24 +4,27 @@ PYTHON := .venv/bin/python
 SYSTEM_PYTHON := python3.11
 export MODEL ?= demo
 
-.PHONY: setup clients run test check lint types fast slow http workers queue serve emulator bench \
+.PHONY: help setup clients run test check lint types fast slow http workers queue serve emulator bench \
 	lock lock-clients clean
 
-setup:
-	@$(SYSTEM_PYTHON) builder/setup.py
+help: ## lists these targets
+	@sed -nE 's/^([a-z-]+):.* ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: ## creates .venv and the demo model
+	@$(SYSTEM_PYTHON) -m builder.setup
 
 # Creates one environment for each client in tests/clients.
-clients: setup
+clients: setup ## creates an environment for each client that the tests use
 	@$(PYTHON) -m builder.clients
 
-run: setup
+run: setup ## answers test_input.json with the demo model, on the CPU
 	@$(PYTHON) handler.py
 
 # Before each commit: takes a few minutes. Two processes, one of which has the engine
 # (tests/conftest.py). COVERAGE=1, as in the workflow, measures their coverage; it doubles the time.
 COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=95)
 
-test: setup
+test: setup ## lint, types and the fast tests: before each commit
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 fast lint types
 
 fast: setup
@@ -31,7 +34,7 @@ fast: setup
 # The remaining tests, on two cores: fuzz, soak, clients, workers in their own processes. In four
 # parts, the longest first, so that neither core idles for long. (pytest-xdist cannot split them: the
 # tests that schemathesis generates share one name, so it sees one test.)
-check: setup clients
+check: setup clients ## everything else: fuzz, soak, faults, clients, browser
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 queue slow http workers
 
 QUEUE := tests/worker/entrypoints/queue
@@ -49,41 +52,41 @@ workers: setup
 queue: setup
 	$(PYTHON) -m pytest -m workers $(QUEUE) --durations=30
 
-lint: setup
+lint: setup ## checks style and formatting
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	.venv/bin/shellcheck builder/*.sh .ci/run
 	.venv/bin/hadolint Dockerfile
 
-types: setup
+types: setup ## checks types
 	$(PYTHON) -m pyright
 
-bench: setup
+bench: setup ## prints the benchmark report
 	$(PYTHON) -m benchmarks.added_cost
 	$(PYTHON) -m benchmarks.queue_overhead
 	$(PYTHON) -m benchmarks.http_throughput
 	$(PYTHON) -m benchmarks.header_grammar
 	$(PYTHON) -m benchmarks.boot
 
-serve: setup
+serve: setup ## serves the HTTP API on 127.0.0.1:8000 (PORT=) with the demo model
 	@$(PYTHON) -m worker.serve --host 127.0.0.1
 
-emulator: setup
+emulator: setup ## runs RunPod's control plane on 127.0.0.1:8080 (PORT=) with one worker
 	@$(PYTHON) -m emulator
 
 # Updates the pins of the CPU environment, from pyproject.toml and builder/cpu/uv.toml.
-lock:
+lock: ## updates the pins of the CPU environment
 	.venv/bin/uv pip compile $$($(PYTHON) -c 'from builder.setup import *; print(*torch_source())') --quiet --config-file builder/cpu/uv.toml --python-version 3.11 \
 		--no-header --no-annotate --no-emit-find-links --extra gpu --group cpu --group dev pyproject.toml \
 		--output-file builder/cpu/requirements.txt
 
 # Pins the newest version of every client.
-lock-clients:
+lock-clients: ## pins the newest version of every client
 	cd tests/clients/requirements && for each in *.in; do \
 		../../../.venv/bin/uv pip compile --quiet --upgrade --python-version 3.11 --no-header \
 			--no-annotate --output-file $${each%.in}.txt $$each; done
 	cd tests/clients/node && npm install --silent --save-exact openai@latest zod@latest \
 		ai@latest @ai-sdk/openai@latest @ai-sdk/open-responses@latest @ai-sdk/anthropic@latest
 
-clean:
+clean: ## removes everything that setup created
 	rm -rf .venv .demo-model .clients tests/clients/*/node_modules

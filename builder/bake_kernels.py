@@ -9,6 +9,7 @@ on a GPU shows; they are kept on the volume instead (caches.sh).
 Usage: bake_kernels.py 8.0 9.0 … (compute capabilities)
 """
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,4 +64,6 @@ def main(capabilities: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("capabilities", nargs="*")
+    sys.exit(main(parser.parse_args().capabilities))

@@ -5,7 +5,7 @@ Usage: bake_model.py ORG/NAME; an empty name does nothing. Only what serving nee
 build secret, which is in no layer.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 SECRET = Path("/run/secrets/hf_token")
@@ -33,4 +33,6 @@ def main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", metavar="ORG/NAME")
+    main(parser.parse_args().model)

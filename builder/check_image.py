@@ -4,6 +4,7 @@ Rule: needs no GPU and no network and does not start SGLang, because the build m
 neither.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -92,4 +93,5 @@ def pins() -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from builder.setup import PYTHON, ROOT, VENV, run
+from worker.command import CommandParser
 
 CLIENTS = ROOT / ".clients"
 REQUIREMENTS = ROOT / "tests" / "clients" / "requirements"
@@ -53,4 +54,5 @@ def python_environment(folder: Path, pins: Path) -> None:
 
 
 if __name__ == "__main__":
+    CommandParser("python -m builder.clients", __doc__).parse_args()
     main()

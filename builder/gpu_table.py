@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from worker.command import CommandParser
 from worker.doctor import table
 from worker.settings import Settings
 
@@ -16,5 +17,6 @@ def page_with(settings: Settings) -> str:
 
 
 if __name__ == "__main__":
+    CommandParser("python -m builder.gpu_table", __doc__).parse_args()
     PAGE.write_text(page_with(Settings()))
     print(f"Wrote {PAGE}.")

@@ -14,6 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from worker.command import CommandParser
 from worker.deploy.plan import CUDA, INIT_TIMEOUT_S, PRESETS
 from worker.settings import ALTERNATIVE_NAMES, Settings
 
@@ -152,6 +153,7 @@ def documents() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
+    CommandParser("python -m builder.hub", __doc__).parse_args()
     FOLDER.mkdir(exist_ok=True)
     for path, text in documents().items():
         path.write_text(text)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
+from worker.command import CommandParser
 from worker.settings import ALTERNATIVE_NAMES, Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -92,7 +93,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "drain_seconds": "How long running requests may take to finish after SIGTERM. After that "
         "they fail, and can be sent again.",
         "stream_flush_ms": "The shortest time between two deliveries of a job's stream.",
-        "log_level": "",
+        "log_level": "Tracebacks are logged at `debug` only.",
+        "log_format": "`json` writes one JSON object per line, for log stores.",
         "runpod_realtime_port": "RunPod's own.",
         "runpod_webhook_get_job": "RunPod's own. If it is set, `handler.py` is a queue worker.",
     },
@@ -155,5 +157,6 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
+    CommandParser("python -m builder.settings_page", __doc__).parse_args()
     PAGE.write_text(page())
     print(f"Wrote {PAGE}.")

@@ -1,7 +1,7 @@
 """Creates the CPU environment: `.venv` with pinned packages, SGLang's stand-ins, the demo model.
 
-Rule: `make` runs it with the system's Python, so it imports only the standard library. It is
-idempotent: each part has a stamp file that records what it was made from.
+Rule: `make` runs it with the system's Python, so it and what it imports know only the standard
+library. It is idempotent: each part has a stamp file that records what it was made from.
 The CPU build of torch comes from a folder of wheels if pip's configuration names one that has it,
 otherwise from PyTorch's CPU index.
 """
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from worker.command import CommandParser
 
 ROOT = Path(__file__).parent.parent
 VENV = ROOT / ".venv"
@@ -36,11 +38,12 @@ def environment() -> None:
     if stamp.exists() and stamp.read_text() == made_from:
         return
     started = time.monotonic()
+    print(f"Creating {VENV.name}: this downloads up to 3.1 GB.", file=sys.stderr)
     if not PYTHON.exists():
         run(sys.executable, "-m", "venv", VENV)
         run(PYTHON, "-m", "pip", "install", "--quiet", UV)
     run(
-        *(VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON),
+        *(VENV / "bin" / "uv", "pip", "install", "--python", PYTHON),
         *("--no-deps", "--compile-bytecode", *torch_source(), "-r", REQUIREMENTS),
     )
     place_stand_ins()
@@ -81,4 +84,5 @@ def run(*command: object) -> None:
 
 
 if __name__ == "__main__":
+    CommandParser("python -m builder.setup", __doc__).parse_args()
     main()

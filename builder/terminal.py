@@ -16,6 +16,8 @@ from os import environ
 from pathlib import Path
 from typing import Any
 
+from worker.command import CommandParser
+
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "terminal.svg"
 COLUMNS, LINE, CHARACTER, MARGIN = 92, 22, 8.43, 20
@@ -133,5 +135,6 @@ def _label(pieces: list[Piece]) -> str:
 
 
 if __name__ == "__main__":
+    CommandParser("python -m builder.terminal", __doc__).parse_args()
     PICTURE.write_text(drawn(list(recorded())))
     print(f"Wrote {PICTURE}: {PICTURE.stat().st_size} bytes.")

@@ -11,3 +11,5 @@ The lifecycle of a job:
 Rule: the worker never imports this package, and this package never imports the worker. They
 communicate over HTTP only, through RunPod's own SDK.
 """
+
+__version__ = "0.1.0"

@@ -1,11 +1,16 @@
-"""`python -m emulator` runs the emulator on loopback until SIGINT or SIGTERM."""
+"""`python -m emulator` runs the emulator on loopback until SIGINT or SIGTERM.
 
+Its settings are environment variables (emulator/settings.py): PORT, WORKERS, WORKER_COMMAND, …
+"""
+
+import argparse
 import asyncio
 import signal
 import sys
 
 from pydantic import ValidationError
 
+from emulator import __version__
 from emulator.server import running
 from emulator.settings import Settings
 
@@ -20,10 +25,19 @@ async def serve(settings: Settings) -> None:
     async with running(settings) as url:
         print(f"RunPod emulator ready at {url}", flush=True)
         await stop.wait()
+        print("Stopping the emulator and its workers.", file=sys.stderr)
 
 
 def main() -> int:
     """Runs the emulator. Returns the process's exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m emulator",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"gpt-oss-worker {__version__}")
+    parser.parse_args()
     try:
         settings = Settings()
     except ValidationError as error:

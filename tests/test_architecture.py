@@ -162,7 +162,12 @@ def test_the_engine_and_harmony_meet_only_in_the_service() -> None:
 def test_the_environment_is_read_in_one_place() -> None:
     """Elsewhere os.environ only sets what the SDK, openai_harmony and SGLang read."""
     users = {place(m) for m in MODULES if "environ" in m.read_text() and "os" in set(imports(m))}
-    assert users == {"handler.py", "worker/harmony/vocabulary.py", "worker/engine/processes.py"}
+    assert users == {
+        "handler.py",
+        "worker/settings.py",
+        "worker/harmony/vocabulary.py",
+        "worker/engine/processes.py",
+    }
 
 
 def test_the_emulator_does_not_know_the_worker() -> None:

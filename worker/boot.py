@@ -43,7 +43,8 @@ async def boot(service: Service, settings: Settings) -> None:
     _say_capacity(service)
     phases = service.boot_seconds()
     listed = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in phases.items())
-    log.info("ready after %.1f s: %s", sum(phases.values()), listed)
+    log.info("booted in %.1f s: %s", sum(phases.values()), listed)
+    log.info("ready: %s", _capacity(service, settings))
 
 
 @contextmanager
@@ -112,7 +113,15 @@ def _say_capacity(service: Service) -> None:
             "`python -m worker.doctor` says what to set",
             *(service.context_length, asked),
         )
-    log.info(
-        "a context of %d tokens; the KV cache holds %d",
-        *(service.context_length, capacity.kv_tokens),
+
+
+def _capacity(service: Service, settings: Settings) -> str:
+    """`context 131,072, KV for 193,000 tokens, up to 64 requests`."""
+    engine = service.engine
+    cache = (
+        f", KV for {engine.capacity().kv_tokens:,} tokens"
+        if isinstance(engine, MeasurableEngine)
+        else ""
     )
+    limit = settings.max_running_requests
+    return f"context {service.context_length:,}{cache}, up to {limit} requests"

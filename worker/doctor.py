@@ -5,7 +5,6 @@ and `--gpu all` prints the table for choosing one. Nothing is downloaded or load
 is 0 if the model fits (on any of the GPUs, with `--gpu all`), else 1.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worker import __version__, settings
+from worker.command import CommandParser, require_packages, run
+
+if __name__ == "__main__":
+    require_packages()
+
+from worker import settings
 from worker.engine.sglang_arguments import check_engine_args
 from worker.machine import flashinfer_findings, installed_gpus, machine_findings
 from worker.model import read_config, size_of
@@ -57,16 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if any(verdict.fits for verdict in verdicts) else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m worker.doctor",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("python -m worker.doctor", __doc__)
     parser.add_argument("--model", metavar="ID", help="instead of MODEL; also 20b, 120b")
     parser.add_argument("--gpu", metavar="NAME", help="RunPod's name of a GPU, or all")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--version", action="version", version=f"gpt-oss-worker {__version__}")
     return parser
 
 
@@ -155,4 +154,4 @@ def _cell(chosen: Settings, size: ModelSize, gpu: Gpu) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

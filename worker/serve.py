@@ -4,13 +4,18 @@ Everything is behind the `__main__` guard below, because the engine's child proc
 file again.
 """
 
-import argparse
 import asyncio
 import sys
+
+from worker.command import CommandParser, require_packages, run
 
 
 def main() -> int:
     """Returns the exit status: 0 on a requested stop, 1 on engine failure, 2 on a bad setting."""
+    parser = CommandParser("python -m worker.serve", __doc__)
+    parser.add_argument("--host", default="0.0.0.0", help="the address to listen on")  # noqa: S104
+    arguments = parser.parse_args()
+    require_packages()
     import uvloop
 
     from worker import logs, settings
@@ -20,9 +25,6 @@ def main() -> int:
     from worker.model import resolve
     from worker.service import Service
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="0.0.0.0", help="the address to listen on")  # noqa: S104
-    arguments = parser.parse_args()
     try:
         chosen = settings.load()
         model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
@@ -30,7 +32,7 @@ def main() -> int:
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    logs.configure(chosen.log_level_number)
+    logs.configure(chosen.log_level_number, chosen.log_format)
     engine = SglangEngine(arguments_of_sglang, direct=chosen.direct_output)
     service = Service(engine, model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -38,4 +40,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -5,10 +5,12 @@ value counts as unset. Errors are reported on one line that names each invalid v
 (never a secret's) and what it accepts.
 """
 
+import difflib
 import json
 import logging
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -183,6 +185,9 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
     ] = Field(default="info", description="debug, info, warning or error")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="'text' or 'json' (one object for each line of the log)"
+    )
     engine_args: Annotated[dict[str, Any], NoDecode, BeforeValidator(_loads)] = Field(
         default_factory=dict[str, Any], description="a JSON object of SGLang server arguments"
     )
@@ -230,9 +235,32 @@ def load() -> Settings:
     """Reads the settings from the environment. Raises SettingsError.
 
     The variable names of RunPod's other workers (`ALTERNATIVE_NAMES`) are used where ours are not
-    set; either way a warning is logged.
+    set; either way a warning is logged, as it is for a name that seems to be misspelt.
     """
+    for name, meant in misspelt(os.environ).items():
+        log.warning("%s is not a setting and is ignored; did you mean %s?", name, meant)
     return _apply_alternative_names(_validated(Settings, {}))
+
+
+def variable_names() -> frozenset[str]:
+    """The names of all variables that are read."""
+    names = {name.upper() for name in Settings.model_fields}
+    return frozenset(names | {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_CACHE"})
+
+
+def misspelt(names: Iterable[str]) -> dict[str, str]:
+    """Names that seem to be meant for a setting, with the nearest right one.
+
+    MAX_MODEL_LENGTH is meant for MAX_MODEL_LEN; HOSTNAME is not ours, nor what RunPod sets.
+    """
+    known = variable_names()
+    meant: dict[str, str] = {}
+    for name in names:
+        if name.upper() in known or name.startswith(("RUNPOD_", "NVIDIA_")):
+            continue
+        if close := difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8):
+            meant[name] = close[0]
+    return meant
 
 
 def _validated(kind: type[Settings], given: Mapping[str, Any]) -> Settings:

@@ -1,4 +1,4 @@
-"""`python -m builder.demo.build FOLDER` writes the demo model as a Hugging Face model folder.
+"""`python -m builder.demo.build [FOLDER]` writes the demo model as a Hugging Face model folder.
 
 Rule: FOLDER is either complete, with a stamp file (the hash of all inputs), or absent: it is
 written to a temporary folder next to it and then renamed. A folder with the right stamp is kept.
@@ -7,9 +7,10 @@ written to a temporary folder next to it and then renamed. A folder with the rig
 import hashlib
 import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
+
+from worker.command import CommandParser
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights.safetensors"
@@ -57,5 +58,7 @@ def _read(path: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
+    parser = CommandParser("python -m builder.demo.build", __doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(".demo-model"))
+    target = parser.parse_args().folder
     print(f"{target}: {'made' if build(target) else 'already up to date'}")

@@ -67,3 +67,10 @@ def test_a_models_size_is_known_by_its_config_or_its_name() -> None:
     assert size_of("/models/mine", config) is None
     assert size_of("openai/gpt-oss-20b", {}) is GPT_OSS_20B
     assert size_of("someone/gpt-oss-20b-finetune", {}) is None
+
+
+def test_a_model_that_is_no_gpt_oss_is_refused(tmp_path: Path) -> None:
+    """Before it is loaded: its output would not be Harmony."""
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(SettingsError, match="is no gpt-oss model: its type is 'llama'"):
+        resolve(Settings(model=str(tmp_path)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.settings import Settings, SettingsError, load
+from worker.settings import Settings, SettingsError, load, misspelt
 
 
 @pytest.fixture(autouse=True)
@@ -197,3 +197,36 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "sk-secret")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     assert "secret" not in repr(load())
+
+
+def test_a_misspelt_variable_is_named_with_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a warning, since it may be another program's."""
+    monkeypatch.setenv("MAX_MODEL_LENGTH", "4096")
+    assert load().max_model_len == 131072
+    (message,) = [each for each in caplog.messages if "MAX_MODEL_LENGTH" in each]
+    assert (
+        message == "MAX_MODEL_LENGTH is not a setting and is ignored; did you mean MAX_MODEL_LEN?"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["REASONING_EFORT", "TENSOR_PARALLEL", "API_KEYS", "LOG_LEVELS", "HF_HUB_TOKEN"]
+)
+def test_what_is_close_to_a_setting_is_misspelt(name: str) -> None:
+    """A letter, a plural, a missing word."""
+    assert name in misspelt([name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("HOSTNAME", "PATH", "HOME", "OPENAI_API_KEY", "RUNPOD_API_KEY", "RUNPOD_LOG_LEVEL"),
+        *("HF_HUB_OFFLINE", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES", "RUNPOD_POD_ID", "LOGNAME"),
+        *("SGLANG_CACHE_DIR", "PUBLIC_KEY", "SSH_PASSWORD", "PYTHONPATH", "max_model_len"),
+    ],
+)
+def test_other_programs_variables_are_not_misspelt(name: str) -> None:
+    """What a pod has anyway, and our own in lower case."""
+    assert misspelt([name]) == {}

@@ -92,6 +92,13 @@ class RouteMatch:
     params: Mapping[str, str]
 
 
+def unknown_route(path: str) -> NotFound:
+    """The error for a path that is not in the table: it lists those that are."""
+    listed = ", ".join(f"{route.method} {route.label}" for route in ROUTES)
+    message = f"Unknown route: {path[:200]!r}. The routes are {listed}."
+    return NotFound(message, code="unknown_url")
+
+
 def route_for(path: str, *, query: str = "", method: str | None = None) -> RouteMatch:
     """The match for `path`, with the path's first method if none is given. Without a match, its
     action is a `Refuse`. `//openai/v1//models/a/b` is `/v1/models/{name:path}` with the name `a/b`.
@@ -99,8 +106,7 @@ def route_for(path: str, *, query: str = "", method: str | None = None) -> Route
     shown = normal(path)
     found = list(_matching(shown))
     if not found:
-        unknown = f"Unknown route: {path[:200]!r}."
-        refuse = Refuse(lambda: NotFound(unknown, code="unknown_url"))
+        refuse = Refuse(lambda: unknown_route(path))
         return RouteMatch(OTHER, _family(shown), refuse, {})
     asked = "GET" if method == "HEAD" else method
     for route, params in found:

@@ -7,11 +7,13 @@ the import takes seconds. `Any` stands for SGLang's types.
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -70,7 +72,18 @@ def go_offline(arguments: Mapping[str, Any]) -> None:
         os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE") or "1"
 
 
+def keep_interrupts_from_children() -> None:
+    """Blocks SIGINT in this thread, and so in the processes that it starts.
+
+    A terminal sends Ctrl-C to all processes in the foreground: SGLang's would print tracebacks, and
+    end the generations that the server still wants to finish. We end them ourselves.
+    """
+    resource_tracker.ensure_running()  # when it starts, it unblocks SIGINT in this thread
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
 def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T], direct: bool) -> Booted[T]:
+    keep_interrupts_from_children()
     go_offline(arguments)
     started = time.monotonic()
     Engine = _direct_engine() if direct else _sglangs_engine()  # noqa: N806 - a class

@@ -81,7 +81,7 @@ def server_args(settings: Settings, model: Model) -> dict[str, Any]:
         "incremental_streaming_output": True,
         "enable_cache_report": True,
         "sleep_on_idle": True,
-        "log_level": "warning" if settings.log_level == "info" else settings.log_level,
+        "log_level": _log_level(settings, model),
         "custom_sigquit_handler": ignore_sigquit,
         **_by_gpu(settings, model.verdict),
         **model.engine_args,
@@ -89,6 +89,14 @@ def server_args(settings: Settings, model: Model) -> dict[str, Any]:
     if not settings.chunked_prefill:
         ours["chunked_prefill_size"] = -1
     return {key: value for key, value in ours.items() if value is not None} | settings.engine_args
+
+
+def _log_level(settings: Settings, model: Model) -> str:
+    """SGLang's. At our `info`, its warnings are shown, but not on a CPU: there they only say, on
+    each start, that the CPU is slow."""
+    if settings.log_level != "info":
+        return settings.log_level
+    return "error" if model.on_cpu else "warning"
 
 
 def _by_gpu(settings: Settings, verdict: Verdict | None) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """A local test run: processes one job from `test_input.json` or `--test_input`, as on RunPod.
 
-Rules: each streamed chunk, and then the result, is printed to standard output as one line of JSON;
-logs go to standard error. The job is processed like a queue job. The SDK's own local run is not
-used, because it never iterates a generator and reports success. An invalid job fails before the
-engine starts.
+Rules: each streamed chunk, and then the result, is printed to standard output as one line of JSON,
+or, on a terminal, as text for a person (terminal.py); a failed job's result is JSON there too. Logs
+go to standard error. The job is processed like a queue job. The SDK's own local run is not used,
+because it never iterates a generator and reports success. An invalid job fails before the engine
+starts.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from typing import Any
 from worker.api.routes import DEFAULT
 from worker.boot import boot
 from worker.entrypoints.job import JobFailed, Output, delivery_of, exchange_of, parts, read
+from worker.entrypoints.terminal import TerminalView
 from worker.errors import BadRequest, WorkerError
 from worker.job_metrics import JobMetrics
 from worker.service import Service
@@ -28,10 +30,12 @@ log = logging.getLogger(__name__)
 TEST_INPUT = Path("test_input.json")
 
 
-def run(service: Service, settings: Settings, test_input: str | None) -> bool:
+def run(
+    service: Service, settings: Settings, test_input: str | None, *, as_text: bool = False
+) -> bool:
     """Runs the job; returns whether it completed.
 
-    `test_input`: the job as JSON text, or None to read the file.
+    `test_input`: the job as JSON text, or None to read the file. `as_text`: for a person.
     """
     job_id, metrics = "local_test", JobMetrics()
     try:
@@ -41,8 +45,8 @@ def run(service: Service, settings: Settings, test_input: str | None) -> bool:
     except WorkerError as error:
         _print(_failed(job_id, JobFailed(DEFAULT.error(error)), metrics))
         return False
-    streams = delivery_of(job["input"]).streams
-    return asyncio.run(_boot_and_answer(service, settings, job_id, job["input"], streams))
+    view = TerminalView() if as_text else None
+    return asyncio.run(_boot_and_answer(service, settings, job_id, job["input"], view))
 
 
 def _load(test_input: str | None) -> Mapping[str, Any]:
@@ -57,11 +61,11 @@ def _load(test_input: str | None) -> Mapping[str, Any]:
 
 
 async def _boot_and_answer(
-    service: Service, settings: Settings, job_id: str, job_input: object, streams: bool
+    service: Service, settings: Settings, job_id: str, job_input: Any, view: TerminalView | None
 ) -> bool:
     try:
         await boot(service, settings)
-        return await _answer(service, job_id, job_input, streams)
+        return await _answer(service, job_id, job_input, view)
     except WorkerError as error:
         _print(_failed(job_id, JobFailed(DEFAULT.error(error)), JobMetrics()))
         return False
@@ -69,18 +73,24 @@ async def _boot_and_answer(
         await service.engine.close()
 
 
-async def _answer(service: Service, job_id: str, job_input: object, streams: bool) -> bool:
+async def _answer(service: Service, job_id: str, job_input: Any, view: TerminalView | None) -> bool:
+    streams = delivery_of(job_input).streams
     metrics = JobMetrics()
     collected: list[Output] = []
     try:
         async with aclosing(parts(service, job_input, metrics)) as answer:
             async for part in answer:
                 collected.append(part.encoded())
-                if streams:
+                if view is not None:
+                    view.show(collected[-1])
+                elif streams:
                     _print(collected[-1])
     except JobFailed as failure:
         _print(_failed(job_id, failure, metrics))
         return False
+    if view is not None:
+        view.end(metrics.to_object())
+        return True
     log.info("job %s: %s", job_id, metrics.to_object())
     result = {"id": job_id, "status": "COMPLETED", "output": collected}
     _print({**result, "metrics": metrics.to_object()})

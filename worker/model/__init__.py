@@ -63,6 +63,8 @@ def resolve(settings: Settings, gpus: Sequence[Gpu] = ()) -> Model:
         raise SettingsError("MODEL='demo', but the demo model is not built; run `make setup`")
     if not config:
         check_name(settings.model)
+    elif (kind := config.get("model_type", "gpt_oss")) != "gpt_oss":
+        raise SettingsError(f"MODEL={settings.model!r} is no gpt-oss model: its type is {kind!r}")
     size = size_of(settings.model, config)
     verdict = judge_machine(demand_of(settings, size, len(gpus)), gpus) if size and gpus else None
     return Model(

@@ -16,6 +16,7 @@ Otherwise the model is downloaded (download.py). Names are compared without rega
 as the Hub does; a cache that was made under another spelling counts.
 """
 
+import difflib
 import json
 import logging
 from collections.abc import Iterator
@@ -48,6 +49,13 @@ class Place(NamedTuple):
     folder: Path
 
 
+_SHORT_NAMES = {
+    "demo": "demo",
+    "gpt-oss-20b": "openai/gpt-oss-20b",
+    "gpt-oss-120b": "openai/gpt-oss-120b",
+}
+
+
 def check_name(model: str) -> None:
     """Checks that MODEL can be a Hugging Face model ID, given that it is not a model's folder.
 
@@ -57,10 +65,14 @@ def check_name(model: str) -> None:
         raise SettingsError(f"MODEL={model!r} is a folder, but it has no config.json")
     if model.startswith(("/", ".", "~")):
         raise SettingsError(f"MODEL={model!r} is not an existing folder")
+    expected = Settings.model_fields["model"].description
+    if "/" not in model:  # every gpt-oss model's ID has an organization
+        close = difflib.get_close_matches(model.lower(), _SHORT_NAMES, n=1)
+        meant = f"; did you mean {_SHORT_NAMES[close[0]]!r}?" if close else ""
+        raise SettingsError(f"MODEL must be {expected}, got {model!r}{meant}")
     try:
         validate_repo_id(model)
     except HFValidationError:
-        expected = Settings.model_fields["model"].description
         raise SettingsError(f"MODEL must be {expected}, got {model!r}") from None
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -12,7 +12,7 @@ from worker.engine.sglang_arguments import (
     server_args,
 )
 from worker.engine.sglang_results import grammar_error_message
-from worker.model import resolve
+from worker.model import Model, resolve
 from worker.model.gpus import gpu_named
 from worker.settings import Settings, SettingsError
 
@@ -110,3 +110,15 @@ def test_an_argument_that_cannot_work_is_refused(name: str, value: Any, message:
 def test_other_load_formats_are_not_refused() -> None:
     """Those that read the published files."""
     check_engine_args({"load_format": "fastsafetensors", "page_size": 16})
+
+
+@pytest.mark.parametrize(
+    ("ours", "on_cpu", "theirs"),
+    [("info", True, "error"), ("info", False, "warning"), ("debug", True, "debug")],
+)
+def test_sglang_logs_less_than_the_worker(
+    ours: Literal["info", "debug"], on_cpu: bool, theirs: str
+) -> None:
+    """Errors always; its warnings about the CPU only when asked for."""
+    model = Model(path="x", names=("x",), context_length=4096, on_cpu=on_cpu)
+    assert server_args(Settings(log_level=ours), model)["log_level"] == theirs

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runpod.serverless.modules.rp_job import run_job_generator
 
 from tests.support.scripted_engine import ScriptedEngine, tokens
-from worker.api.routes import route_for
+from worker.api.routes import ROUTES, route_for
 from worker.entrypoints.job import Delivery, JobInput, delivery_of, read
 from worker.entrypoints.queue import handler_of
 from worker.errors import BadRequest, EngineDead
@@ -23,6 +23,10 @@ from worker.service import Service
 from worker.settings import Settings
 
 CHAT = "/v1/chat/completions"
+UNKNOWN = (
+    "Unknown route: '/v1/nope'. The routes are "
+    f"{', '.join(f'{route.method} {route.label}' for route in ROUTES)}."
+)
 HELLO = [{"role": "user", "content": "Hello"}]
 ANSWER = tokens("<|channel|>final<|message|>Hi there<|return|>")
 JSON = st.recursive(
@@ -192,7 +196,7 @@ def test_a_route_with_a_method_and_a_body_is_form_1() -> None:
         ("/v1/models", "POST", "/v1/models does not support the method POST; use GET."),
         ("/v1/models/x", "DELETE", "/v1/models/x does not support the method DELETE; use GET."),
         (CHAT, 5, "method must be a string, not a number."),
-        ("/v1/nope", "GET", "Unknown route: '/v1/nope'."),
+        ("/v1/nope", "GET", UNKNOWN),
     ],
 )
 def test_a_method_that_a_route_does_not_take_is_an_error(
@@ -274,7 +278,7 @@ def test_an_error_of_a_streamed_job_of_form_1_is_an_event_first() -> None:
             "sampling_params must be an object, not a number.",
         ),
         ({"openai_route": "/v1/models/x"}, "The model 'x' does not exist. Available models: demo."),
-        ({"openai_route": "/v1/nope"}, "Unknown route: '/v1/nope'."),
+        ({"openai_route": "/v1/nope"}, UNKNOWN),
         (
             {"openai_route": "/v1/chat/completions", "openai_input": [1]},
             "The request body must be a JSON object, not an array.",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,34 @@ def test_a_streamed_text_completion_prints_its_chunks(capsys: pytest.CaptureFixt
     *chunks, result = lines(capsys)
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == " one two"
     assert result["output"] == chunks
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_person_sees_the_text_and_one_line_of_figures(
+    capsys: pytest.CaptureFixture[str], stream: bool
+) -> None:
+    """On a terminal: reasoning dim, then the answer, streamed or not."""
+    ids = tokens(
+        "<|channel|>analysis<|message|>Greet them.<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>Hi there<|return|>"
+    )
+    assert local.run(service(ScriptedEngine(ids)), Settings(), job(stream=stream), as_text=True)
+    shown = capsys.readouterr().out.replace("\x1b[0m\x1b[2m", "")
+    *answer, figures = shown.splitlines()
+    assert answer == ["\x1b[2mGreet them.\x1b[0m", "Hi there"]
+    assert f"{len(ids)} out" in figures
+
+
+def test_a_person_sees_calls(capsys: pytest.CaptureFixture[str]) -> None:
+    """The function's name and arguments."""
+    ids = tokens(
+        '<|channel|>commentary to=functions.look <|constrain|>json<|message|>{"a": 1}<|call|>'
+    )
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    asked = job(stream=True, tools=[tool])
+    assert local.run(service(ScriptedEngine(ids)), Settings(), asked, as_text=True)
+    shown = re.sub("\x1b\\[\\dm", "", capsys.readouterr().out)
+    assert shown.splitlines()[0] == 'look {"a": 1}'
 
 
 def test_a_machine_that_cannot_serve_the_model_fails_the_job(

@@ -35,6 +35,14 @@ WRONG: dict[str, tuple[Mapping[str, str], int, str]] = {
         2,
         "MODEL='/no/such/model' is not an existing folder",
     ),
+    "the demo model's name in another case": (
+        {"MODEL": "Demo"},
+        2,
+        (
+            "MODEL must be a Hugging Face model ID, a local directory, or 'demo', got 'Demo'; "
+            "did you mean 'demo'?"
+        ),
+    ),
     "an argument that SGLang does not have": (
         {"ENGINE_ARGS": '{"max_prefil_tokens": 1}'},
         2,

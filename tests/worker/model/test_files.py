@@ -165,6 +165,20 @@ def test_an_incomplete_folder_is_an_error(tmp_path: Path) -> None:
             "open ai/gpt-oss",
             "MODEL must be a Hugging Face model ID, a local directory, or 'demo', ",
         ),
+        (
+            "Demo",
+            (
+                "MODEL must be a Hugging Face model ID, a local directory, or 'demo', got 'Demo'; "
+                "did you mean 'demo'?"
+            ),
+        ),
+        (
+            "gpt-oss-20b",
+            (
+                "MODEL must be a Hugging Face model ID, a local directory, or 'demo', got "
+                "'gpt-oss-20b'; did you mean 'openai/gpt-oss-20b'?"
+            ),
+        ),
         ("openai/gpt-oss/20b", "MODEL must be a Hugging Face model ID, a local directory, or"),
     ],
 )

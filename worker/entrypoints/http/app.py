@@ -76,8 +76,8 @@ class HttpApi:
         self._check_ready()
         body = await read_json(request, self._max_body) if request.method == "POST" else None
         self._check_ready()  # receiving the body can take long
-        metrics = JobMetrics()
         in_flight = InFlightRequest.of(request.scope)
+        metrics = in_flight.metrics
         in_flight.exchange = await self._service.read(in_flight.route, body, in_flight.owner)
         return AnswerResponse(in_flight.exchange, metrics, self._running(metrics))
 

@@ -20,7 +20,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
-from worker.api.routes import route_for
+from worker.access_log import log_request
+from worker.api.routes import route_for, unknown_route
 from worker.entrypoints.http import status_routes
 from worker.entrypoints.http.api_keys import ApiKeys
 from worker.entrypoints.http.retry_after import RetryAfterEstimator
@@ -28,12 +29,12 @@ from worker.errors import (
     BadRequest,
     EngineOverloaded,
     MethodNotAllowed,
-    NotFound,
     NotReady,
     PayloadTooLarge,
     WorkerError,
     client_error,
 )
+from worker.job_metrics import JobMetrics
 from worker.service import Exchange
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class InFlightRequest:
         self.route = route_for(self.path, query=query, method=scope["method"])
         self.exchange: Exchange | None = None
         """Set when the request has been read."""
+        self.metrics = JobMetrics()
         self.owner = ""
         """Index of the request's API key; set after authentication."""
         self.id = _request_id(self.headers)
@@ -156,8 +158,8 @@ class RequestMiddleware:
         except Exception as error:  # noqa: BLE001 - all errors are handled here
             await call.fail(_client_error(error, call), self._headers(error))
         finally:
-            spent = time.monotonic() - call.started
-            log.debug("%s: %s %s in %.3f s", call.id, call.path, call.status, spent)
+            if call.path not in status_routes.PATHS:
+                log_request(call.id, call.label, call.status, call.metrics)
             if call.status is not None:
                 self._note(call.label, call.status)
 
@@ -198,7 +200,7 @@ def _client_error(error: Exception, call: InFlightRequest) -> WorkerError:
     """The error to show to the client."""
     match error:
         case HTTPException(status_code=404):
-            return NotFound(f"Unknown route: {call.path[:200]!r}.", code="unknown_url")
+            return unknown_route(call.path)
         case HTTPException(status_code=405):
             return MethodNotAllowed(f"{call.path[:200]} does not support this method.")
         case HTTPException():

@@ -42,6 +42,9 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Stops after the running requests have ended; if called again, stops at once."""
+        running = len(self.server_state.tasks)
+        now = "stopping at once" if self.should_exit else "draining"
+        log.info("%s: %d requests are running", now, running)
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -93,6 +96,7 @@ async def serve(service: Service, settings: Settings, host: str) -> int:
         engine_task.cancel()
         await asyncio.wait({engine_task})
         await service.engine.close()
+        log.info("stopped")
 
 
 async def _run_engine(service: Service, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from worker.access_log import log_request
 from worker.api.routes import DEFAULT
 from worker.entrypoints.job import JobFailed, Output, Part, parts
 from worker.entrypoints.queue.control_plane import ControlPlane
@@ -67,7 +68,10 @@ class JobRunner:
         finally:
             self._telemetry.note_job(metrics)
         await self._report(job, report)
-        log.info("job %s: %s %s", job.id, outcome, metrics.to_object())
+        if metrics.answer is not None:
+            log_request(job.id, *metrics.answer, metrics)
+        else:  # delivered again, or ended by the shutdown
+            log.info("job %s: %s", job.id, outcome)
 
     async def _output(self, job: Job, metrics: JobMetrics) -> Sequence[Output]:
         """Generates and delivers the answer; returns all delivered parts. Raises JobFailed and

@@ -74,6 +74,7 @@ class QueueWorker:
             self.exit_status = 1
         finally:
             await self._service.engine.close()
+            log.info("stopped")
 
     async def _generate_one_token(self) -> None:
         """Checks that the engine works on this event loop, before any job is taken."""

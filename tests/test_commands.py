@@ -1,0 +1,115 @@
+"""The command line: what every command answers to --help, --version and to a mistake."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import emulator
+import worker
+from tests.support import ROOT
+
+COMMANDS = (
+    ("handler.py",),
+    ("-m", "worker.serve"),
+    ("-m", "worker.doctor"),
+    ("-m", "worker.deploy"),
+    ("-m", "emulator"),
+    ("-m", "builder.setup"),
+    ("-m", "builder.clients"),
+    ("-m", "builder.hub"),
+    ("-m", "builder.openapi"),
+    ("-m", "builder.gpu_table"),
+    ("-m", "builder.demo.build"),
+)
+
+
+def run(
+    *arguments: str, python: str = sys.executable, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, *arguments],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_and_a_version_and_refuses_unknown_flags(
+    command: tuple[str, ...],
+) -> None:
+    """Before it does anything else."""
+    assert run(*command, "--help").stdout.startswith("usage: ")
+    assert run(*command, "--version").stdout == f"gpt-oss-worker {worker.__version__}\n"
+    refused = run(*command, "--no-such-flag")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--no-such-flag" in refused.stderr.splitlines()[-1]
+
+
+def test_there_is_one_version() -> None:
+    """The package's, the worker's and the emulator's, which shares no code with it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = project.get("version", worker.__version__)
+    assert {declared, worker.__version__, emulator.__version__} == {worker.__version__}
+
+
+def test_a_flag_with_a_dash_is_not_taken_for_the_sdks() -> None:
+    """`--test-input` used to answer ./test_input.json instead."""
+    refused = run("handler.py", "--test-input", "{}")
+    assert refused.returncode == 2
+    assert refused.stderr == ("handler.py: unrecognized arguments: --test-input {}; see --help\n")
+
+
+def test_the_sdks_flags_are_accepted() -> None:
+    """Whatever RunPod's SDK takes; the job is refused afterwards."""
+    flags = ("--rp_log_level", "ERROR", "--rp_api_host", "127.0.0.1", "--rp_api_port", "8001")
+    rest = ("--rp_api_concurrency", "2", "--rp_debugger", "--test_input", "{")
+    assert run("handler.py", *flags, *rest, MODEL="demo").returncode == 1
+
+
+def test_the_sdk_has_no_other_flags() -> None:
+    """A new version of it may."""
+    from runpod.serverless import parser
+
+    shown = run("handler.py", "--help").stdout
+    options = {name for action in parser._actions for name in action.option_strings}
+    assert {name for name in options if name not in shown} == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS[:3], ids=" ".join)
+def test_a_python_without_the_packages_is_named(command: tuple[str, ...], tmp_path: Path) -> None:
+    """The system's, instead of .venv's: one line with what to do, not a ModuleNotFoundError."""
+    bare = tmp_path / "bare"
+    subprocess.run([sys._base_executable, "-m", "venv", "--without-pip", bare], check=True)  # pyright: ignore[reportAttributeAccessIssue]
+    python = str(bare / "bin" / "python")
+    refused = run(*command, python=python)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"{python} lacks the worker's packages: run `make setup`, then use .venv/bin/python.\n"
+    )
+
+
+def test_make_lists_its_targets() -> None:
+    """`make` alone and `make help`: a line for each that has a description."""
+    shown = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    listed = {line.split()[1] for line in shown.splitlines()}
+    assert listed >= {"setup", "run", "test", "check", "serve", "emulator", "bench", "clean"}
+    assert (
+        shown
+        == subprocess.run(
+            ["make", "--no-print-directory", "help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
