@@ -111,7 +111,8 @@ async def serve(model_path: str, ports: list[int]) -> None:
     plain = Settings(**shared, header_grammar=False)
     model = resolve(plain)
     started = time.monotonic()
-    engine = SglangEngine(server_args(plain, model))
+    # SGLang's own output path: only with it is there a bare `async_generate` to compare with.
+    engine = SglangEngine(server_args(plain, model), direct=False)
     await engine.start()
     wall = time.monotonic() - started
     tasks: list[asyncio.Task[None]] = []

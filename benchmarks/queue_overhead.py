@@ -52,15 +52,15 @@ class StampedEngine(SglangEngine):
     async def start(self) -> None:
         await super().start()
         manager = self._engine.tokenizer_manager
-        handle = manager._handle_batch_output
+        hand_on = manager._hand_on
 
-        async def stamped(output: Any) -> None:
+        def stamped(output: Any) -> None:
             now = time.monotonic()
             for rid, count in zip(output.rids, output.completion_tokens, strict=True):
                 self._made.setdefault(rid, []).append((count, now))
-            await handle(output)
+            hand_on(output)
 
-        manager._handle_batch_output = stamped
+        manager._hand_on = stamped
 
     async def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
