@@ -33,13 +33,15 @@ from worker.engine import Engine, MeasurableEngine
 from worker.engine.port import WarmUpRequest
 from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
-from worker.harmony import Parser, TurnMemory, new_call_id, render, structural_tag
+from worker.harmony import Parser, TurnMemory, compose, new_call_id, structural_tag
 from worker.harmony.call_ids import CallIds
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation, Tool, User, Wanted
+from worker.harmony.texts import Piece, joined_anew
 from worker.job_metrics import JobMetrics
 from worker.merge import merge
 from worker.model import Model
+from worker.prompt_encoder import PromptEncoder
 from worker.raw_text import RawText
 from worker.response_store import response_store
 from worker.settings import Settings
@@ -90,6 +92,7 @@ class Service:
         )
         self.responses = response_store(settings)
         self._settings = settings
+        self._encoder = PromptEncoder()
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
         self._boot_phases: dict[str, float] = {}
         self._is_boot_reported = False
@@ -119,7 +122,8 @@ class Service:
         for text, temperature, tools in (("Hi", 0.0, ()), ("Warm up. " * 100, 1.0, (tool,))):
             conversation = Conversation((User(text),), Wanted(tools))
             sampling = Sampling(max_tokens=2, temperature=temperature)
-            ids, grammar = self._rendered(conversation, sampling, Counter())
+            pieces, grammar = self._composed(conversation, sampling, Counter())
+            ids = joined_anew(pieces)
             made.append((ids, sampling.within(self._room(ids, "warm-up"), 0, grammar)))
         return made
 
@@ -132,9 +136,9 @@ class Service:
     def _call_ids(self) -> CallIds:
         return CallIds(self.capsules, self._settings.reasoning_in_call_ids or 0)
 
-    def count(self, conversation: Conversation) -> int:
+    async def count(self, conversation: Conversation) -> int:
         """The number of tokens in a conversation's prompt. Raises BadRequest."""
-        return len(self._render(conversation))
+        return len(await self._encoder.ids(self._compose(conversation)))
 
     async def read(self, route: RouteMatch, body: Json, owner: str = "") -> Exchange:
         """Validates `body` as a request to `route` from the client `owner`. Raises WorkerError
@@ -142,18 +146,18 @@ class Service:
         call = Call(body, route.params, owner)
         match route.action:
             case Generate(read):
-                return self._generating(route.dialect, await read(call, self))
+                return await self._generating(route.dialect, await read(call, self))
             case LookUp(find):
                 return _looking_up(route.dialect, lambda: find(call, self))
             case Refuse(error):
                 raise error()
 
-    def _generating(self, dialect: Dialect, request: Request) -> Exchange:
+    async def _generating(self, dialect: Dialect, request: Request) -> Exchange:
         asked = request.asked()
         name = models.check(asked.model, self.models)
         rid = uuid.uuid4().hex
         reasoning: Counter[str] = Counter()
-        generations = self._generations(asked, rid, reasoning)
+        generations = await self._generations(asked, rid, reasoning)
         answer = request.answer(Head(rid, name, int(time.time())))
 
         def batches(metrics: JobMetrics) -> AsyncGenerator[Batch]:
@@ -170,13 +174,16 @@ class Service:
             self._is_boot_reported = True
             metrics.note_boot(self.boot_seconds())
 
-    def _generations(self, asked: Asked, rid: str, reasoning: Counter[str]) -> list[_Generation]:
+    async def _generations(
+        self, asked: Asked, rid: str, reasoning: Counter[str]
+    ) -> list[_Generation]:
         """The turns to generate: `choices` for each prompt. Counts in `reasoning` where that of the
         history came from."""
         carries = self._settings.reasoning_in_call_ids is not None
         made: list[_Generation] = []
         for prompt in asked.prompts:
-            ids, grammar = self._rendered(prompt, asked.sampling, reasoning)
+            pieces, grammar = self._composed(prompt, asked.sampling, reasoning)
+            ids = await self._encoder.ids(pieces)
             room = self._room(ids, asked.prompt_field)
             for choice in range(asked.choices):
                 sampling = asked.sampling.within(room, choice, grammar)
@@ -189,24 +196,24 @@ class Service:
                 made.append(_Generation(f"{rid}-{len(made)}", ids, sampling, turn))
         return made
 
-    def _rendered(
-        self, prompt: Conversation | Sequence[int], sampling: Sampling, reasoning: Counter[str]
-    ) -> tuple[Sequence[int], str | None]:
-        """A prompt's token IDs, and the grammar that constrains its completion, if any."""
+    def _composed(
+        self, prompt: Conversation | Piece, sampling: Sampling, reasoning: Counter[str]
+    ) -> tuple[list[Piece], str | None]:
+        """A prompt's pieces, and the grammar that constrains its completion, if any."""
         if not isinstance(prompt, Conversation):
-            return prompt, None
+            return [prompt], None
         free = _unending(sampling)
         headers = self._settings.header_grammar and free is None
         grammar = structural_tag(prompt.wanted, headers=headers)
         if grammar is not None and free is not None:
             raise BadRequest(f"{free} cannot be combined with constrained output.", param=free)
-        return self._render(prompt, reasoning), grammar
+        return self._compose(prompt, reasoning), grammar
 
-    def _render(
+    def _compose(
         self, conversation: Conversation, reasoning: Counter[str] | None = None
-    ) -> Sequence[int]:
+    ) -> list[Piece]:
         messages = self._call_ids.restored(conversation.messages)
-        return render(
+        return compose(
             replace(conversation, messages=messages),
             effort=self._settings.reasoning_effort,
             date=self._settings.system_date,
@@ -274,7 +281,7 @@ class Service:
         return answer.take(index, output)
 
 
-def _reader(prompt: Conversation | Sequence[int], call_prefix: str) -> Parser | RawText:
+def _reader(prompt: Conversation | Piece, call_prefix: str) -> Parser | RawText:
     if not isinstance(prompt, Conversation):
         return RawText()
     return Parser(prompt.wanted.tools, call_id=lambda: new_call_id(call_prefix))

@@ -14,6 +14,7 @@ from worker.errors import WorkerError
 from worker.generation import Sampling
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
+from worker.harmony.texts import Piece
 from worker.turn import TurnOptions, TurnOutput, Usage
 
 Json = Any  # A JSON value from outside.
@@ -38,14 +39,15 @@ class Call:
 class Asked:
     """What to generate for a request, independent of its API.
 
-    `prompts`: conversations, or raw prompts as token IDs; `choices`: turns per prompt. `sampling`
-    applies to the first choice (see `Sampling.within`); `max_tokens` is capped by the context.
+    `prompts`: conversations, or raw prompts as text or token IDs; `choices`: turns per prompt.
+    `sampling` applies to the first choice (see `Sampling.within`); `max_tokens` is capped by the
+    context.
     `prompt_field`: the request field with the prompts, for the error if one is too long.
     `call_prefix` begins the ids of calls, as the API's own do.
     """
 
     model: str | None
-    prompts: Sequence[Conversation | Sequence[int]]
+    prompts: Sequence[Conversation | Piece]
     prompt_field: str
     sampling: Sampling
     options: TurnOptions
@@ -156,7 +158,7 @@ class Host(Protocol):
         """The responses that were stored."""
         ...
 
-    def count(self, conversation: Conversation) -> int:
+    async def count(self, conversation: Conversation) -> int:
         """The number of tokens in a conversation's prompt. Raises BadRequest."""
         ...
 

@@ -17,7 +17,7 @@ from worker.harmony.events import (
 )
 from worker.harmony.grammar import structural_tag
 from worker.harmony.parsing import Parser, new_call_id
-from worker.harmony.rendering import TurnMemory, render
+from worker.harmony.rendering import TurnMemory, compose, render
 
 __all__ = [
     "Event",
@@ -31,6 +31,7 @@ __all__ = [
     "ToolCallArguments",
     "ToolCallBegun",
     "TurnMemory",
+    "compose",
     "new_call_id",
     "render",
     "structural_tag",

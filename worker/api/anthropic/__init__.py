@@ -36,7 +36,7 @@ async def count(call: Call, host: Host) -> Object:
     """The number of tokens in a message's prompt. Raises BadRequest, also for an unknown model."""
     request = read(CountRequest, call.body)
     models.check(request.model, host.models)
-    return {"input_tokens": host.count(request.conversation(host.capsules))}
+    return {"input_tokens": await host.count(request.conversation(host.capsules))}
 
 
 def render_prompt(request: Json) -> list[int]:

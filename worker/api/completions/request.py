@@ -21,7 +21,6 @@ from worker.harmony.vocabulary import (
     SIZE,
     STOP_IDS,
     decode,
-    encode,
 )
 from worker.turn import TurnOptions
 
@@ -91,10 +90,9 @@ class CompletionRequest(SamplingFields):
             )
         return self
 
-    def prompts(self) -> list[list[int]]:
-        """The token IDs of each prompt. An empty prompt is `<|endoftext|>`, as in OpenAI's API."""
-        encoded = (encode(p) if isinstance(p, str) else p for p in self.prompt)
-        return [ids or [ENDOFTEXT] for ids in encoded]
+    def prompts(self) -> list[Prompt]:
+        """The prompts. An empty one is `<|endoftext|>`, as in OpenAI's API."""
+        return [prompt or [ENDOFTEXT] for prompt in self.prompt]
 
     def asked(self) -> Asked:
         return Asked(

@@ -103,7 +103,7 @@ async def count_tokens(call: Call, host: Host) -> Object:
     Raises BadRequest."""
     request = await read_request(call, host)
     conversation = Conversation(request.messages, request.fields.wanted())
-    return {"object": "response.input_tokens", "input_tokens": host.count(conversation)}
+    return {"object": "response.input_tokens", "input_tokens": await host.count(conversation)}
 
 
 def render_prompt(request: Json) -> list[int]:

@@ -6,6 +6,6 @@ exact ids of generated turns.
 """
 
 from worker.harmony.rendering.memory import TurnMemory
-from worker.harmony.rendering.prompt import render
+from worker.harmony.rendering.prompt import compose, render
 
-__all__ = ["TurnMemory", "render"]
+__all__ = ["TurnMemory", "compose", "render"]

@@ -23,7 +23,8 @@ from worker.errors import BadRequest
 from worker.harmony.conversation import AnswerForm, Json, JsonAnswer, Tool
 from worker.harmony.rendering.json_schema import RefInliner
 from worker.harmony.rendering.typescript import parameters, without_nul
-from worker.harmony.vocabulary import END, MESSAGE, START, encode, encoding
+from worker.harmony.texts import Piece
+from worker.harmony.vocabulary import END, MESSAGE, START, encoding
 from worker.json_depth import MAX_DEPTH
 
 EFFORTS = {
@@ -73,21 +74,21 @@ class _Offered:
 
 def developer(
     instructions: str, tools: Sequence[Tool] = (), answer: AnswerForm | None = None
-) -> tuple[int, ...]:
+) -> tuple[Piece, ...]:
     """The developer message, or nothing if it would be empty. Raises BadRequest as `tools_section`
     does."""
     return _developer(instructions, _Offered.of(tools), _response_format(answer))
 
 
 @lru_cache(maxsize=64)
-def _developer(instructions: str, offered: _Offered, answer: str) -> tuple[int, ...]:
+def _developer(instructions: str, offered: _Offered, answer: str) -> tuple[Piece, ...]:
     texts = [f"# Instructions\n\n{instructions}"] if instructions else []
     if offered.tools:
         texts.append(tools_section(offered.tools))
-    ids = encode("\n\n".join(texts))
+    parts = ["\n\n".join(texts)] if texts else []
     if answer:
-        ids += encode(f"\n\n{answer}" if texts else answer)
-    return (START, *encode("developer"), MESSAGE, *ids, END) if ids else ()
+        parts.append(f"\n\n{answer}" if texts else answer)
+    return ((START,), "developer", (MESSAGE,), *parts, (END,)) if parts else ()
 
 
 def _response_format(answer: AnswerForm | None) -> str:

@@ -20,8 +20,8 @@ Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementatio
 import re
 from collections import Counter
 from collections.abc import Container, Sequence
-from functools import lru_cache
 from itertools import takewhile
+from types import UnionType
 from typing import NamedTuple
 
 from worker.errors import BadRequest
@@ -38,23 +38,32 @@ from worker.harmony.conversation import (
 )
 from worker.harmony.rendering.instructions import developer, system, tools_section
 from worker.harmony.rendering.memory import TurnMemory
+from worker.harmony.texts import Piece, joined_anew
 from worker.harmony.tool_names import recipient
-from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START, encode
+from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START
 
 MAX_NAME_LENGTH = 128
 """An author's name is cut to this many characters."""
+_ASSISTANT: tuple[Piece, ...] = ((START,), "assistant")
 _NOT_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f<>|\\/]+")
 
 
 def render(
+    conversation: Conversation, *, effort: str = "medium", date: str | None = None
+) -> list[int]:
+    """Token ids of the prompt for the next turn of `conversation`; see `compose`."""
+    return joined_anew(compose(conversation, effort=effort, date=date))
+
+
+def compose(
     conversation: Conversation,
     *,
     effort: str = "medium",
     date: str | None = None,
     memory: TurnMemory | None = None,
     reasoning: Counter[str] | None = None,
-) -> list[int]:
-    """Token ids of the prompt for the next turn of `conversation`.
+) -> list[Piece]:
+    """The prompt for the next turn of `conversation`: its token ids once its texts are encoded.
 
     `effort` applies if the conversation specifies none. `date` (YYYY-MM-DD) is optional, since a
     date at the beginning of the prompt invalidates the prefix cache every day. `memory` provides
@@ -66,18 +75,18 @@ def render(
     messages, wanted = conversation.messages, conversation.wanted
     leading = list(takewhile(lambda message: isinstance(message, Instruction), messages))
     instructions = "\n\n".join(m.text for m in leading if isinstance(m, Instruction) and m.text)
-    ids = list(system(wanted.effort or effort, bool(wanted.tools), date))
-    ids += developer(instructions, [t for t in wanted.tools if not t.deferred], wanted.answer)
+    pieces: list[Piece] = [system(wanted.effort or effort, bool(wanted.tools), date)]
+    pieces += developer(instructions, [t for t in wanted.tools if not t.deferred], wanted.answer)
     offered = {tool.name for tool in wanted.tools}
     history = _History(messages[len(leading) :], offered, memory)
-    ids += history.render()
+    pieces += history.compose()
     if reasoning is not None:
         reasoning.update(history.reasoning)
-    return [*ids, START, *_word("assistant")]
+    return [*pieces, *_ASSISTANT]
 
 
 class _History:
-    """Renders the messages after the leading instructions, one by one."""
+    """Composes the messages after the leading instructions, one by one."""
 
     def __init__(
         self, messages: Sequence[Message], offered: Container[str], memory: TurnMemory | None
@@ -90,32 +99,39 @@ class _History:
         self._calls = _Calls()
         self._reasoning_from = after_answer(messages)
 
-    def render(self) -> list[int]:
-        ids: list[int] = []
+    def compose(self) -> list[Piece]:
+        pieces: list[Piece] = []
         at = 0
         while at < len(self._messages):
             match self._messages[at]:
                 case Result():
-                    results = [*takewhile(_is_result, self._messages[at:])]
-                    ids += self._results(results)
+                    results = self._run(at, Result)
+                    pieces += self._results(results)
                     at += len(results)
                 case Thought() | Said() | Called():
-                    turn = _turn(self._messages[at:])
-                    count, turn_ids = self._assistant(turn, at)
-                    ids += turn_ids
+                    turn = _turn(self._run(at, Thought | Said | Called))
+                    count, composed = self._assistant(turn, at)
+                    pieces += composed
                     at += count
                 case User(text, name):
                     shown = _shown(name)
-                    ids += _plain(f"user:{shown}" if shown else "user", None, text)
+                    pieces += _message(f"user:{shown}" if shown else "user", None, text)
                     at += 1
                 case Instruction(text):
-                    ids += developer(text)
+                    pieces += developer(text)
                     at += 1
-        return ids
+        return pieces
 
-    def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[int]]:
-        """Renders the beginning of an assistant's turn; returns the number of messages rendered,
-        and their IDs.
+    def _run(self, at: int, kind: type[Message] | UnionType) -> list[Message]:
+        """The messages of a kind from `at` on, up to the first of another."""
+        end = at
+        while end < len(self._messages) and isinstance(self._messages[end], kind):
+            end += 1
+        return [*self._messages[at:end]]
+
+    def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[Piece]]:
+        """Composes the beginning of an assistant's turn; returns the number of messages composed,
+        and their pieces.
 
         A remembered turn may be only the beginning of `turn`: a chat client that received two turns
         without a result in between sends them as one sequence of messages.
@@ -126,43 +142,41 @@ class _History:
             if recalled is not None:
                 self.reasoning["memory"] += 1
                 self._calls.add(turn[: recalled.messages])
-                return recalled.messages, [START, *_word("assistant"), *recalled.ids]
+                return recalled.messages, [*_ASSISTANT, recalled.ids]
         self._calls.add(turn)
         if keeps_reasoning:
             self.reasoning.update(_reasoning_sources(turn))
-        ids: list[int] = []
+        pieces: list[Piece] = []
         for message in turn:
             match message:
                 case Thought(text, exact) if keeps_reasoning:
-                    body = encode(text) if exact is None else exact
-                    ids += _message("assistant", "analysis", body)
+                    pieces += _message("assistant", "analysis", text if exact is None else exact)
                 case Said(text, phase):
-                    ids += _plain("assistant", phase, text)
+                    pieces += _message("assistant", phase, text)
                 case Called():
-                    ids += self._call(message)
+                    pieces += self._call(message)
                 case _:
                     pass
-        return len(turn), ids
+        return len(turn), pieces
 
-    def _call(self, call: Called) -> list[int]:
-        header = encode(f"commentary to={recipient(call.name, self._offered)} ")
-        body = encode(call.arguments)
-        start = [START, *_word("assistant"), CHANNEL]
-        return [*start, *header, CONSTRAIN, *_word("json"), MESSAGE, *body, CALL]
+    def _call(self, call: Called) -> list[Piece]:
+        header = f"commentary to={recipient(call.name, self._offered)} "
+        to_json: list[Piece] = [(CHANNEL,), header, (CONSTRAIN,), "json", (MESSAGE,)]
+        return [*_ASSISTANT, *to_json, call.arguments, (CALL,)]
 
-    def _results(self, results: Sequence[Message]) -> list[int]:
+    def _results(self, results: Sequence[Message]) -> list[Piece]:
         """The results of one turn, in the order of their calls; those with an id match first."""
         found = [each for each in results if isinstance(each, Result)]
         rendered = [self._result(each) for each in sorted(found, key=lambda r: not r.call_id)]
-        return [token for _, ids in sorted(rendered, key=lambda each: each[0]) for token in ids]
+        return [piece for _, parts in sorted(rendered, key=lambda each: each[0]) for piece in parts]
 
-    def _result(self, result: Result) -> tuple[int, list[int]]:
+    def _result(self, result: Result) -> tuple[int, list[Piece]]:
         call = self._calls.answered_by(result)
         author = f"{recipient(call.name, self._offered)} to=assistant"
         parts = [result.text] if result.text else []
         if result.tools:
             parts.append(tools_section(result.tools))
-        return call.order, _plain(author, "commentary", "\n\n".join(parts))
+        return call.order, _message(author, "commentary", "\n\n".join(parts))
 
 
 def _reasoning_sources(turn: Sequence[Message]) -> list[str]:
@@ -173,20 +187,12 @@ def _reasoning_sources(turn: Sequence[Message]) -> list[str]:
     return ["lost"] if any(isinstance(message, Called) for message in turn) else []
 
 
-def _is_result(message: Message) -> bool:
-    return isinstance(message, Result)
-
-
-def _turn(messages: Sequence[Message]) -> list[Message]:
-    """The assistant's messages at the beginning of `messages`, up to a final answer."""
-    turn: list[Message] = []
-    for message in messages:
-        if not isinstance(message, Thought | Said | Called):
-            break
-        turn.append(message)
+def _turn(messages: list[Message]) -> list[Message]:
+    """The first of an assistant's `messages`, up to a final answer."""
+    for at, message in enumerate(messages):
         if isinstance(message, Said) and message.phase == "final":
-            break
-    return turn
+            return messages[: at + 1]
+    return messages
 
 
 class _CallInHistory(NamedTuple):
@@ -250,17 +256,6 @@ def _shown(name: str) -> str:
     return _NOT_IN_NAME.sub("_", name.strip())[:MAX_NAME_LENGTH]
 
 
-def _plain(author: str, channel: str | None, text: str) -> list[int]:
-    return _message(author, channel, encode(text))
-
-
-def _message(author: str, channel: str | None, body: Sequence[int]) -> list[int]:
-    header = [START, *encode(author)]
-    if channel:
-        header += [CHANNEL, *_word(channel)]
-    return [*header, MESSAGE, *body, END]
-
-
-@lru_cache(maxsize=64)
-def _word(text: str) -> tuple[int, ...]:
-    return tuple(encode(text))
+def _message(author: str, channel: str | None, body: Piece) -> list[Piece]:
+    named: list[Piece] = [(CHANNEL,), channel] if channel else []
+    return [(START,), author, *named, (MESSAGE,), body, (END,)]
