@@ -8,7 +8,7 @@
 # a GPU, nothing is done. Whatever fails is logged, and the worker starts without.
 set -euo pipefail
 
-cache=${SGLANG_CACHE_DIR:-$HOME/.cache/sglang}
+cache=${SGLANG_CACHE_DIR:-${HOME:-/root}/.cache/sglang}  # an entrypoint may have no HOME
 volume=${VOLUME_FOLDER:-}
 if [ -z "$volume" ]; then
     for each in /runpod-volume /workspace; do

@@ -6,6 +6,7 @@ without the engine. The `Exchange` that it returns yields batches of the API's o
 they are generated if the answer is streamed, otherwise one object, folded from the same chunks.
 """
 
+import asyncio
 import time
 import uuid
 from collections import Counter
@@ -33,11 +34,11 @@ from worker.engine import Engine, MeasurableEngine
 from worker.engine.port import WarmUpRequest
 from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
-from worker.harmony import Parser, TurnMemory, compose, new_call_id, structural_tag
+from worker.harmony import Parser, TurnMemory, encoded_text, new_call_id, segments, structural_tag
 from worker.harmony.call_ids import CallIds
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation, Tool, User, Wanted
-from worker.harmony.texts import Piece, joined_anew
+from worker.harmony.encoded_text import Segment, join
 from worker.job_metrics import JobMetrics
 from worker.merge import merge
 from worker.model import Model
@@ -49,6 +50,9 @@ from worker.turn import Turn, Usage, total
 
 Batch = Sequence[Object]
 """Objects that are ready at the same time and can be sent together."""
+
+MANY_CHARACTERS = 8192
+"""Of text that has to be encoded, which takes some two milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,8 @@ class Service:
         for text, temperature, tools in (("Hi", 0.0, ()), ("Warm up. " * 100, 1.0, (tool,))):
             conversation = Conversation((User(text),), Wanted(tools))
             sampling = Sampling(max_tokens=2, temperature=temperature)
-            pieces, grammar = self._composed(conversation, sampling, Counter())
-            ids = joined_anew(pieces)
+            prompt, grammar = self._rendered(conversation, sampling, Counter())
+            ids = join(prompt)
             made.append((ids, sampling.within(self._room(ids, "warm-up"), 0, grammar)))
         return made
 
@@ -138,7 +142,7 @@ class Service:
 
     async def count(self, conversation: Conversation) -> int:
         """The number of tokens in a conversation's prompt. Raises BadRequest."""
-        return len(await self._encoder.ids(self._compose(conversation)))
+        return len(await _encoded(self._render(conversation)))
 
     async def read(self, route: RouteMatch, body: Json, owner: str = "") -> Exchange:
         """Validates `body` as a request to `route` from the client `owner`. Raises WorkerError
@@ -182,8 +186,8 @@ class Service:
         carries = self._settings.reasoning_in_call_ids is not None
         made: list[_Generation] = []
         for prompt in asked.prompts:
-            pieces, grammar = self._composed(prompt, asked.sampling, reasoning)
-            ids = await self._encoder.ids(pieces)
+            rendered, grammar = self._rendered(prompt, asked.sampling, reasoning)
+            ids = await _encoded(rendered)
             room = self._room(ids, asked.prompt_field)
             for choice in range(asked.choices):
                 sampling = asked.sampling.within(room, choice, grammar)
@@ -196,10 +200,10 @@ class Service:
                 made.append(_Generation(f"{rid}-{len(made)}", ids, sampling, turn))
         return made
 
-    def _composed(
-        self, prompt: Conversation | Piece, sampling: Sampling, reasoning: Counter[str]
-    ) -> tuple[list[Piece], str | None]:
-        """A prompt's pieces, and the grammar that constrains its completion, if any."""
+    def _rendered(
+        self, prompt: Conversation | Sequence[Segment], sampling: Sampling, reasoning: Counter[str]
+    ) -> tuple[Sequence[Segment], str | None]:
+        """A prompt, and the grammar that constrains its completion, if any."""
         if not isinstance(prompt, Conversation):
             return [prompt], None
         free = _unending(sampling)
@@ -211,9 +215,9 @@ class Service:
 
     def _compose(
         self, conversation: Conversation, reasoning: Counter[str] | None = None
-    ) -> list[Piece]:
+    ) -> Sequence[Segment]:
         messages = self._call_ids.restored(conversation.messages)
-        return compose(
+        return segments(
             replace(conversation, messages=messages),
             effort=self._settings.reasoning_effort,
             date=self._settings.system_date,
@@ -281,7 +285,15 @@ class Service:
         return answer.take(index, output)
 
 
-def _reader(prompt: Conversation | Piece, call_prefix: str) -> Parser | RawText:
+async def _encoded(prompt: Sequence[Segment]) -> Sequence[int]:
+    """A prompt's token IDs. Much new text is encoded in a thread, so that no stream has to wait."""
+    new = encoded_text.new(prompt)
+    if sum(map(len, new)) > MANY_CHARACTERS:
+        await asyncio.to_thread(encoded_text.keep, new)
+    return join(prompt)
+
+
+def _reader(prompt: Conversation | Sequence[Segment], call_prefix: str) -> Parser | RawText:
     if not isinstance(prompt, Conversation):
         return RawText()
     return Parser(prompt.wanted.tools, call_id=lambda: new_call_id(call_prefix))

@@ -68,6 +68,25 @@ def test_the_prompt_is_the_rendered_request() -> None:
     assert engine.prompts == [render(hello, effort="high", date="2026-01-02")]
 
 
+def test_a_long_new_prompt_does_not_stop_the_event_loop() -> None:
+    """It is encoded in a thread, while others' streams go on. A known one needs none."""
+    of = service()
+    of.context_length = 10**6
+    body = {"messages": [{"role": "user", "content": "A long story, never told before. " * 20_000}]}
+
+    async def turns_of_the_loop_meanwhile() -> int:
+        reading = asyncio.create_task(of.read(route_for(CHAT), body))
+        turns = 0
+        while not reading.done():
+            await asyncio.sleep(0)
+            turns += 1
+        await reading
+        return turns
+
+    assert run(turns_of_the_loop_meanwhile()) > 10
+    assert run(turns_of_the_loop_meanwhile()) <= 10
+
+
 def test_several_choices_are_generated_at_once() -> None:
     """Each has its own index, its own seed, and counts in the usage."""
     engine = ScriptedEngine(ANSWER)

@@ -14,7 +14,7 @@ from worker.errors import WorkerError
 from worker.generation import Sampling
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
-from worker.harmony.texts import Piece
+from worker.harmony.encoded_text import Segment
 from worker.turn import TurnOptions, TurnOutput, Usage
 
 Json = Any  # A JSON value from outside.
@@ -39,15 +39,14 @@ class Call:
 class Asked:
     """What to generate for a request, independent of its API.
 
-    `prompts`: conversations, or raw prompts as text or token IDs; `choices`: turns per prompt.
-    `sampling` applies to the first choice (see `Sampling.within`); `max_tokens` is capped by the
-    context.
+    `prompts`: conversations, or raw prompts; `choices`: turns per prompt. `sampling`
+    applies to the first choice (see `Sampling.within`); `max_tokens` is capped by the context.
     `prompt_field`: the request field with the prompts, for the error if one is too long.
     `call_prefix` begins the ids of calls, as the API's own do.
     """
 
     model: str | None
-    prompts: Sequence[Conversation | Piece]
+    prompts: Sequence[Conversation | Sequence[Segment]]
     prompt_field: str
     sampling: Sampling
     options: TurnOptions

@@ -17,7 +17,7 @@ from worker.harmony.events import (
 )
 from worker.harmony.grammar import structural_tag
 from worker.harmony.parsing import Parser, new_call_id
-from worker.harmony.rendering import TurnMemory, compose, render
+from worker.harmony.rendering import TurnMemory, render, segments
 
 __all__ = [
     "Event",
@@ -34,5 +34,6 @@ __all__ = [
     "compose",
     "new_call_id",
     "render",
+    "segments",
     "structural_tag",
 ]

@@ -1,4 +1,4 @@
-"""A text completion request: validation, and its prompts as token IDs.
+"""A text completion request: validation, and its prompts.
 
 Rules: the prompt is raw text, without the Harmony format. The text of a special token is encoded as
 ordinary text; clients that want the special token itself send token IDs. Unsupported values are
@@ -15,6 +15,7 @@ from worker.api.dialect import Asked, Head
 from worker.api.field_table import Route
 from worker.api.fields import json_type
 from worker.api.sampling import SamplingFields, TokenIds
+from worker.harmony.encoded_text import Segment
 from worker.harmony.vocabulary import (
     ENDOFTEXT,
     FIRST_SPECIAL,
@@ -90,9 +91,9 @@ class CompletionRequest(SamplingFields):
             )
         return self
 
-    def prompts(self) -> list[Prompt]:
-        """The prompts. An empty one is `<|endoftext|>`, as in OpenAI's API."""
-        return [prompt or [ENDOFTEXT] for prompt in self.prompt]
+    def prompts(self) -> list[list[Segment]]:
+        """Each prompt. An empty one is `<|endoftext|>`, as in OpenAI's API."""
+        return [[prompt or ENDOFTEXT] for prompt in self.prompt]
 
     def asked(self) -> Asked:
         return Asked(

@@ -6,6 +6,6 @@ exact ids of generated turns.
 """
 
 from worker.harmony.rendering.memory import TurnMemory
-from worker.harmony.rendering.prompt import compose, render
+from worker.harmony.rendering.prompt import render, segments
 
-__all__ = ["TurnMemory", "compose", "render"]
+__all__ = ["TurnMemory", "render", "segments"]

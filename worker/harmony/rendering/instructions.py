@@ -21,9 +21,9 @@ from openai_harmony import Message, ReasoningEffort, RenderOptions, Role, System
 
 from worker.errors import BadRequest
 from worker.harmony.conversation import AnswerForm, Json, JsonAnswer, Tool
+from worker.harmony.encoded_text import Segment
 from worker.harmony.rendering.json_schema import RefInliner
 from worker.harmony.rendering.typescript import parameters, without_nul
-from worker.harmony.texts import Piece
 from worker.harmony.vocabulary import END, MESSAGE, START, encoding
 from worker.json_depth import MAX_DEPTH
 
@@ -74,21 +74,22 @@ class _Offered:
 
 def developer(
     instructions: str, tools: Sequence[Tool] = (), answer: AnswerForm | None = None
-) -> tuple[Piece, ...]:
+) -> Sequence[Segment]:
     """The developer message, or nothing if it would be empty. Raises BadRequest as `tools_section`
     does."""
     return _developer(instructions, _Offered.of(tools), _response_format(answer))
 
 
 @lru_cache(maxsize=64)
-def _developer(instructions: str, offered: _Offered, answer: str) -> tuple[Piece, ...]:
+def _developer(instructions: str, offered: _Offered, answer: str) -> Sequence[Segment]:
     texts = [f"# Instructions\n\n{instructions}"] if instructions else []
     if offered.tools:
         texts.append(tools_section(offered.tools))
-    parts = ["\n\n".join(texts)] if texts else []
-    if answer:
-        parts.append(f"\n\n{answer}" if texts else answer)
-    return ((START,), "developer", (MESSAGE,), *parts, (END,)) if parts else ()
+    if answer:  # a segment of its own: the ids before it do not depend on it
+        shown = ["\n\n".join(texts), f"\n\n{answer}"] if texts else [answer]
+    else:
+        shown = ["\n\n".join(texts)]
+    return (START, "developer", MESSAGE, *shown, END) if any(shown) else ()
 
 
 def _response_format(answer: AnswerForm | None) -> str:

@@ -1,7 +1,8 @@
-"""Renders a conversation as the token ids that gpt-oss was trained on.
+"""Renders a conversation in the format that gpt-oss was trained on.
 
 A prompt is a system message, a developer message (instructions, tools, response format), the
-conversation, and the beginning of the assistant's next turn, `<|start|>assistant`.
+conversation, and the beginning of the assistant's next turn, `<|start|>assistant`. It is rendered
+as segments, `[START, "user", MESSAGE, "Hi", END]`, of which `encoded_text` makes token ids.
 
 Rules:
 - Text from clients is encoded as ordinary text, in headers too, so no marker can be injected.
@@ -19,7 +20,7 @@ Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementatio
 
 import re
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import takewhile
 from types import UnionType
 from typing import NamedTuple
@@ -36,6 +37,7 @@ from worker.harmony.conversation import (
     User,
     after_answer,
 )
+from worker.harmony.encoded_text import Segment, join
 from worker.harmony.rendering.instructions import developer, system, tools_section
 from worker.harmony.rendering.memory import TurnMemory
 from worker.harmony.texts import Piece, joined_anew
@@ -62,8 +64,22 @@ def compose(
     date: str | None = None,
     memory: TurnMemory | None = None,
     reasoning: Counter[str] | None = None,
-) -> list[Piece]:
-    """The prompt for the next turn of `conversation`: its token ids once its texts are encoded.
+) -> list[int]:
+    """The token ids of `segments`."""
+    return join(
+        segments(conversation, effort=effort, date=date, memory=memory, reasoning=reasoning)
+    )
+
+
+def segments(
+    conversation: Conversation,
+    *,
+    effort: str = "medium",
+    date: str | None = None,
+    memory: TurnMemory | None = None,
+    reasoning: Counter[str] | None = None,
+) -> list[Segment]:
+    """The prompt for the next turn of `conversation`.
 
     `effort` applies if the conversation specifies none. `date` (YYYY-MM-DD) is optional, since a
     date at the beginning of the prompt invalidates the prefix cache every day. `memory` provides
@@ -75,14 +91,14 @@ def compose(
     messages, wanted = conversation.messages, conversation.wanted
     leading = list(takewhile(lambda message: isinstance(message, Instruction), messages))
     instructions = "\n\n".join(m.text for m in leading if isinstance(m, Instruction) and m.text)
-    pieces: list[Piece] = [system(wanted.effort or effort, bool(wanted.tools), date)]
-    pieces += developer(instructions, [t for t in wanted.tools if not t.deferred], wanted.answer)
+    made: list[Segment] = [system(wanted.effort or effort, bool(wanted.tools), date)]
+    made += developer(instructions, [t for t in wanted.tools if not t.deferred], wanted.answer)
     offered = {tool.name for tool in wanted.tools}
     history = _History(messages[len(leading) :], offered, memory)
-    pieces += history.compose()
+    made += history.render()
     if reasoning is not None:
         reasoning.update(history.reasoning)
-    return [*pieces, *_ASSISTANT]
+    return [*made, START, "assistant"]
 
 
 class _History:
@@ -99,39 +115,32 @@ class _History:
         self._calls = _Calls()
         self._reasoning_from = after_answer(messages)
 
-    def compose(self) -> list[Piece]:
-        pieces: list[Piece] = []
+    def render(self) -> list[Segment]:
+        made: list[Segment] = []
         at = 0
         while at < len(self._messages):
             match self._messages[at]:
                 case Result():
-                    results = self._run(at, Result)
-                    pieces += self._results(results)
+                    results = _run(self._messages, at, _is_result)
+                    made += self._results(results)
                     at += len(results)
                 case Thought() | Said() | Called():
-                    turn = _turn(self._run(at, Thought | Said | Called))
-                    count, composed = self._assistant(turn, at)
-                    pieces += composed
+                    turn = _turn(self._messages, at)
+                    count, rendered = self._assistant(turn, at)
+                    made += rendered
                     at += count
                 case User(text, name):
                     shown = _shown(name)
-                    pieces += _message(f"user:{shown}" if shown else "user", None, text)
+                    made += _message(f"user:{shown}" if shown else "user", None, text)
                     at += 1
                 case Instruction(text):
-                    pieces += developer(text)
+                    made += developer(text)
                     at += 1
-        return pieces
+        return made
 
-    def _run(self, at: int, kind: type[Message] | UnionType) -> list[Message]:
-        """The messages of a kind from `at` on, up to the first of another."""
-        end = at
-        while end < len(self._messages) and isinstance(self._messages[end], kind):
-            end += 1
-        return [*self._messages[at:end]]
-
-    def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[Piece]]:
-        """Composes the beginning of an assistant's turn; returns the number of messages composed,
-        and their pieces.
+    def _assistant(self, turn: Sequence[Message], at: int) -> tuple[int, list[Segment]]:
+        """Renders the beginning of an assistant's turn; returns the number of messages rendered,
+        and their segments.
 
         A remembered turn may be only the beginning of `turn`: a chat client that received two turns
         without a result in between sends them as one sequence of messages.
@@ -142,35 +151,38 @@ class _History:
             if recalled is not None:
                 self.reasoning["memory"] += 1
                 self._calls.add(turn[: recalled.messages])
-                return recalled.messages, [*_ASSISTANT, recalled.ids]
+                return recalled.messages, [START, "assistant", recalled.ids]
         self._calls.add(turn)
         if keeps_reasoning:
             self.reasoning.update(_reasoning_sources(turn))
-        pieces: list[Piece] = []
+        made: list[Segment] = []
         for message in turn:
             match message:
                 case Thought(text, exact) if keeps_reasoning:
-                    pieces += _message("assistant", "analysis", text if exact is None else exact)
+                    made += _message("assistant", "analysis", text if exact is None else exact)
                 case Said(text, phase):
-                    pieces += _message("assistant", phase, text)
+                    made += _message("assistant", phase, text)
                 case Called():
-                    pieces += self._call(message)
+                    made += self._call(message)
                 case _:
                     pass
-        return len(turn), pieces
+        return len(turn), made
 
-    def _call(self, call: Called) -> list[Piece]:
+    def _call(self, call: Called) -> list[Segment]:
         header = f"commentary to={recipient(call.name, self._offered)} "
-        to_json: list[Piece] = [(CHANNEL,), header, (CONSTRAIN,), "json", (MESSAGE,)]
-        return [*_ASSISTANT, *to_json, call.arguments, (CALL,)]
+        return [
+            *(START, "assistant", CHANNEL, header, CONSTRAIN, "json", MESSAGE),
+            *(call.arguments, CALL),
+        ]
 
-    def _results(self, results: Sequence[Message]) -> list[Piece]:
+    def _results(self, results: Sequence[Message]) -> list[Segment]:
         """The results of one turn, in the order of their calls; those with an id match first."""
         found = [each for each in results if isinstance(each, Result)]
         rendered = [self._result(each) for each in sorted(found, key=lambda r: not r.call_id)]
-        return [piece for _, parts in sorted(rendered, key=lambda each: each[0]) for piece in parts]
+        in_order = sorted(rendered, key=lambda each: each[0])
+        return [segment for _, message in in_order for segment in message]
 
-    def _result(self, result: Result) -> tuple[int, list[Piece]]:
+    def _result(self, result: Result) -> tuple[int, list[Segment]]:
         call = self._calls.answered_by(result)
         author = f"{recipient(call.name, self._offered)} to=assistant"
         parts = [result.text] if result.text else []
@@ -187,12 +199,26 @@ def _reasoning_sources(turn: Sequence[Message]) -> list[str]:
     return ["lost"] if any(isinstance(message, Called) for message in turn) else []
 
 
-def _turn(messages: list[Message]) -> list[Message]:
-    """The first of an assistant's `messages`, up to a final answer."""
-    for at, message in enumerate(messages):
+def _is_result(message: Message) -> bool:
+    return isinstance(message, Result)
+
+
+def _run(messages: Sequence[Message], at: int, belongs: Callable[[Message], bool]) -> list[Message]:
+    """The messages from `at` on that belong together. Only these are looked at: histories are
+    long."""
+    end = at
+    while end < len(messages) and belongs(messages[end]):
+        end += 1
+    return list(messages[at:end])
+
+
+def _turn(messages: Sequence[Message], at: int) -> list[Message]:
+    """The assistant's messages from `at` on, up to a final answer."""
+    turn = _run(messages, at, lambda message: isinstance(message, Thought | Said | Called))
+    for end, message in enumerate(turn, 1):
         if isinstance(message, Said) and message.phase == "final":
-            return messages[: at + 1]
-    return messages
+            return turn[:end]
+    return turn
 
 
 class _CallInHistory(NamedTuple):
@@ -256,6 +282,6 @@ def _shown(name: str) -> str:
     return _NOT_IN_NAME.sub("_", name.strip())[:MAX_NAME_LENGTH]
 
 
-def _message(author: str, channel: str | None, body: Piece) -> list[Piece]:
-    named: list[Piece] = [(CHANNEL,), channel] if channel else []
-    return [(START,), author, *named, (MESSAGE,), body, (END,)]
+def _message(author: str, channel: str | None, body: str | Sequence[int]) -> list[Segment]:
+    header: list[Segment] = [START, author, CHANNEL, channel] if channel else [START, author]
+    return [*header, MESSAGE, body, END]
