@@ -42,7 +42,6 @@ from worker.harmony.encoded_text import Segment, join
 from worker.job_metrics import JobMetrics
 from worker.merge import merge
 from worker.model import Model
-from worker.prompt_encoder import PromptEncoder
 from worker.raw_text import RawText
 from worker.response_store import response_store
 from worker.settings import Settings
@@ -96,7 +95,6 @@ class Service:
         )
         self.responses = response_store(settings)
         self._settings = settings
-        self._encoder = PromptEncoder()
         self._memory = TurnMemory(settings.reasoning_memory_mb * 2**20)
         self._boot_phases: dict[str, float] = {}
         self._is_boot_reported = False
@@ -205,15 +203,15 @@ class Service:
     ) -> tuple[Sequence[Segment], str | None]:
         """A prompt, and the grammar that constrains its completion, if any."""
         if not isinstance(prompt, Conversation):
-            return [prompt], None
+            return prompt, None
         free = _unending(sampling)
         headers = self._settings.header_grammar and free is None
         grammar = structural_tag(prompt.wanted, headers=headers)
         if grammar is not None and free is not None:
             raise BadRequest(f"{free} cannot be combined with constrained output.", param=free)
-        return self._compose(prompt, reasoning), grammar
+        return self._render(prompt, reasoning), grammar
 
-    def _compose(
+    def _render(
         self, conversation: Conversation, reasoning: Counter[str] | None = None
     ) -> Sequence[Segment]:
         messages = self._call_ids.restored(conversation.messages)

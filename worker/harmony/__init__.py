@@ -31,7 +31,6 @@ __all__ = [
     "ToolCallArguments",
     "ToolCallBegun",
     "TurnMemory",
-    "compose",
     "new_call_id",
     "render",
     "segments",

@@ -22,7 +22,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from itertools import takewhile
-from types import UnionType
 from typing import NamedTuple
 
 from worker.errors import BadRequest
@@ -40,24 +39,15 @@ from worker.harmony.conversation import (
 from worker.harmony.encoded_text import Segment, join
 from worker.harmony.rendering.instructions import developer, system, tools_section
 from worker.harmony.rendering.memory import TurnMemory
-from worker.harmony.texts import Piece, joined_anew
 from worker.harmony.tool_names import recipient
 from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START
 
 MAX_NAME_LENGTH = 128
 """An author's name is cut to this many characters."""
-_ASSISTANT: tuple[Piece, ...] = ((START,), "assistant")
 _NOT_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f<>|\\/]+")
 
 
 def render(
-    conversation: Conversation, *, effort: str = "medium", date: str | None = None
-) -> list[int]:
-    """Token ids of the prompt for the next turn of `conversation`; see `compose`."""
-    return joined_anew(compose(conversation, effort=effort, date=date))
-
-
-def compose(
     conversation: Conversation,
     *,
     effort: str = "medium",
@@ -102,7 +92,7 @@ def segments(
 
 
 class _History:
-    """Composes the messages after the leading instructions, one by one."""
+    """Renders the messages after the leading instructions, one by one."""
 
     def __init__(
         self, messages: Sequence[Message], offered: Container[str], memory: TurnMemory | None
