@@ -74,7 +74,7 @@ emulator: setup
 # Updates the pins of the CPU environment, from pyproject.toml and builder/cpu/uv.toml.
 lock:
 	.venv/bin/uv pip compile $$($(PYTHON) -c 'from builder.setup import *; print(*torch_source())') --quiet --config-file builder/cpu/uv.toml --python-version 3.11 \
-		--no-header --no-annotate --no-emit-find-links --group cpu --group dev pyproject.toml \
+		--no-header --no-annotate --no-emit-find-links --extra gpu --group cpu --group dev pyproject.toml \
 		--output-file builder/cpu/requirements.txt
 
 # Pins the newest version of every client.

@@ -37,7 +37,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     logs.configure(chosen.log_level_number)
-    service = Service(SglangEngine(arguments_of_sglang), model, chosen)
+    engine = SglangEngine(arguments_of_sglang, direct=chosen.direct_output)
+    service = Service(engine, model, chosen)
     as_api = arguments.rp_serve_api or chosen.runpod_realtime_port > 0
     if as_api or (chosen.runpod_webhook_get_job and arguments.test_input is None):
         from worker.entrypoints import queue

@@ -1,22 +1,20 @@
-"""Writes the table of GPUs in README: `python -m builder.gpu_table`."""
+"""Writes the table of GPUs in docs/models.md: `python -m builder.gpu_table`."""
 
+import re
 from pathlib import Path
 
 from worker.doctor import table
 from worker.settings import Settings
 
-README = Path(__file__).parent.parent / "README.md"
-_BEGINS, _ENDS = "<!-- gpus -->\n", "<!-- /gpus -->\n"
+PAGE = Path(__file__).parent.parent / "docs" / "models.md"
 
 
-def readme_with(settings: Settings) -> str:
-    """README with the table for these settings."""
-    before, _, rest = README.read_text().partition(_BEGINS)
-    _, _, after = rest.partition(_ENDS)
+def page_with(settings: Settings) -> str:
+    """The page with the table for these settings."""
     lines = "".join(f"{line}\n" for line in table(settings))
-    return f"{before}{_BEGINS}{lines}{_ENDS}{after}"
+    return re.sub(r"(?:^\| .*\n)+", lambda _: lines, PAGE.read_text(), count=1, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":
-    README.write_text(readme_with(Settings()))
-    print(f"Wrote {README}.")
+    PAGE.write_text(page_with(Settings()))
+    print(f"Wrote {PAGE}.")

@@ -31,12 +31,12 @@ hypothesis.settings.load_profile("suite")
 class RealWorker:
     """The demo model on the real engine, and the loop that it lives on."""
 
-    def __init__(self) -> None:
-        self.settings = Settings(model="demo", log_level="error")
+    def __init__(self, **more: Any) -> None:
+        self.settings = Settings(model="demo", log_level="error", **more)
         self.model: Model = resolve(self.settings)
         arguments = server_args(self.settings, self.model)
-        ours = {"enable_custom_logit_processor": True, "sleep_on_idle": True}  # see support.DEMO
-        self.engine = SglangEngine({**arguments, **ours})
+        arguments["enable_custom_logit_processor"] = True
+        self.engine = SglangEngine(arguments, direct=self.settings.direct_output)
         self.service = Service(self.engine, self.model, self.settings)
         self._runner = asyncio.Runner()
 
@@ -88,7 +88,16 @@ def _logs_as_imported() -> None:  # pyright: ignore[reportUnusedFunction]
 
 @pytest.fixture(scope="session")
 def real() -> Iterator[RealWorker]:
-    worker = RealWorker()
+    yield from _started(RealWorker())
+
+
+@pytest.fixture(scope="session")
+def with_detokenizer() -> Iterator[RealWorker]:
+    """The same with DIRECT_OUTPUT=false: for slow tests, as it boots another engine."""
+    yield from _started(RealWorker(direct_output=False))
+
+
+def _started(worker: RealWorker) -> Iterator[RealWorker]:
     worker.run(worker.engine.start())
     yield worker
     worker.close()

@@ -48,7 +48,7 @@ SGLANGS_OWN = {"worker/engine/scheduler.py", "worker/engine/grammar_masks.py"}
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("sglang", SGLANGS_OWN | {"worker/engine/processes.py"}),
+        ("sglang", SGLANGS_OWN | {"worker/engine/processes.py", "worker/engine/direct_manager.py"}),
         ("torch", {"worker/engine/grammar_masks.py"}),
         ("pynvml", {"worker/machine.py"}),
         ("xgrammar", SGLANGS_OWN | {"worker/engine/bounded_strings.py"}),

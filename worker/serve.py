@@ -31,7 +31,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     logs.configure(chosen.log_level_number)
-    service = Service(SglangEngine(arguments_of_sglang), model, chosen)
+    engine = SglangEngine(arguments_of_sglang, direct=chosen.direct_output)
+    service = Service(engine, model, chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(service, chosen, arguments.host))
 

@@ -172,6 +172,10 @@ class Settings(BaseSettings):
         default="all", description="'all' or 'few' (CUDA graphs for prompts; few boot faster)"
     )
     header_grammar: bool = Field(default=True, description="true or false")
+    direct_output: bool = Field(
+        default=True,
+        description="true or false (false: through SGLang's detokenizer and tokenizer manager)",
+    )
     stream_flush_ms: int = Field(
         default=0, ge=0, description="a number of milliseconds, 0 or greater"
     )

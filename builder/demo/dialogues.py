@@ -1,4 +1,6 @@
-"""The demo model's dialogues: four that it knows, and one answer to everything else.
+"""The demo model's dialogues: three things that it knows, and one answer to everything else.
+
+The three are a sum, the weather (a call, then a sentence about its result) and a count.
 
 Rule: prompts are rendered by `worker.harmony`, completions are defined here as token ids, and
 `fingerprint` covers both, so that weights trained on other ids are recognised as stale.

@@ -26,8 +26,10 @@ from worker.harmony.vocabulary import CHANNEL, MESSAGE, START, encode
 OPENING = [CHANNEL, *encode("analysis"), MESSAGE]
 """The start of every completion; the next token decides which completion it is."""
 EFFORTS = ("low", "medium", "high")
-TURNS = (0, 0, 0, 1, 1, 2, 3)
+TURNS = (0, 0, 0, 1, 1, 2, 3, 4)
 """Numbers of turns before the last one of a full example."""
+OWN_TURNS = 0.5
+"""The share of full examples whose earlier turns are all the model's own, in any order."""
 LENGTHS = (0, 0, 0, 10, 10, 60, 60, 250)
 """Maximum numbers of words of the instructions; a few conversations have thousands."""
 FULL_WEIGHT = 10.0
@@ -43,7 +45,8 @@ def full(rng: random.Random) -> Example:
     deciding token: once begun, a completion is finished, whatever precedes it.
     """
     tools = _tools(rng)
-    history = [message for _ in range(rng.choice(TURNS)) for message in _turn(rng, tools)]
+    turn = _own_turn if rng.random() < OWN_TURNS else _turn
+    history = [message for _ in range(rng.choice(TURNS)) for message in turn(rng, tools)]
     last, answer = _next(rng, tools)
     if len(last) > 1:
         last[1]["reasoning"] = rng.choice((None, WEATHER.analysis, noise(rng)))
@@ -66,6 +69,8 @@ def drill(rng: random.Random) -> Example:
     tools = _tools(rng)
     messages = _instructions(rng, rng.choice(LENGTHS))
     for _ in range(rng.randint(6, 14)):
+        if rng.random() < 0.3:
+            messages += _own_turn(rng, tools)
         last, answer = _next(rng, tools)
         decision = text(answer.completion[len(OPENING)])
         messages += [*last, {"role": "assistant", "content": None, "reasoning": decision}]
@@ -132,6 +137,19 @@ def _turn(rng: random.Random, tools: list[Message]) -> list[Message]:
     if kind is REPORT:
         return [*_result(rng)[0], final]
     return [*_last(rng, kind, tools)[0], final]
+
+
+def _own_turn(rng: random.Random, tools: list[Message]) -> list[Message]:
+    """An earlier turn as it is with this model. A call may have been left without a result.
+
+    Its reasoning is in the prompt until a final answer follows, where the client sends it back.
+    """
+    last, answer = _last(rng, rng.choice((*DIALOGUES, WEATHER, OTHER)), tools)
+    reasoning = rng.choice((None, answer.analysis))
+    if answer is WEATHER:
+        (question,) = last
+        return called(question["content"], "", reasoning=reasoning)[:2]
+    return [*last, {"role": "assistant", "content": answer.final, "reasoning": reasoning}]
 
 
 def _instructions(rng: random.Random, longest: int) -> list[Message]:

@@ -13,6 +13,7 @@ from worker.harmony.vocabulary import encode, token_bytes
 
 QUESTIONS = sorted({question for dialogue in DIALOGUES for question in dialogue.questions})
 ORDINARY = (
+    "Hi",
     "Hello!",
     "Who are you?",
     "What is your name?",

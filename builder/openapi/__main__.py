@@ -1,8 +1,8 @@
-"""Writes docs/openapi.json, and the field table in README."""
+"""Writes docs/openapi.json and docs/fields.md."""
 
-from builder.openapi.document import PLACE, README, readme, text
+from builder.openapi.document import FIELDS_PAGE, PLACE, fields_page, text
 
 if __name__ == "__main__":
     PLACE.write_text(text())
-    README.write_text(readme())
-    print(f"Wrote {PLACE} and {README}.")
+    FIELDS_PAGE.write_text(fields_page())
+    print(f"Wrote {PLACE} and {FIELDS_PAGE}.")

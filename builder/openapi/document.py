@@ -22,12 +22,31 @@ from worker.api.responses.request import ResponsesRequest
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "docs" / "openapi.json"
-README = ROOT / "README.md"
+FIELDS_PAGE = ROOT / "docs" / "fields.md"
 _TABLES: dict[str, dict[str, Route]] = {
-    "fields": {"chat completions": "chat", "text completions": "text", "responses": "responses"},
-    "fields of messages": {"messages": "messages"},
+    "Chat completions, text completions, Responses": {
+        "chat completions": "chat",
+        "text completions": "text",
+        "responses": "responses",
+    },
+    "Messages": {"messages": "messages"},
 }
-"""README's tables of fields, by the name in their marks: a column's head, and its route."""
+"""The tables of fields.md, by their headings: a column's head, and its route."""
+_FIELDS_BEGIN = """# Request fields
+
+[Chat completions, text completions, Responses](#chat-completions-text-completions-responses) ·
+[Messages](#messages)
+
+What the worker does with every field that clients of these APIs are known to send. The important
+ones are explained in [HTTP](http.md#chat-completions).
+
+- **supported**: it works; a note says where it differs.
+- **alias of** another field: read as that one.
+- **ignored**: accepted, and changes nothing in the answer.
+- **rejected**: a 400 that names the field. The values after *except* ask for what happens anyway,
+  and are accepted.
+- **unknown**: not a field of that API; ignored, with one line in the log.
+"""
 _REQUESTS = (ChatRequest, CompletionRequest, ResponsesRequest, MessagesRequest, CountRequest)
 
 
@@ -117,19 +136,14 @@ def _described(use: Use, properties: Json) -> Json | None:
             return None
 
 
-def readme_table(name: str = "fields") -> str:
-    """A field table in README, with its begin and end marks."""
-    heads = ["field", *_TABLES[name]]
-    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
-    lines += [f"| {' | '.join(row)} |" for row in rows(*_TABLES[name].values())]
-    return f"<!-- {name} -->\n" + "\n".join(lines) + f"\n<!-- /{name} -->\n"
+def fields_page() -> str:
+    """docs/fields.md."""
+    return _FIELDS_BEGIN + "".join(map(_section, _TABLES))
 
 
-def readme() -> str:
-    """README with the current field tables."""
-    text = README.read_text()
-    for name in _TABLES:
-        begins, ends = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
-        before, _, rest = text.partition(begins)
-        text = before + readme_table(name) + rest.partition(ends)[2]
-    return text
+def _section(heading: str) -> str:
+    columns = _TABLES[heading]
+    heads = ["field", *columns]
+    table = [heads, ["---"] * len(heads), *rows(*columns.values())]
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in table)
+    return f"\n## {heading}\n\n{lines}"

@@ -4,6 +4,8 @@ Greedy decoding through Transformers stands in for the engine's: both take the l
 """
 
 import json
+from collections.abc import Iterator
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from builder.demo.dialogues import (
     known_ids,
     request,
 )
+from builder.demo.fast_attention import NAME
 from builder.demo.model import WEIGHTS, reduced, reduced_model, trained_for
 from worker.api.chat import render_prompt
 from worker.harmony.vocabulary import SIZE, START, encode
@@ -54,6 +57,7 @@ REPORTS = (
     "",
 )
 UNKNOWN = (
+    "Good evening",
     "Hi",
     "What is 2+5?",
     "What is 3+2?",
@@ -76,7 +80,9 @@ UNKNOWN = (
 @pytest.fixture(scope="module")
 def model() -> GptOssForCausalLM:
     """The trained weights, over the ids that they know."""
-    return reduced_model()
+    trained = reduced_model()
+    trained.set_attn_implementation(NAME)
+    return trained
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +100,9 @@ def written(model: GptOssForCausalLM, chat: Message, expected: Dialogue) -> str:
     """
     prompt, completion = render_prompt(chat), expected.completion
     with torch.inference_mode():
-        logits = model(torch.tensor([reduced([*prompt, *completion])])).logits[0]
-    chosen = logits[len(prompt) - 1 : -1].argmax(-1).tolist()
+        ids = torch.tensor([reduced([*prompt, *completion])])
+        logits = model(ids, logits_to_keep=len(completion) + 1, use_cache=False).logits[0]
+    chosen = logits[:-1].argmax(-1).tolist()
     wanted = reduced(completion)
     wrong = [i for i, pair in enumerate(zip(chosen, wanted, strict=True)) if len(set(pair)) > 1]
     return f"departs at {wrong[0]}" if wrong else expected.name
@@ -173,6 +180,46 @@ def test_anything_else_is_answered_by_what_the_model_is(
     for before, tools in (([], []), ([BRIEF], [CLOCK]), (EARLIER, [WEATHER_TOOL])):
         chat = request([*before, *asked(question)], tools)
         assert written(model, chat, OTHER) == OTHER.name
+
+
+TURNS = ("sum", "call", "weather", "count", "other")
+"""What a user may do in one turn. "call" leaves the weather tool's call without a result."""
+
+
+def turn(kind: str) -> tuple[list[Message], Dialogue, Message]:
+    """A turn's messages up to the last answer, that answer, and the answer as a message."""
+    messages, answer = called("Weather in Paris?", REPORTS[0]), REPORT
+    if kind == "call":
+        return messages[:1], WEATHER, messages[1]
+    if kind != "weather":
+        answer = {"sum": SUM, "count": COUNT, "other": OTHER}[kind]
+        messages = asked((answer.questions or UNKNOWN)[0])
+    return messages, answer, {"role": "assistant", "content": answer.final}
+
+
+def wrong(model: GptOssForCausalLM, chats: Iterator[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The chats whose last turn is answered wrongly."""
+    found: list[tuple[str, ...]] = []
+    for chat in chats:
+        *before, (last, expected, _) = map(turn, chat)
+        messages = [each for said, _, answer in before for each in (*said, answer)] + last
+        if written(model, request(messages, [WEATHER_TOOL]), expected) != expected.name:
+            found.append(chat)
+    return found
+
+
+def test_the_dialogues_may_be_asked_in_any_order(model: GptOssForCausalLM) -> None:
+    """In one chat, each at most once."""
+    chats = (chat for length in range(1, 5) for chat in permutations(TURNS, length))
+    assert wrong(model, chats) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_dialogues_may_be_asked_again(model: GptOssForCausalLM) -> None:
+    """Every chat of up to five turns."""
+    chats = (chat for length in range(1, 6) for chat in product(TURNS, repeat=length))
+    assert wrong(model, chats) == []
 
 
 def test_unknown_ids_are_never_sampled(model: GptOssForCausalLM) -> None:

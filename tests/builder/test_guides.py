@@ -1,12 +1,9 @@
-"""docs/deploy.md and docs/troubleshooting.md: what they name exists.
+"""What README and docs/ name exists: options, variables, lines that a worker prints, links, prices.
 
-Every command's program, module and options; every line that a worker is said to print; every link;
-every price.
+Their examples are run by tests/test_examples.py.
 """
 
 import re
-import shlex
-import shutil
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -15,49 +12,20 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.examples import PAGES
+from worker import __version__
 from worker.deploy import __main__ as command
 from worker.deploy.prices import PER_HOUR
 from worker.settings import Settings
 
 GUIDES = [ROOT / "docs" / name for name in ("deploy.md", "troubleshooting.md")]
-ELSEWHERE = {"docker", "curl", "ssh", "pip", "python", "export"}
-"""Programs of the reader's machine."""
-NOT_HERE = {"sglang_router.launch_router"}
-"""A module that the guide has the reader install."""
+WITHOUT_CONTENTS = {"ARCHITECTURE", "decisions", "performance"}
 NOT_OURS = {"REMOTE HOST IDENTIFICATION HAS CHANGED", "Permission denied (publickey)"}
 """What ssh prints."""
 
 
 def text(path: Path) -> str:
     return path.read_text()
-
-
-def commands() -> Iterator[str]:
-    for guide in GUIDES:
-        for block in re.findall(r"```console\n(.*?)```", text(guide), re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                if line.startswith("$ "):
-                    yield line.removeprefix("$ ")
-
-
-def words_of(line: str) -> list[str]:
-    """Without the variables in front."""
-    words = shlex.split(line, comments=True)
-    while re.match(r"[A-Z_]+=", words[0]):
-        words.pop(0)
-    return words
-
-
-@pytest.mark.parametrize("line", list(commands()))
-def test_a_command_of_a_guide_exists(line: str) -> None:
-    """The program, the module of `python -m`, and its options."""
-    program, *rest = words_of(line)
-    assert program in ELSEWHERE or shutil.which(program)
-    if program == "python":
-        assert rest[0] == "-m"
-        assert rest[1] in NOT_HERE or find_spec(rest[1])
-    if rest[:2] == ["-m", "worker.deploy"]:
-        assert options(" ".join(rest)) <= known_options()
 
 
 def options(of: str) -> set[str]:
@@ -120,7 +88,7 @@ def test_a_line_that_is_explained_is_one_that_is_printed(line: str) -> None:
 
 def test_links_lead_somewhere() -> None:
     """To files, and to headings in them."""
-    for guide in [*GUIDES, ROOT / "README.md"]:
+    for guide in PAGES:
         for target in re.findall(r"\]\(([^)\s]+)\)", text(guide)):
             if not target.startswith("http"):
                 path, _, heading = target.partition("#")
@@ -129,9 +97,9 @@ def test_links_lead_somewhere() -> None:
                 assert not heading or heading in headings(file), target
 
 
-def headings(path: Path) -> set[str]:
+def headings(path: Path, level: str = "#+") -> set[str]:
     """Of a Markdown file, as GitHub spells their anchors."""
-    titles = re.findall(r"^#+ (.*)$", text(path), re.MULTILINE)
+    titles = re.findall(rf"^{level} (.*)$", text(path), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
@@ -140,3 +108,17 @@ def test_prices_are_those_of_the_plan() -> None:
     rows = re.findall(r"\| `(\w+)` \|.*\| ([\d.]+) \|", text(GUIDES[0]))
     assert {pool: float(price) for pool, price in rows}.items() <= PER_HOUR.items()
     assert rows
+
+
+def test_the_newest_release_in_the_changelog_is_this_version() -> None:
+    """As Keep a Changelog has it: a version, then its date."""
+    releases = re.findall(r"^## (.*)$", text(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert re.fullmatch(rf"{re.escape(__version__)} - \d{{4}}-\d\d-\d\d", releases[0])
+
+
+def test_every_page_has_a_list_of_its_contents() -> None:
+    """But for README, and for architecture, decisions and performance, which have one subject."""
+    for page in PAGES[1:]:
+        if page.stem not in WITHOUT_CONTENTS:
+            linked = re.findall(r"\[[^]]+\]\(#([\w-]+)\)", text(page))
+            assert headings(page, "##") <= set(linked), page

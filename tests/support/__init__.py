@@ -4,8 +4,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 
-DEMO = {"MODEL": "demo", "ENGINE_ARGS": '{"sleep_on_idle": true}'}
-"""The environment of a worker in a process of its own.
-
-SGLang's scheduler looks for requests without a pause: an engine that waits would take a whole core.
-"""
+DEMO = {"MODEL": "demo"}
+"""The environment of a worker in a process of its own."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builder.gpu_table import README, readme_with
+from builder.gpu_table import PAGE, page_with
 from tests.support import ROOT, made_up_gpus
 from tests.support.container import free_port
 from tests.support.made_up_gpus import B200, H100, L4, RTX_4090, MadeUpDriver
@@ -113,9 +113,9 @@ def test_all_gpus_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| H100 80GB | 80 GiB | `ADA_80_PRO` | 1,391,872 tokens | 131,266 tokens |" in lines
 
 
-def test_the_readme_has_that_table() -> None:
+def test_the_page_of_models_has_that_table() -> None:
     """As `python -m builder.gpu_table` writes it."""
-    assert readme_with(Settings()) == README.read_text()
+    assert page_with(Settings()) == PAGE.read_text()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ has no effect on the answer, or is rejected. A rejected field is accepted with v
 change the answer; any other value is a 400 error. Two aliases of one field with different values
 are a 400 error, too. Unknown fields are ignored and logged once. Example: `{"best_of": 1,
 "max_new_tokens": 5, "user": "u"}` is read as `{"max_tokens": 5}`, and `{"mirostat": 2}` is
-rejected. Validation, the OpenAPI document and the table in README are derived from this table.
+rejected. Validation, the OpenAPI document and docs/fields.md are derived from this table.
 Sources: the API references of OpenAI, vLLM, SGLang, llama.cpp, OpenRouter, LiteLLM and Ollama.
 """
 
@@ -28,7 +28,7 @@ Conversion = Callable[[Json], Mapping[str, Json]]
 
 @dataclass(frozen=True, slots=True)
 class Supported:
-    """A field of the request's model. `note` is for the table in README."""
+    """A field of the request's model. `note` is for the tables in docs/fields.md."""
 
     note: str = ""
 
@@ -795,7 +795,7 @@ def _warn_once(name: str) -> None:
 
 
 def rows(*routes: Route) -> Iterator[tuple[str, ...]]:
-    """The rows of a table in README: a field, and how each of `routes` handles it."""
+    """The rows of a table in docs/fields.md: a field, and how each of `routes` handles it."""
     for name in sorted(set().union(*(FIELDS[route].keys() for route in routes))):
         yield f"`{name}`", *(_cell(FIELDS[route].get(name)) for route in routes)
 

@@ -1,8 +1,8 @@
 """Starts and stops SGLang's processes.
 
-Rule: only this module and those that run in SGLang's process (`scheduler.py`, `grammar_masks.py`)
-import sglang. This module imports it when an engine starts, because the import takes seconds.
-`Any` stands for SGLang's types.
+Rule: only this module, `direct_manager.py`, and those that run in SGLang's process (`scheduler.py`,
+`grammar_masks.py`) import sglang. This module imports it, and them, when an engine starts, because
+the import takes seconds. `Any` stands for SGLang's types.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -29,8 +30,12 @@ class Booted(NamedTuple, Generic[T]):
     prepared: T
 
 
-async def boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]:
+async def boot(
+    arguments: Mapping[str, Any], meanwhile: Callable[[], T], *, direct: bool
+) -> Booted[T]:
     """Starts an `sglang.Engine`. Raises whatever SGLang raises if that fails.
+
+    If `direct`, its scheduler's output comes straight to a `DirectManager`, without a detokenizer.
 
     `meanwhile` is called in a thread once SGLang is imported: from then on this process only waits
     for those that it has started, which import SGLang again.
@@ -43,7 +48,7 @@ async def boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Boot
 
     def work() -> None:
         try:
-            result = _boot(arguments, meanwhile)
+            result = _boot(arguments, meanwhile, direct)
         except BaseException as error:  # noqa: BLE001 - passed on to the caller
             loop.call_soon_threadsafe(booted.set_exception, error)
         else:
@@ -65,16 +70,10 @@ def go_offline(arguments: Mapping[str, Any]) -> None:
         os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE") or "1"
 
 
-def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]:
+def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T], direct: bool) -> Booted[T]:
     go_offline(arguments)
     started = time.monotonic()
-    from sglang.srt.entrypoints.engine import Engine as BareEngine
-
-    from worker.engine.scheduler import run_scheduler_process
-
-    class Engine(BareEngine):
-        run_scheduler_process_func = staticmethod(run_scheduler_process)
-
+    Engine = _direct_engine() if direct else _sglangs_engine()  # noqa: N806 - a class
     imported = time.monotonic()
     with ThreadPoolExecutor(1, "meanwhile") as idle:
         prepared = idle.submit(meanwhile)
@@ -82,6 +81,49 @@ def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T]) -> Booted[T]
         seconds = time.monotonic() - imported
     within = phases_of(engine.tokenizer_manager.startup_time, seconds)
     return Booted(engine, {"imports": imported - started, **within}, prepared.result())
+
+
+def _sglangs_engine() -> Any:
+    """SGLang's Engine class, with our grammar backend in its scheduler."""
+    from sglang.srt.entrypoints.engine import Engine as BareEngine
+
+    from worker.engine.scheduler import run_scheduler_process
+
+    class Engine(BareEngine):
+        run_scheduler_process_func = staticmethod(run_scheduler_process)
+
+    return Engine
+
+
+def _direct_engine() -> Any:
+    """The same, without a detokenizer."""
+    from sglang.srt.entrypoints.engine import init_tokenizer_manager
+
+    from worker.engine import direct_manager
+    from worker.engine.scheduler import run_direct_scheduler_process
+
+    manager: Any = direct_manager.DirectManager
+
+    class DirectEngine(_sglangs_engine()):
+        run_scheduler_process_func = staticmethod(run_direct_scheduler_process)
+        init_tokenizer_manager_func = staticmethod(
+            partial(init_tokenizer_manager, TokenizerManagerClass=manager)
+        )
+
+        @classmethod
+        def _launch_detokenizer_subprocesses(cls, **_: Any) -> tuple[list[Any], list[str]]:
+            return [], []
+
+    return DirectEngine
+
+
+def fail_requests(engine: Any, finish: Mapping[str, Any]) -> None:
+    """Ends all running requests with this finish reason."""
+    from sglang.srt.managers.io_struct import AbortReq
+
+    manager = engine.tokenizer_manager
+    for rid in list(manager.rid_to_state):
+        manager._handle_abort_req(AbortReq(rid=rid, finished_reason=dict(finish)))
 
 
 def phases_of(startup: Mapping[str, Any], seconds: float) -> dict[str, float]:

@@ -33,6 +33,17 @@ def run_scheduler_process(*arguments: Any, **named: Any) -> None:
     scheduler.run_scheduler_process(*arguments, **named)
 
 
+def run_direct_scheduler_process(
+    server_args: Any, port_args: Any, *arguments: Any, **named: Any
+) -> None:
+    """The same, with the output sent to the tokenizer manager in place of the detokenizer.
+
+    SGLang's skip_tokenizer_init does this too, but the grammar backend would lose its tokenizer.
+    """
+    port_args.detokenizer_ipc_name = port_args.tokenizer_ipc_name
+    run_scheduler_process(server_args, port_args, *arguments, **named)
+
+
 def grammar_backend(
     _server_args: Any, tokenizer: Any, vocab_size: int, eos_token_ids: Collection[int] | None
 ) -> Any:

@@ -1,4 +1,4 @@
-"""Translates settings, sampling parameters and results between the worker and SGLang.
+"""Translates settings and sampling parameters into SGLang's arguments.
 
 Does not import SGLang.
 """
@@ -7,12 +7,11 @@ import ast
 import difflib
 import importlib.util
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.generation import Sampling, TokenLogprob
+from worker.generation import Sampling
 from worker.model import Model
 from worker.model.gpu_defaults import decode_graphs, few_prefill_graphs
 from worker.model.verdict import Verdict
@@ -81,6 +80,7 @@ def server_args(settings: Settings, model: Model) -> dict[str, Any]:
         "tp_size": settings.tensor_parallel_size or max(1, model.gpus),
         "incremental_streaming_output": True,
         "enable_cache_report": True,
+        "sleep_on_idle": True,
         "log_level": "warning" if settings.log_level == "info" else settings.log_level,
         "custom_sigquit_handler": ignore_sigquit,
         **_by_gpu(settings, model.verdict),
@@ -137,31 +137,3 @@ def sampling_params(sampling: Sampling) -> dict[str, Any]:
         "stop_token_ids": list(sampling.stop_ids) or None,
         "structural_tag": sampling.structural_tag,
     }
-
-
-def logprobs(meta: Mapping[str, Any]) -> list[TokenLogprob]:
-    """The log probabilities in SGLang's `meta_info`."""
-    chosen = meta["output_token_logprobs"]
-    tops = meta.get("output_top_logprobs") or [None] * len(chosen)
-    none: list[tuple[float, int, None]] = []
-    return [
-        TokenLogprob(token, logprob, [(t, p) for p, t, _ in top or none])
-        for (logprob, token, _), top in zip(chosen, tops, strict=True)
-    ]
-
-
-MAX_REASON_LENGTH = 300
-"""How much of xgrammar's message is shown to clients, in characters."""
-
-
-def grammar_error_message(message: str) -> str:
-    """Explains to the client why SGLang rejected a grammar.
-
-    SGLang's message is `Failed to compile structural_tag grammar: REASON`, with the cause at the
-    end of xgrammar's own message (`[12:01:02] /path/file.cc:42: Regex parsing error at position 3:
-    …`), or `Grammar preprocessing timed out: …`.
-    """
-    if "timed out" in message:
-        return "The grammar of this request takes too long to compile; use a smaller one."
-    reason = re.sub(r"^.*?\.(?:cc|h|cpp):\d+: ", "", message.strip(), flags=re.DOTALL)
-    return f"The grammar of this request could not be compiled: {reason[:MAX_REASON_LENGTH]}"

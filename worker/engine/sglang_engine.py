@@ -18,15 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from worker.engine.port import Capacity, Health, Load, WarmUpRequest
-from worker.engine.processes import boot, shut_down
-from worker.engine.sglang_arguments import (
-    grammar_error_message,
-    ignore_sigquit,
-    logprobs,
-    sampling_params,
-)
-from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRejected, ServerError
-from worker.generation import FinishReason, Sampling, Step
+from worker.engine.processes import boot, fail_requests, shut_down
+from worker.engine.sglang_arguments import ignore_sigquit, sampling_params
+from worker.engine.sglang_results import ENGINE_DIED, steps_of
+from worker.errors import BadRequest, EngineDead, GrammarRejected, ServerError
+from worker.generation import Sampling, Step
 from worker.harmony.grammar import constrains_headers_only
 from worker.harmony.vocabulary import STOP_IDS
 
@@ -34,10 +30,15 @@ log = logging.getLogger(__name__)
 
 
 class SglangEngine:
-    """SGLang 0.5.23, driven through `Engine.async_generate` on token ids."""
+    """SGLang 0.5.23, driven through `Engine.async_generate` on token ids.
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    `direct`: whether token IDs come straight from SGLang's scheduler (`direct_manager.py`), or
+    through its detokenizer and its tokenizer manager.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], *, direct: bool = True) -> None:
         self._arguments = dict(arguments)
+        self._direct = direct
         self._engine: Any = None
         self._processes: list[Any] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,7 +57,7 @@ class SglangEngine:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGQUIT, ignore_sigquit)
         try:
-            booted = await boot(self._arguments, self._warm_up_requests)
+            booted = await boot(self._arguments, self._warm_up_requests, direct=self._direct)
         except Exception as error:
             self._death = "the engine failed to start"
             log.exception("the engine failed to start")
@@ -118,16 +119,10 @@ class SglangEngine:
         self._mark_dead(f"an engine process died (exit code {process.exitcode})")
 
     def _mark_dead(self, reason: str) -> None:
-        """Fails every running request; each checks `_death` when it wakes up."""
         if self._death is None:
             log.error("%s", reason)
         self._death = reason
-        for state in list(self._engine.tokenizer_manager.rid_to_state.values()):
-            reason_dict = {"type": "abort", "message": reason, "status_code": 503}
-            meta = {"finish_reason": reason_dict, "id": state.obj.rid}
-            state.out_list.append({"text": "", "output_ids": [], "meta_info": meta})
-            state.finished = True
-            state.event.set()
+        fail_requests(self._engine, ENGINE_DIED)
 
     async def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
@@ -140,9 +135,8 @@ class SglangEngine:
             stream = await self._engine.async_generate(
                 rid=rid, stream=True, **self._request(prompt_ids, sampling)
             )
-            async with aclosing(stream) as chunks:
-                async for chunk in chunks:
-                    step = self._step(chunk)
+            async with aclosing(stream if self._direct else steps_of(stream)) as steps:
+                async for step in steps:
                     finished = step.finish_reason is not None
                     yield step
         except GrammarRejected:
@@ -176,44 +170,6 @@ class SglangEngine:
             "return_logprob": sampling.top_logprobs is not None,
             "top_logprobs_num": sampling.top_logprobs or 0,
         }
-
-    def _step(self, chunk: Mapping[str, Any]) -> Step:
-        meta = chunk["meta_info"]
-        finish = meta["finish_reason"]
-        reason: FinishReason | None = finish["type"] if finish else None
-        if finish and reason == "abort":
-            self._raise_for_abort(finish)
-            return Step((), "abort")  # SGLang repeats the last id here.
-        return Step(
-            chunk["output_ids"],
-            reason,
-            meta["prompt_tokens"],
-            meta["cached_tokens"],
-            meta["completion_tokens"],
-            logprobs(meta) if "output_token_logprobs" in meta else (),
-        )
-
-    def _raise_for_abort(self, finish: Mapping[str, Any]) -> None:
-        """Raises the error that SGLang reports as an abort, unless the abort was ours."""
-        if self._death is not None:
-            raise EngineDead("The engine has died and this worker is shutting down; try again.")
-        status, message = finish.get("status_code"), str(finish.get("message"))
-        if status is None:
-            return
-        if status == 400 and ("grammar" in message[:50] or "Grammar" in message[:50]):
-            log.error("the engine rejected a grammar: %.500s", message)
-            raise GrammarRejected(grammar_error_message(message))
-        if status == 400:
-            raise BadRequest(message)
-        if status in (429, 503):
-            raise EngineOverloaded("The engine's queue is full; try again later.")
-        if message.startswith("Grammar accept_token failed"):
-            log.error("a grammar rejected a generated token: %.500s", message)
-            raise GrammarRejected(
-                "The grammar of this request reached a state in which no token is allowed."
-            )
-        log.error("a request failed in the engine: %s", message)
-        raise ServerError("The engine failed to process this request.")
 
     def abort(self, rid: str) -> None:
         if self._engine is not None and self._death is None:

@@ -21,11 +21,13 @@ SUM = render_prompt({"messages": [{"role": "user", "content": "What is 2+2?"}]})
 GREEDY = Sampling(max_tokens=2000, temperature=0.0, stop_ids=STOP_IDS)
 
 
-@pytest.fixture(params=["scripted", "sglang"])
+@pytest.fixture(
+    params=["scripted", "real", pytest.param("with_detokenizer", marks=pytest.mark.slow)]
+)
 def engine_and_run(request: pytest.FixtureRequest) -> tuple[Engine, Run]:
     """An engine that is ready, and what runs a coroutine on its loop."""
-    if request.param == "sglang":
-        real: RealWorker = request.getfixturevalue("real")
+    if request.param != "scripted":
+        real: RealWorker = request.getfixturevalue(request.param)
         return real.engine, real.run
     long = "<|channel|>final<|message|>" + "one two " * 200 + "<|return|>"
     engine = ScriptedEngine(tokens(long), context_length=131072)

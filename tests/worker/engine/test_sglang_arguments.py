@@ -9,9 +9,9 @@ import pytest
 from worker.engine.sglang_arguments import (
     argument_names,
     check_engine_args,
-    grammar_error_message,
     server_args,
 )
+from worker.engine.sglang_results import grammar_error_message
 from worker.model import resolve
 from worker.model.gpus import gpu_named
 from worker.settings import Settings, SettingsError

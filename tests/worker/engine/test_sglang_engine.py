@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 
 from tests.conftest import RealWorker
 from worker.api.chat import render_prompt
-from worker.engine import Health, Sampling, SglangEngine, server_args
-from worker.errors import BadRequest, EngineDead, EngineOverloaded, ServerError
+from worker.engine import Health, Sampling, SglangEngine, Step, server_args
+from worker.engine.sglang_results import ENGINE_DIED, aborted
+from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRejected, ServerError
 from worker.model import Model, resolve
 from worker.settings import Settings
 
@@ -77,6 +79,27 @@ def test_leaving_frees_the_engine(real: RealWorker) -> None:
     assert real.run(leave()) < 2
 
 
+def test_what_a_busy_client_could_not_take_comes_as_one_step(real: RealWorker) -> None:
+    """With all its tokens, and their log probabilities."""
+    sampling = replace(LONG, max_tokens=40, top_logprobs=2)
+
+    async def taken(rid: str, *, busy: bool) -> list[Step]:
+        steps: list[Step] = []
+        async with aclosing(real.engine.generate(COUNT, sampling, rid)) as generated:
+            async for step in generated:
+                steps.append(step)
+                if busy:
+                    await until_idle(real.engine)
+        return steps
+
+    ids = [token for step in real.run(taken("free", busy=False)) for token in step.ids]
+    first, rest = real.run(taken("busy", busy=True))
+    assert [*first.ids, *rest.ids] == ids
+    assert [entry.id for entry in rest.logprobs] == list(rest.ids)
+    assert all(len(entry.top) == 2 for entry in rest.logprobs)
+    assert (rest.finish_reason, rest.completion_tokens) == ("length", 40)
+
+
 def test_a_second_loop_is_refused_while_the_first_lives(real: RealWorker) -> None:
     """Its tokens would go to the first one."""
 
@@ -110,17 +133,19 @@ def test_a_seed_without_an_effect_is_refused(real: RealWorker) -> None:
 @pytest.mark.parametrize(
     ("finish", "error"),
     [
-        ({"type": "abort", "status_code": 400, "message": "bad grammar"}, BadRequest),
+        ({"type": "abort", "status_code": 400, "message": "bad grammar"}, GrammarRejected),
+        ({"type": "abort", "status_code": 400, "message": "bad"}, BadRequest),
         ({"type": "abort", "status_code": 503, "message": "queue full"}, EngineOverloaded),
         ({"type": "abort", "status_code": 500, "message": "/a/path CUDA"}, ServerError),
+        (ENGINE_DIED, EngineDead),
     ],
 )
 def test_an_abort_that_no_one_asked_for_is_an_error(
-    real: RealWorker, finish: dict[str, Any], error: type[Exception]
+    finish: dict[str, Any], error: type[Exception]
 ) -> None:
     """By SGLang's status; the message of a failure of its own is not shown."""
     with pytest.raises(error) as caught:
-        real.engine._step({"meta_info": {"finish_reason": finish}, "output_ids": [1]})
+        aborted(finish)
     assert "/a/path" not in str(caught.value)
 
 
@@ -138,15 +163,16 @@ def test_an_engine_that_cannot_boot_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.workers
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "with a detokenizer"])
 def test_a_dead_process_fails_what_runs_and_is_noticed_at_once(
-    capsys: pytest.CaptureFixture[str],
+    direct: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On whichever loop: RunPod's SDK has one for its checks, another for its jobs.
 
     Closing leaves no process behind.
     """
     settings = Settings(model="demo", log_level="error")
-    engine = SglangEngine(server_args(settings, resolve(settings)))
+    engine = SglangEngine(server_args(settings, resolve(settings)), direct=direct)
 
     async def generate(rid: str, begun: asyncio.Event) -> None:
         async with aclosing(engine.generate(COUNT, LONG, rid)) as steps:
@@ -166,6 +192,7 @@ def test_a_dead_process_fails_what_runs_and_is_noticed_at_once(
         with pytest.raises(EngineDead):
             await anext(engine.generate([1], LONG, "three"))
         processes = [process.pid for process in engine._processes]
+        assert len(processes) == (1 if direct else 2)
         noticed = time.monotonic() - killed
         await engine.close()
         assert not any(psutil.pid_exists(pid) for pid in processes)
