@@ -4,10 +4,34 @@ Times are measured with the monotonic clock, in seconds unless the name ends in 
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
 from worker.turn import Usage
+
+GAP_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""In seconds. A gap belongs to the first bound that it does not exceed."""
+
+
+class Gaps:
+    """The times between generation steps, counted by duration, so that a long answer takes no more
+    room than a short one, and ends as fast.
+
+    `counts`: one for each of GAP_BOUNDS, and one for longer gaps; `seconds`: all gaps together.
+    """
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(GAP_BOUNDS) + 1)
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(GAP_BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+    def add_all(self, gaps: "Gaps") -> None:
+        self.counts = [a + b for a, b in zip(self.counts, gaps.counts, strict=True)]
+        self.seconds += gaps.seconds
 
 
 class JobMetrics:
@@ -23,7 +47,7 @@ class JobMetrics:
         self.recoveries: Mapping[str, int] = {}
         self.reasoning: Mapping[str, int] = {}
         self.boot: Mapping[str, float] = {}
-        self.gaps: list[float] = []
+        self.gaps = Gaps()
         self.deliveries: list[float] = []
 
     @property
@@ -42,7 +66,7 @@ class JobMetrics:
         if self._last_step is None:
             self._first_step = now
         else:
-            self.gaps.append(now - self._last_step)
+            self.gaps.add(now - self._last_step)
         self._last_step = now
 
     def note_delivery(self, seconds: float) -> None:

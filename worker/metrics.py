@@ -6,6 +6,7 @@ Source: https://prometheus.io/docs/practices/naming. The dashboard is docs/grafa
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,12 +15,13 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from worker.engine import Engine
 from worker.engine.port import MeasurableEngine
-from worker.job_metrics import JobMetrics
+from worker.job_metrics import GAP_BOUNDS, Gaps, JobMetrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,9 +61,8 @@ class Telemetry:
             "Time from receiving a request to its first token.",
             _LONG,
         )
-        self._gaps = self._histogram(
-            "inter_token_seconds", "Time between generation steps.", _SHORT
-        )
+        self._gaps = Gaps()
+        self._registry.register(_GapCollector(self._gaps))
         self._job = self._histogram(
             "job_seconds", "Time from receiving a request to its last token.", _LONG
         )
@@ -92,8 +93,7 @@ class Telemetry:
         if job.first_token_seconds is not None:
             self._first_token.observe(job.first_token_seconds)
             self._job.observe(job.seconds)
-        for gap in job.gaps:
-            self._gaps.observe(gap)
+        self._gaps.add_all(job.gaps)
         for source, count in job.reasoning.items():
             self._reasoning.labels(source).inc(count)
         for kind, count in job.recoveries.items():
@@ -106,6 +106,23 @@ class Telemetry:
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
+
+
+class _GapCollector(Collector):
+    """A histogram of gaps that were counted elsewhere; Prometheus's own takes them one by one."""
+
+    def __init__(self, gaps: Gaps) -> None:
+        self._gaps = gaps
+
+    def collect(self) -> Iterator[Metric]:
+        bounds = [*map(floatToGoString, GAP_BOUNDS), "+Inf"]
+        counts = accumulate(self._gaps.counts)  # Prometheus's buckets are cumulative
+        yield HistogramMetricFamily(
+            "gpt_oss_inter_token_seconds",
+            "Time between generation steps.",
+            list(zip(bounds, counts, strict=True)),
+            self._gaps.seconds,
+        )
 
 
 class _EngineCollector(Collector):

@@ -8,6 +8,7 @@ Rule: events returned by `take` have passed the stop string filter. Reasoning an
 arguments are never searched for stop strings.
 """
 
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from worker.harmony.events import (
     ToolCallArguments,
     ToolCallBegun,
 )
+from worker.harmony.text_buffer import TextBuffer
 from worker.harmony.vocabulary import FIRST_SPECIAL
 from worker.stop_strings import StopStrings
 
@@ -153,7 +155,7 @@ class Turn:
         self._limited_by_context = limited_by_context
         self.usage = Usage()
         self.ending: Ending | None = None
-        self.ids: list[int] = []
+        self.ids = array("i")  # 4 bytes each; a list of integers takes 36
         self._reader = reader
         self._options = options
         self._filter = _StopStringFilter(options.stop) if options.stop else None
@@ -176,7 +178,7 @@ class Turn:
         """Processes a step and returns what can now be shown. Sets `ending` on the last one."""
         self._count(step)
         step = _without_stop_token(step, self._options.stop_ids)
-        self.ids += step.ids
+        self.ids.extend(step.ids)
         events = self._read(step)
         ended = step.finish_reason is not None
         if ended:
@@ -357,30 +359,30 @@ class _MessageCollector:
     """Builds messages from events."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
+        self._text = TextBuffer()
+        self._thought = TextBuffer()
         self._calls: list[ToolCallBegun] = []
-        self._arguments: dict[int, list[str]] = {}
+        self._arguments: dict[int, TextBuffer] = {}
 
     def add(self, events: Iterable[Event]) -> None:
         for event in events:
             match event:
                 case Text(text):
-                    self._texts.append(text)
+                    self._text.add(text)
                 case Reasoning(text):
-                    self._thoughts.append(text)
+                    self._thought.add(text)
                 case ToolCallBegun(index):
                     self._calls.append(event)
-                    self._arguments[index] = []
+                    self._arguments[index] = TextBuffer()
                 case ToolCallArguments(index, text):
-                    self._arguments[index].append(text)
+                    self._arguments[index].add(text)
                 case _:
                     pass
 
     def messages(self) -> list[Message]:
-        text, thought = "".join(self._texts), "".join(self._thoughts)
+        text, thought = self._text.text, self._thought.text
         calls = [
-            Called(call.name, "".join(self._arguments[call.index]), call.id) for call in self._calls
+            Called(call.name, self._arguments[call.index].text, call.id) for call in self._calls
         ]
         messages: list[Message] = [Thought(thought)] if thought else []
         if text:

@@ -14,6 +14,7 @@ from worker.api.dialect import Object
 from worker.api.responses.free_text import FreeText
 from worker.api.responses.tools import CallTarget
 from worker.harmony.capsule import Capsules
+from worker.harmony.text_buffer import TextBuffer
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
@@ -44,11 +45,11 @@ class _Base:
     def __init__(self, item_id: str, index: int) -> None:
         self.id = item_id
         self.index = index
-        self._pieces: list[str] = []
+        self._written = TextBuffer()
 
     @property
     def text(self) -> str:
-        return "".join(self._pieces)
+        return self._written.text
 
     def _event(self, kind: str, **fields: object) -> Object:
         place = self.index
@@ -76,7 +77,7 @@ class ReasoningOutput(_Base):
         ]
 
     def add(self, text: str, logprobs: Sequence[Object] = ()) -> list[Object]:  # noqa: ARG002
-        self._pieces.append(text)
+        self._written.add(text)
         return [self._event("reasoning_text.delta", content_index=0, delta=text)]
 
     def end(self, status: ItemStatus, ids: Sequence[int] | None) -> list[Object]:
@@ -96,7 +97,7 @@ class ReasoningOutput(_Base):
             "type": "reasoning",
             "status": status,
             "summary": [],
-            "content": [self._part(self.text)] if self._pieces else [],
+            "content": [self._part(self.text)] if self._written else [],
             "encrypted_content": self._capsule,
         }
 
@@ -118,7 +119,7 @@ class MessageOutput(_Base):
         ]
 
     def add(self, text: str, logprobs: Sequence[Object] = ()) -> list[Object]:
-        self._pieces.append(text)
+        self._written.add(text)
         self._logprobs += logprobs
         shown = list(logprobs)
         return [self._event("output_text.delta", content_index=0, delta=text, logprobs=shown)]
@@ -146,7 +147,7 @@ class MessageOutput(_Base):
             "role": "assistant",
             "status": status,
             "phase": self._phase,
-            "content": [self._part()] if self._pieces else [],
+            "content": [self._part()] if self._written else [],
         }
 
 
@@ -181,7 +182,7 @@ class FunctionCallOutput(_CallOutput):
     """A call of a function, of a namespace or not."""
 
     def add(self, text: str, logprobs: Sequence[Object] = ()) -> list[Object]:  # noqa: ARG002
-        self._pieces.append(text)
+        self._written.add(text)
         return [self._event("function_call_arguments.delta", delta=text)]
 
     def end(self, status: ItemStatus, ids: Sequence[int] | None) -> list[Object]:  # noqa: ARG002
@@ -203,7 +204,7 @@ class CustomCallOutput(_CallOutput):
         return self._delta(self._free_text.feed(text))
 
     def _delta(self, text: str) -> list[Object]:
-        self._pieces.append(text)
+        self._written.add(text)
         return [self._event("custom_tool_call_input.delta", delta=text)] if text else []
 
     def end(self, status: ItemStatus, ids: Sequence[int] | None) -> list[Object]:  # noqa: ARG002

@@ -8,6 +8,8 @@ trailing commas are removed, missing closing brackets are added. Anything else s
 import json
 import re
 
+from worker.harmony.text_buffer import TextBuffer
+
 _SYNTAX = re.compile(r'\\.?|["{}\[\]]|,\s*+[}\]]?', re.DOTALL)
 _STRING_SYNTAX = re.compile(r'["\\]')
 _STRING_OR_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
@@ -36,7 +38,7 @@ class Arguments:
         self.in_string = False
         self.repaired = False
         self._json: bool | None = False if code else None  # None until the first character
-        self._sent: list[str] = []
+        self._sent = TextBuffer()
         self._pending: list[str] = []
         self._buffers_rest = False  # after a trailing comma: buffer everything until the end
         self._escaped = False  # the last piece ended in a string's backslash
@@ -78,7 +80,7 @@ class Arguments:
             self.in_string and not self._pending and not _STRING_SYNTAX.search(text)
         ):
             self._escaped = False
-            self._sent.append(text)
+            self._sent.add(text)
             return text
         if self._buffers_rest or (self._pending and text.isspace()):
             self._pending.append(text)
@@ -88,7 +90,7 @@ class Arguments:
             text = "".join((*self._pending, text))
         safe = self._scan(text)
         self._pending = [text[safe:]] if safe < len(text) else []
-        self._sent.append(text[:safe])
+        self._sent.add(text[:safe])
         return text[:safe]
 
     def _scan(self, text: str) -> int:
@@ -124,7 +126,7 @@ class Arguments:
         if self._json is None and any(map(str.strip, self._pending)):
             text, self._pending, self._json = "".join(self._pending), [], True
             return self._pass_on(text) + self.close(natural=natural)
-        sent, pending = "".join(self._sent), "".join(self._pending)
+        sent, pending = self._sent.text, "".join(self._pending)
         if natural and self._json is None:
             return "{}"
         if natural and self._json and not self.in_string:
