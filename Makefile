@@ -63,6 +63,9 @@ types: setup ## checks types
 
 bench: setup ## prints the benchmark report
 	$(PYTHON) -m benchmarks.added_cost
+	$(PYTHON) -m benchmarks.api_cost
+	$(PYTHON) -m benchmarks.path_ceiling
+	$(PYTHON) -m benchmarks.prompt_stall
 	$(PYTHON) -m benchmarks.queue_overhead
 	$(PYTHON) -m benchmarks.http_throughput
 	$(PYTHON) -m benchmarks.header_grammar
