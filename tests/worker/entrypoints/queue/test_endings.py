@@ -104,10 +104,12 @@ def test_a_job_that_outlasts_the_drain_fails_as_retriable(plane: Emulation, tmp_
     assert json.loads(job["error"])["code"] == "worker_ending"
 
 
-@pytest.mark.parametrize("which", ["scheduler", "detoken"])
-def test_a_dead_engine_ends_its_worker(plane: Emulation, tmp_path: Path, which: str) -> None:
+@pytest.mark.parametrize(("which", "direct"), [("scheduler", "true"), ("detoken", "false")])
+def test_a_dead_engine_ends_its_worker(
+    plane: Emulation, tmp_path: Path, which: str, direct: str
+) -> None:
     """Its jobs fail at once with server_error, and no other is taken."""
-    with worker(plane, tmp_path, HANDLER) as process:
+    with worker(plane, tmp_path, HANDLER, DIRECT_OUTPUT=direct) as process:
         job_id = plane.submit(events(LONG))
         eventually(lambda: plane.job(job_id)["chunks"] > 3)
         (victim,) = [
