@@ -95,6 +95,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "stream_flush_ms": "The shortest time between two deliveries of a job's stream.",
         "log_level": "Tracebacks are logged at `debug` only.",
         "log_format": "`json` writes one JSON object per line, for log stores.",
+        "otel_exporter_otlp_endpoint": "Sends an OpenTelemetry span for each request, with the "
+        "`gen_ai.*` attributes, as a child of the caller's `traceparent`. The SDK's other `OTEL_*` "
+        "variables work as well.",
         "runpod_realtime_port": "RunPod's own.",
         "runpod_webhook_get_job": "RunPod's own. If it is set, `handler.py` is a queue worker.",
     },

@@ -5,10 +5,10 @@ Times are measured with the monotonic clock, in seconds unless the name ends in 
 
 import time
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from worker.turn import Usage
+from worker.turn import Ending, Usage
 
 GAP_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """In seconds. A gap belongs to the first bound that it does not exceed."""
@@ -44,6 +44,8 @@ class JobMetrics:
         self.usage: Usage | None = None
         self.answer: tuple[str, int] | None = None
         """A queue job's route label and HTTP-style status; None if it was stopped."""
+        self.finish_reasons: tuple[str, ...] = ()
+        """One for each choice that ended, in OpenAI's words."""
         self.recoveries: Mapping[str, int] = {}
         self.reasoning: Mapping[str, int] = {}
         self.boot: Mapping[str, float] = {}
@@ -80,6 +82,12 @@ class JobMetrics:
     def note_usage(self, usage: Usage) -> None:
         """Records the answer's token usage."""
         self.usage = usage
+
+    def note_endings(self, endings: Iterable[Ending]) -> None:
+        """Records why each choice ended."""
+        self.finish_reasons = tuple(
+            "tool_calls" if ending.reason == "calls" else ending.reason for ending in endings
+        )
 
     def note_recoveries(self, recoveries: Mapping[str, int]) -> None:
         """Records how often the parser had to recover, by kind."""

@@ -264,6 +264,7 @@ class Service:
                         yield batch
         finally:
             metrics.note_usage(_usage(turns, choices))
+            metrics.note_endings(turn.ending for turn in turns if turn.ending is not None)
             metrics.note_recoveries(_recoveries(turns))
 
     def _take(

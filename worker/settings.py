@@ -188,6 +188,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="'text' or 'json' (one object for each line of the log)"
     )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None, pattern=r"^https?://[^/]", description="a URL (of an OpenTelemetry collector)"
+    )
     engine_args: Annotated[dict[str, Any], NoDecode, BeforeValidator(_loads)] = Field(
         default_factory=dict[str, Any], description="a JSON object of SGLang server arguments"
     )

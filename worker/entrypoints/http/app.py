@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from worker.access_log import request_log
 from worker.api.routes import PREFIX, ROUTES
 from worker.engine import Health
 from worker.entrypoints.http import status_routes
@@ -39,7 +40,11 @@ class HttpApi:
         self._retry_after = RetryAfterEstimator()
         keys = ApiKeys(settings.api_key, settings.max_requests_per_key)
         self._app: ASGIApp = RequestMiddleware(
-            Router(self._routes()), keys, self._retry_after, self._telemetry.note_request
+            Router(self._routes()),
+            keys,
+            self._retry_after,
+            self._telemetry.note_request,
+            request_log(settings, service.models[0]),
         )
         if settings.cors_origins:
             self._app = CORSMiddleware(

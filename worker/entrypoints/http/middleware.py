@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 
-from worker.access_log import log_request
+from worker.access_log import RequestLog
 from worker.api.routes import route_for, unknown_route
 from worker.entrypoints.http import status_routes
 from worker.entrypoints.http.api_keys import ApiKeys
@@ -137,12 +137,14 @@ class RequestMiddleware:
         keys: ApiKeys,
         retry_after: RetryAfterEstimator,
         note: Callable[[str, int], None],
+        requests: RequestLog,
     ) -> None:
         """`note` is called with the label and the status of every answered request."""
         self._router = router
         self._note = note
         self._keys = keys
         self._retry_after = retry_after
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = scope["in_flight"] = InFlightRequest(scope, receive, send)
@@ -159,7 +161,7 @@ class RequestMiddleware:
             await call.fail(_client_error(error, call), self._headers(error))
         finally:
             if call.path not in status_routes.PATHS:
-                log_request(call.id, call.label, call.status, call.metrics)
+                self._requests.note(call.id, call.label, call.status, call.metrics, call.headers)
             if call.status is not None:
                 self._note(call.label, call.status)
 

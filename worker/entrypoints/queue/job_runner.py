@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from worker.access_log import log_request
+from worker.access_log import RequestLog
 from worker.api.routes import DEFAULT
 from worker.entrypoints.job import JobFailed, Output, Part, parts
 from worker.entrypoints.queue.control_plane import ControlPlane
@@ -35,7 +35,12 @@ class JobRunner:
     a job."""
 
     def __init__(
-        self, service: Service, plane: ControlPlane, telemetry: Telemetry, flush: float
+        self,
+        service: Service,
+        plane: ControlPlane,
+        telemetry: Telemetry,
+        requests: RequestLog,
+        flush: float,
     ) -> None:
         self.ending = False
         """Whether the shutdown time limit has passed. From then on, cancelled jobs are reported as
@@ -45,6 +50,7 @@ class JobRunner:
         self._service = service
         self._plane = plane
         self._telemetry = telemetry
+        self._requests = requests
         self._flush = flush
         self._results = Results()
 
@@ -69,7 +75,7 @@ class JobRunner:
             self._telemetry.note_job(metrics)
         await self._report(job, report)
         if metrics.answer is not None:
-            log_request(job.id, *metrics.answer, metrics)
+            self._requests.note(job.id, *metrics.answer, metrics)
         else:  # delivered again, or ended by the shutdown
             log.info("job %s: %s", job.id, outcome)
 

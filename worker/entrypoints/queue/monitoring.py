@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from starlette.routing import Router
 
+from worker.access_log import RequestLog
 from worker.engine import Engine
 from worker.entrypoints.http import status_routes
 from worker.entrypoints.http.api_keys import ApiKeys
@@ -40,7 +41,8 @@ async def serve_monitoring(
         telemetry.note_request(path if path in status_routes.PATHS else "other", status)
 
     server = create_asgi_server(
-        RequestMiddleware(router, keys, RetryAfterEstimator(), note), drain_seconds=1
+        RequestMiddleware(router, keys, RetryAfterEstimator(), note, RequestLog()),
+        drain_seconds=1,
     )
     serving = asyncio.create_task(server.serve([listener]))
     try:

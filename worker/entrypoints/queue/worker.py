@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 import aiohttp
 
+from worker.access_log import request_log
 from worker.engine import Health, Sampling
 from worker.entrypoints.queue import retry
 from worker.entrypoints.queue.control_plane import (
@@ -85,7 +86,8 @@ class QueueWorker:
 
     async def _serve(self, plane: ControlPlane) -> None:
         flush = self._settings.stream_flush_ms / 1000
-        runner = JobRunner(self._service, plane, self._telemetry, flush)
+        requests = request_log(self._settings, self._service.models[0])
+        runner = JobRunner(self._service, plane, self._telemetry, requests, flush)
         take = asyncio.create_task(self._take_jobs(plane, runner))
         background = [
             asyncio.create_task(work)
