@@ -64,7 +64,7 @@ def test_the_gpu_decides_about_chunks_and_graphs() -> None:
     """Unless ENGINE_ARGS does; a short list of prefill graphs has to be asked for."""
 
     def arguments(gpu: str | None, **given: Any) -> dict[str, Any]:
-        settings = Settings(**given)
+        settings = Settings(model="openai/gpt-oss-20b", **given)
         return server_args(settings, resolve(settings, [gpu_named(gpu)] if gpu else ()))
 
     h100 = arguments("H100 80GB")
