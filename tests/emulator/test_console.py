@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from emulator.faults import Faults
 from tests.support import DEMO, ROOT
@@ -58,12 +58,13 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open
         if not said.text.startswith("Failed to load resource"):  # an error that is asked for
             complaints.append(said.text)
 
-    def left(asked: Request) -> None:
-        complaints.append(f"not the emulator's: {asked.url}")
+    def requested(emulator: str, url: str) -> None:
+        if not url.startswith((emulator, "data:")):
+            complaints.append(f"not the emulator's: {url}")
 
     def opened(plane: Emulation) -> Page:
         page = context.new_page()
-        page.on("request", lambda asked: asked.url.startswith((plane.url, "data:")) or left(asked))
+        page.on("request", lambda asked: requested(plane.url, asked.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", heard)
         page.goto(plane.url)
@@ -145,6 +146,27 @@ def test_an_answer_that_is_stopped_cancels_its_job(plane: Emulation, page: Page)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped: the job is cancelled.")).to_be_visible()
     eventually(lambda: plane.last_job()["state"] == "CANCELLED")
+
+
+def test_a_long_question_does_not_bury_its_answer(page: Page) -> None:
+    """A pasted file is scrolled in its own box."""
+    ask(page, "word\n" * 2000)
+    expect(page.locator(".answer")).to_be_in_viewport()
+    box = page.locator(".question").bounding_box()
+    assert box
+    assert box["height"] < 300
+
+
+def test_a_reload_cancels_the_answer_that_was_coming(plane: Emulation, page: Page) -> None:
+    """Nobody would read it; its job stays in the table, in every tab."""
+    other = page.context.new_page()
+    other.goto(plane.url)
+    ask(page, "word " * 3000)
+    expect(page.locator(".answer .text")).to_contain_text("word")
+    job_id = plane.last_job()["id"]
+    page.reload()
+    for tab in (page, other):
+        expect(row(tab, plane, job_id).locator(".state")).to_have_text("cancelled")
 
 
 def test_an_error_is_shown_as_the_worker_gave_it(page: Page) -> None:
@@ -414,8 +436,9 @@ OUTSIDE = """[...document.querySelectorAll("button, input, select, textarea, tbo
       const [own, around] = [e.getBoundingClientRect(), holder.getBoundingClientRect()];
       return own.left < around.left - 1 || own.right > around.right + 1;
     }).map((e) => e.outerHTML)"""
-WIDE = """[...document.querySelectorAll("html, .panel, .scroll, #faults, #workers, .fault, .worker")]
-    .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.id || e.className)"""
+WIDE = """[...document.querySelectorAll(
+    "html, .panel, .scroll, #faults, #workers, .fault, .worker"
+    )].filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.id || e.className)"""
 CUT_HEADERS = """[...document.querySelectorAll(".panel > header")]
     .filter((e) => e.scrollHeight > e.clientHeight + 1).map((e) => e.textContent)"""
 COVERED = """[...document.querySelectorAll("#jobs tr")].filter((row) => {
@@ -448,7 +471,8 @@ def test_nothing_is_wider_than_its_panel_nor_covered_nor_too_small(
         for fault in (OUTSIDE, WIDE, CUT_HEADERS, COVERED, TOO_SMALL):
             assert page.evaluate(fault) == []
     cancel, state = (job.locator(part).bounding_box() for part in (".act button", ".is"))
-    assert cancel and state
+    assert cancel
+    assert state
     assert cancel["y"] < state["y"] + state["height"], "Cancel is not in its job's first line"
     plane.cancel(job_id)
 
