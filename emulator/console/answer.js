@@ -54,7 +54,7 @@ export class Answer {
     if (!tokens) return [this.api, ttft].join(" · ");
     const speed = tokens.completion / ((now - this.first) / 1000);
     return [this.api, ttft, `${tokens.completion} tokens at ${speed.toFixed(0)}/s`,
-      `${tokens.cached} of ${tokens.prompt} prompt tokens cached`, finish].join(" · ");
+      `${tokens.cached} of ${tokens.prompt} prompt tokens cached`, finish].filter(Boolean).join(" · ");
   }
 
   #results(calls, answered) {

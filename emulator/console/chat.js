@@ -70,7 +70,7 @@ function send(text) {
   if (!text || running || tools() === null) return;
   byId("question").value = "";
   turns.push({ question: text });
-  show(h("p", { class: "question" }, text));
+  show(h("p", { class: "question", tabIndex: 0 }, text));
   answer();
 }
 

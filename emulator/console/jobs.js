@@ -63,8 +63,11 @@ function render() {
 }
 
 function newRow({ id, number: n }) {
-  const cell = (kind = "") => h("td", { class: kind });
-  const cells = { state: cell(), worker: cell("by"), bar: cell(), delay: cell("n"), ttft: cell("n"), speed: cell("n"), cached: cell("n"), act: cell("act") };
+  const cell = (kind) => h("td", { class: kind });
+  const figure = (label) => h("td", { class: "n", "data-label": label });
+  const cells = {
+    state: cell("is"), worker: cell("by"), bar: cell("phases"), delay: figure("Delay"), ttft: figure("TTFT"), speed: figure("Tokens/s"), cached: figure("Cached"), act: cell("act"),
+  };
   const bar = h("div", { class: "bar", role: "img" });
   cells.bar.append(bar, h("small"));
   const [state, refused] = [h("span"), h("b", { class: "refusals" })];

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
@@ -48,7 +48,7 @@ Open = Callable[[Emulation], Page]
 
 @pytest.fixture
 def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens a console; whatever the page complains of in its log fails the test."""
+    """Opens a console; a complaint in the page's log, or a request to elsewhere, fails the test."""
     complaints: list[str] = []
     context = browser.new_context(
         viewport={"width": 1600, "height": 1000}, permissions=["clipboard-read", "clipboard-write"]
@@ -58,8 +58,13 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open
         if not said.text.startswith("Failed to load resource"):  # an error that is asked for
             complaints.append(said.text)
 
+    def requested(emulator: str, url: str) -> None:
+        if not url.startswith((emulator, "data:")):
+            complaints.append(f"not the emulator's: {url}")
+
     def opened(plane: Emulation) -> Page:
         page = context.new_page()
+        page.on("request", lambda asked: requested(plane.url, asked.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", heard)
         page.goto(plane.url)
@@ -141,6 +146,27 @@ def test_an_answer_that_is_stopped_cancels_its_job(plane: Emulation, page: Page)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped: the job is cancelled.")).to_be_visible()
     eventually(lambda: plane.last_job()["state"] == "CANCELLED")
+
+
+def test_a_long_question_does_not_bury_its_answer(page: Page) -> None:
+    """A pasted file is scrolled in its own box."""
+    ask(page, "word\n" * 2000)
+    expect(page.locator(".answer")).to_be_in_viewport()
+    box = page.locator(".question").bounding_box()
+    assert box
+    assert box["height"] < 300
+
+
+def test_a_reload_cancels_the_answer_that_was_coming(plane: Emulation, page: Page) -> None:
+    """Nobody would read it; its job stays in the table, in every tab."""
+    other = page.context.new_page()
+    other.goto(plane.url)
+    ask(page, "word " * 3000)
+    expect(page.locator(".answer .text")).to_contain_text("word")
+    job_id = plane.last_job()["id"]
+    page.reload()
+    for tab in (page, other):
+        expect(row(tab, plane, job_id).locator(".state")).to_have_text("cancelled")
 
 
 def test_an_error_is_shown_as_the_worker_gave_it(page: Page) -> None:
@@ -403,33 +429,51 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-OUTSIDE = """[...document.querySelectorAll("button, input, select, textarea")]
-    .filter((e) => e.offsetParent && !e.closest("dialog"))
+OUTSIDE = """[...document.querySelectorAll("button, input, select, textarea, tbody :is(td, th)")]
+    .filter((e) => e.checkVisibility() && !e.closest("dialog"))
     .filter((e) => {
-      const panel = (e.closest(".panel") ?? document.body).getBoundingClientRect();
-      const { left, right } = e.getBoundingClientRect();
-      return left < panel.left - 1 || right > panel.right + 1;
+      const holder = e.closest(".fault, .worker, .panel") ?? document.body;
+      const [own, around] = [e.getBoundingClientRect(), holder.getBoundingClientRect()];
+      return own.left < around.left - 1 || own.right > around.right + 1;
     }).map((e) => e.outerHTML)"""
+WIDE = """[...document.querySelectorAll(
+    "html, .panel, .scroll, #faults, #workers, .fault, .worker"
+    )].filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.id || e.className)"""
+CUT_HEADERS = """[...document.querySelectorAll(".panel > header")]
+    .filter((e) => e.scrollHeight > e.clientHeight + 1).map((e) => e.textContent)"""
+COVERED = """[...document.querySelectorAll("#jobs tr")].filter((row) => {
+      const cells = [...row.children].map((cell) => cell.getBoundingClientRect());
+      const apart = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1
+        || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
+      return cells.some((a, n) => cells.slice(n + 1).some((b) => !apart(a, b)));
+    }).map((row) => row.textContent)"""
 TOO_SMALL = """[...document.querySelectorAll("button, input, select, textarea, summary")]
-    .filter((e) => e.offsetParent)
+    .filter((e) => e.checkVisibility())
     .filter((e) => Math.min(e.offsetHeight, e.offsetWidth) < 24).map((e) => e.outerHTML)"""
 
 
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768), (390, 844)])
-def test_every_control_is_in_its_panel_and_large_enough(
-    plane: Emulation, page: Page, width: int, height: int
+@pytest.mark.parametrize("width", [1440, 1280, 1024, 390])
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_nothing_is_wider_than_its_panel_nor_covered_nor_too_small(
+    plane: Emulation, page: Page, width: int, colours: Literal["light", "dark"]
 ) -> None:
     """Also while a job that was refused a chunk, and delivered twice, can be cancelled."""
-    plane.set_faults(stream={"fail": {"next": 1}})
+    plane.set_faults(stream={"fail": {"next": 1}}, duplicate={"next": 1})
     job_id = plane.submit(LONG)
-    page.set_viewport_size({"width": width, "height": height})
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=colours)
     job = row(page, plane, job_id)
     expect(job.locator(".refusals")).to_have_text("1 refused")
+    expect(job.locator(".by")).to_contain_text("×2")
     expect(job.get_by_role("button", name=re.compile("Cancel"))).to_be_visible()
     for route in ("POST done", "GET take", "POST stream"):
         page.get_by_role("button", name=route).click()
-        assert page.evaluate(OUTSIDE) == []
-        assert page.evaluate(TOO_SMALL) == []
+        for fault in (OUTSIDE, WIDE, CUT_HEADERS, COVERED, TOO_SMALL):
+            assert page.evaluate(fault) == []
+    cancel, state = (job.locator(part).bounding_box() for part in (".act button", ".is"))
+    assert cancel
+    assert state
+    assert cancel["y"] < state["y"] + state["height"], "Cancel is not in its job's first line"
     plane.cancel(job_id)
 
 
