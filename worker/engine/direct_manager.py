@@ -38,7 +38,7 @@ class DirectManager(TokenizerManager):
         self._waiting: dict[str, Arrived] = {}
 
     async def handle_loop(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Receives until it is cancelled. Raises what a message raises."""
+        """Receives until it is cancelled. Re-raises any exception from handling a message."""
         loop = asyncio.get_running_loop()
         failed: asyncio.Future[None] = loop.create_future()
         asynchronous: Any = self.recv_from_detokenizer

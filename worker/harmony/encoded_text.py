@@ -5,8 +5,8 @@ A prompt is rendered as segments first: markers by id, text as text. `join` make
 An agent sends its whole history with every turn, so most of a prompt's texts were encoded a turn
 ago: their ids are kept, and a turn costs its new messages alone. What is new takes about a
 millisecond for a thousand tokens. On an event loop, a history that a worker has never seen would
-stop every stream for as long; so whoever runs on one asks for what is `new` in a prompt, and has it
-kept by a thread (`keep`) before it joins. tiktoken does its work without the GIL.
+stop every stream for as long; so code on one calls `new`, has a thread encode the result with
+`keep`, and then calls `join`. tiktoken does its work without the GIL.
 
 Text is encoded whole, from one marker to the next: an id never depends on what is in another
 segment.

@@ -5,8 +5,8 @@ cache when it is whole, so a cache never has half a file. It keeps no partial fi
 whole files stay, and the others are downloaded from their beginning. That is why only
 `FILES_AT_ONCE` are (of 120b's fifteen files of 4.6 GB): more at once would all be unfinished.
 
-Ours is what a worker needs besides: what is wrong in one line that names the setting to change, the
-free space checked before the first byte, progress lines in the log instead of bars, one download
+This module adds what a worker needs: one-line errors that name the setting to change, the free
+space checked before the first byte, progress lines in the log instead of bars, one download
 for all workers on a volume (download_lock.py), and the check of what arrived (files.py).
 
 It is a process because a thread cannot be stopped: a worker that is told to end during a download

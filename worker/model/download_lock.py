@@ -182,7 +182,7 @@ class _Lock:
             if _owner_of(self._read()) != self._owner:
                 log.warning("another worker took over the lock %s", self._path)
                 return
-            # Written aside: a reader would otherwise find the file empty at times.
+            # Renamed into place, so that no reader finds it empty.
             aside = self._path.with_name(f"{self._path.name}.{self._owner.id}")
             aside.write_text(self._content())
             aside.replace(self._path)

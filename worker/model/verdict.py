@@ -1,4 +1,4 @@
-"""Whether a model fits on a GPU with the settings asked for, in words: one line a finding.
+"""Whether a model fits on a GPU with the settings asked for, as text, one line per finding.
 
 A `Demand` is what the settings ask for; SGLang's arguments in ENGINE_ARGS count before the worker's
 own variables, as they do in the engine. `judge` applies the memory formula (fit.py) to it, chooses

@@ -100,7 +100,9 @@ class ResponseFormat(Fields):
             raise ValueError("must not have a schema if its type is text")
 
 
-def resolve_tool_choice(choice: Any, offered: Sequence[str]) -> tuple[Mode, Sequence[str] | None]:
+def resolve_tool_choice(
+    choice: Mode | NamedTool | AllowedTools | None, offered: Sequence[str]
+) -> tuple[Mode, Sequence[str] | None]:
     """Resolves a `tool_choice` to a mode and the names of the allowed tools (None: all).
 
     Raises BadRequest if it names a tool that is not in `tools`.
@@ -116,7 +118,7 @@ def resolve_tool_choice(choice: Any, offered: Sequence[str]) -> tuple[Mode, Sequ
             return "required", _check_offered(offered, offered)
         case "none":
             return "none", None
-        case _:
+        case "auto" | None:
             return "auto", None
 
 

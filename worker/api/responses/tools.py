@@ -7,7 +7,7 @@ gpt-oss calls functions by one flat name. The Responses API has three kinds of t
   `close_agent` becomes `multi_agent_v1__close_agent` for the model, and a call of it goes out as
   `{"name": "close_agent", "namespace": "multi_agent_v1"}`.
 - A custom tool takes free text. It becomes a function with one string, `{"input": …}`, and a call
-  of it goes out as the bare text. A grammar for that text is told to the model, not enforced.
+  of it goes out as the bare text. A grammar for that text is shown to the model but not enforced.
 
 Tools that OpenAI runs itself are not shown to the model: some are ignored, because Codex offers
 them unasked, the others are an error.
