@@ -27,7 +27,14 @@ SHOWN = ("model", "hf_token", "max_model_len", "reasoning_effort")
 LEFT_OUT = {
     *ALTERNATIVE_NAMES,
     *("runpod_realtime_port", "runpod_webhook_get_job", "cuda_visible_devices"),  # RunPod's own
-    *("port", "api_key", "max_body_mb", "max_requests_per_key", "cors_origins"),  # HTTP alone
+    *(
+        "port",
+        "api_key",
+        "max_body_mb",
+        "max_requests_per_key",
+        "cors_origins",
+        "api_docs",
+    ),  # HTTP alone
     *("dyn_tool_call_parser", "dyn_reasoning_parser"),  # they have one value
 }
 """Settings that the Hub's form does not have."""

@@ -93,6 +93,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "drain_seconds": "How long running requests may take to finish after SIGTERM. After that "
         "they fail, and can be sent again.",
         "stream_flush_ms": "The shortest time between two deliveries of a job's stream.",
+        "api_docs": "Serves the API's OpenAPI document at `/openapi.json`, and a page to read it at "
+        "`/docs`. Neither needs a key.",
         "log_level": "Tracebacks are logged at `debug` only.",
         "log_format": "`json` writes one JSON object per line, for log stores.",
         "otel_exporter_otlp_endpoint": "Sends an OpenTelemetry span for each request, with the "

@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="comma-separated origins, or *"
     )
+    api_docs: bool = Field(default=False, description="true or false")
     chunked_prefill: bool = Field(default=True, description="true or false")
     dyn_tool_call_parser: Literal["harmony"] = Field(
         default="harmony",

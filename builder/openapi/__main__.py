@@ -1,4 +1,4 @@
-"""Writes docs/openapi.json and docs/fields.md."""
+"""Writes worker/entrypoints/http/openapi.json and docs/fields.md."""
 
 from builder.openapi.document import FIELDS_PAGE, PLACE, fields_page, text
 from worker.command import CommandParser

@@ -21,7 +21,7 @@ from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Route, Unw
 from worker.api.responses.request import ResponsesRequest
 
 ROOT = Path(__file__).parent.parent.parent
-PLACE = ROOT / "docs" / "openapi.json"
+PLACE = ROOT / "worker" / "entrypoints" / "http" / "openapi.json"
 FIELDS_PAGE = ROOT / "docs" / "fields.md"
 _TABLES: dict[str, dict[str, Route]] = {
     "Chat completions, text completions, Responses": {
@@ -51,7 +51,7 @@ _REQUESTS = (ChatRequest, CompletionRequest, ResponsesRequest, MessagesRequest, 
 
 
 def text() -> str:
-    """The document as text, as it is in docs/openapi.json."""
+    """The document as text, as it is in the file."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Checks a response against docs/openapi.json: its status, headers and body."""
+"""Checks a response against the API's OpenAPI document: its status, headers and body."""
 
 import json
 import re

@@ -19,8 +19,9 @@ from worker.api.routes import PREFIX, ROUTES
 from worker.engine import Health
 from worker.entrypoints.http import status_routes
 from worker.entrypoints.http.answer_response import AnswerResponse
+from worker.entrypoints.http.api_docs import DOCS_PATHS, docs_routes
 from worker.entrypoints.http.api_keys import ApiKeys
-from worker.entrypoints.http.middleware import InFlightRequest, RequestMiddleware
+from worker.entrypoints.http.middleware import OPEN_PATHS, InFlightRequest, RequestMiddleware
 from worker.entrypoints.http.request_body import read_json
 from worker.entrypoints.http.retry_after import RetryAfterEstimator
 from worker.errors import EngineDead, NotReady
@@ -36,6 +37,7 @@ class HttpApi:
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
         self._telemetry = Telemetry(service.engine, service.boot_seconds)
+        self._has_docs = settings.api_docs
         self._max_body = settings.max_body_mb * 2**20
         self._retry_after = RetryAfterEstimator()
         keys = ApiKeys(settings.api_key, settings.max_requests_per_key)
@@ -45,6 +47,7 @@ class HttpApi:
             self._retry_after,
             self._telemetry.note_request,
             request_log(settings, service.models[0]),
+            OPEN_PATHS | (DOCS_PATHS if settings.api_docs else set()),
         )
         if settings.cors_origins:
             self._app = CORSMiddleware(
@@ -70,6 +73,7 @@ class HttpApi:
             methods.setdefault(route.path, []).append(route.method)
         return [
             *status_routes.routes(self._service.engine, self._telemetry),
+            *(docs_routes() if self._has_docs else ()),
             *(
                 Route(prefix + path, self._answer, methods=taken)
                 for prefix in ("", PREFIX)

@@ -1,6 +1,6 @@
 """Middleware for every HTTP request: request ID, authentication, rate limit and error handling.
 
-Rules: without a valid key, only /ping and /health respond; not even the existence of a route is
+Rules: without a valid key, only /ping and /health respond (and /docs, with API_DOCS=true); not even the existence of a route is
 revealed. Errors have the format of the route's API, and are sent with an HTTP status before the
 first byte, or as an event after it.
 """
@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import ExitStack
 
 from starlette.datastructures import Headers
@@ -138,20 +138,23 @@ class RequestMiddleware:
         retry_after: RetryAfterEstimator,
         note: Callable[[str, int], None],
         requests: RequestLog,
+        open_paths: Set[str] = OPEN_PATHS,
     ) -> None:
-        """`note` is called with the label and the status of every answered request."""
+        """`note` is called with the label and the status of every answered request; `open_paths`
+        need no key."""
         self._router = router
         self._note = note
         self._keys = keys
         self._retry_after = retry_after
         self._requests = requests
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = scope["in_flight"] = InFlightRequest(scope, receive, send)
         # With an app in the scope, the router raises errors instead of answering in plain text.
         scope["app"] = self._router
         try:
-            if call.path in OPEN_PATHS:
+            if call.path in self._open_paths:
                 await self._router(scope, receive, call.send)
             else:
                 await self._answer(call, scope, receive)

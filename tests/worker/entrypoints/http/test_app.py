@@ -103,6 +103,22 @@ def test_other_routes_and_methods_are_errors(
     assert error_of(response)["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("keys", [{}, {"api_key": "secret"}])
+def test_the_api_documents_itself_if_asked_to(keys: dict[str, str]) -> None:
+    """API_DOCS=true: the OpenAPI document, and a page that shows it; to a browser without a key."""
+    with running(api_docs=True, **keys) as server, httpx.Client(base_url=server.url) as browser:
+        document = browser.get("/openapi.json")
+        assert document.headers["content-type"] == "application/json"
+        assert CHAT in document.json()["paths"]
+        page = browser.get("/docs")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert 'fetch("openapi.json")' in page.text
+        assert "http" not in page.text.replace("<!doctype html>", "").replace(
+            "</html>", ""
+        ).replace('<html lang="en">', "")  # nothing is loaded from elsewhere
+        assert browser.get("/v1/models").status_code == (401 if keys else 200)
+
+
 def test_a_405_lists_all_the_methods_of_a_path(server: RunningServer) -> None:
     """Also of one that several routes have."""
     allowed = server.client.put("/v1/responses/resp_1", json={}).headers["allow"]

@@ -1,6 +1,6 @@
 """schemathesis against the running API with a real engine: by its document, and against it.
 
-Rule: requests are made from docs/openapi.json, good and bad ones. Only how much is generated is
+Rule: requests are made from openapi.json, good and bad ones. Only how much is generated is
 capped: a client that asks for a hundred thousand tokens gets them.
 """
 
