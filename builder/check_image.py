@@ -25,8 +25,10 @@ NOT_IMPORTABLE = {
     "worker.engine.bounded_strings",
     "worker.engine.direct_manager",
     "worker.engine.grammar_masks",
+    "worker.tracing",
 }
-"""Modules that import SGLang or its grammar library at the top: they may fail without a GPU."""
+"""Modules that import SGLang or its grammar library at the top, and may fail without a GPU; and
+traces, for which OpenTelemetry's SDK has to be installed."""
 
 
 def main() -> None:

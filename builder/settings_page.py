@@ -93,13 +93,14 @@ SECTIONS: dict[str, dict[str, str]] = {
         "drain_seconds": "How long running requests may take to finish after SIGTERM. After that "
         "they fail, and can be sent again.",
         "stream_flush_ms": "The shortest time between two deliveries of a job's stream.",
-        "api_docs": "Serves the API's OpenAPI document at `/openapi.json`, and a page to read it at "
-        "`/docs`. Neither needs a key.",
+        "api_docs": "Serves the API's OpenAPI document at `/openapi.json`, and a page to read it "
+        "at `/docs`. Neither needs a key.",
         "log_level": "Tracebacks are logged at `debug` only.",
         "log_format": "`json` writes one JSON object per line, for log stores.",
         "otel_exporter_otlp_endpoint": "Sends an OpenTelemetry span for each request, with the "
         "`gen_ai.*` attributes, as a child of the caller's `traceparent`. The SDK's other `OTEL_*` "
-        "variables work as well.",
+        "variables work as well. The image does not have the SDK: "
+        "`pip install opentelemetry-exporter-otlp-proto-http`.",
         "runpod_realtime_port": "RunPod's own.",
         "runpod_webhook_get_job": "RunPod's own. If it is set, `handler.py` is a queue worker.",
     },

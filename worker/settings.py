@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -60,6 +61,16 @@ def _day(value: str) -> str:
 def _store(value: str) -> str:
     if value not in ("memory", "off") and not value.startswith("/"):
         raise ValueError("not a path")
+    return value
+
+
+def _collector(value: str | None) -> str | None:
+    try:
+        found = find_spec("opentelemetry.exporter.otlp.proto.http")
+    except ModuleNotFoundError:  # not even the package's parents are there
+        found = None
+    if value is not None and found is None:
+        raise ValueError("not installed")
     return value
 
 
@@ -189,8 +200,11 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="'text' or 'json' (one object for each line of the log)"
     )
-    otel_exporter_otlp_endpoint: str | None = Field(
-        default=None, pattern=r"^https?://[^/]", description="a URL (of an OpenTelemetry collector)"
+    otel_exporter_otlp_endpoint: Annotated[str | None, AfterValidator(_collector)] = Field(
+        default=None,
+        pattern=r"^https?://[^/]",
+        description="a URL (of an OpenTelemetry collector), with the package "
+        "opentelemetry-exporter-otlp-proto-http installed",
     )
     engine_args: Annotated[dict[str, Any], NoDecode, BeforeValidator(_loads)] = Field(
         default_factory=dict[str, Any], description="a JSON object of SGLang server arguments"

@@ -1,4 +1,4 @@
-"""The API's own documentation, with API_DOCS=true: /openapi.json, and /docs to read it in a browser.
+"""The API's documentation, with API_DOCS=true: /openapi.json, and /docs to read it in a browser.
 
 `openapi.json` is made by `python -m builder.openapi`. `api_docs.html` shows it and loads nothing
 from elsewhere. With API_KEY set, both stay readable without a key: they say what is in this

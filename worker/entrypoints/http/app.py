@@ -47,7 +47,7 @@ class HttpApi:
             self._retry_after,
             self._telemetry.note_request,
             request_log(settings, service.models[0]),
-            OPEN_PATHS | (DOCS_PATHS if settings.api_docs else set()),
+            open_paths=OPEN_PATHS | (DOCS_PATHS if settings.api_docs else set()),
         )
         if settings.cors_origins:
             self._app = CORSMiddleware(

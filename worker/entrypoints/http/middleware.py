@@ -1,8 +1,8 @@
 """Middleware for every HTTP request: request ID, authentication, rate limit and error handling.
 
-Rules: without a valid key, only /ping and /health respond (and /docs, with API_DOCS=true); not even the existence of a route is
-revealed. Errors have the format of the route's API, and are sent with an HTTP status before the
-first byte, or as an event after it.
+Rules: without a valid key, only /ping and /health respond (and with API_DOCS=true, /docs); not
+even the existence of a route is revealed. Errors have the format of the route's API, and are sent
+with an HTTP status before the first byte, or as an event after it.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 
 from starlette.datastructures import Headers
@@ -138,7 +139,8 @@ class RequestMiddleware:
         retry_after: RetryAfterEstimator,
         note: Callable[[str, int], None],
         requests: RequestLog,
-        open_paths: Set[str] = OPEN_PATHS,
+        *,
+        open_paths: AbstractSet[str] = OPEN_PATHS,
     ) -> None:
         """`note` is called with the label and the status of every answered request; `open_paths`
         need no key."""

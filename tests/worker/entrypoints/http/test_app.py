@@ -113,9 +113,7 @@ def test_the_api_documents_itself_if_asked_to(keys: dict[str, str]) -> None:
         page = browser.get("/docs")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert 'fetch("openapi.json")' in page.text
-        assert "http" not in page.text.replace("<!doctype html>", "").replace(
-            "</html>", ""
-        ).replace('<html lang="en">', "")  # nothing is loaded from elsewhere
+        assert not re.search(r"https?://", page.text)  # nothing is loaded from elsewhere
         assert browser.get("/v1/models").status_code == (401 if keys else 200)
 
 
