@@ -80,7 +80,7 @@ emulator: setup ## runs RunPod's control plane on 127.0.0.1:8080 (PORT=) with on
 # Updates the pins of the CPU environment, from pyproject.toml and builder/cpu/uv.toml.
 lock: ## updates the pins of the CPU environment
 	.venv/bin/uv pip compile $$($(PYTHON) -c 'from builder.setup import *; print(*torch_source())') --quiet --config-file builder/cpu/uv.toml --python-version 3.11 \
-		--no-header --no-annotate --no-emit-find-links --extra gpu --group cpu --group dev pyproject.toml \
+		--no-header --no-annotate --no-emit-find-links --extra gpu --extra otel --group cpu --group dev pyproject.toml \
 		--output-file builder/cpu/requirements.txt
 
 # Pins the newest version of every client.

@@ -104,7 +104,7 @@ def test_other_routes_and_methods_are_errors(
 
 
 @pytest.mark.parametrize("keys", [{}, {"api_key": "secret"}])
-def test_the_api_documents_itself_if_asked_to(keys: dict[str, str]) -> None:
+def test_the_api_documents_itself_if_asked_to(keys: dict[str, Any]) -> None:
     """API_DOCS=true: the OpenAPI document, and a page that shows it; to a browser without a key."""
     with running(api_docs=True, **keys) as server, httpx.Client(base_url=server.url) as browser:
         document = browser.get("/openapi.json")
