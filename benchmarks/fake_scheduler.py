@@ -2,7 +2,7 @@
 
 Theory: a GPU's scheduler makes thousands of tokens a second, and all of them pass through the
 worker's main process. A CPU's scheduler makes hundreds, and takes the cores that the main process
-needs. This one takes next to no CPU, and sends what SGLang's would send: one message a step, with
+needs. This one computes nothing, and sends what SGLang's would send: one message a step, with
 one token of every running request. What receives it cannot tell the difference, so the main process
 can be measured at a GPU's rates on a machine without one.
 
