@@ -62,6 +62,7 @@ types: setup ## checks types
 	$(PYTHON) -m pyright
 
 bench: setup ## prints the benchmark report
+	$(PYTHON) -m benchmarks.engine_cost
 	$(PYTHON) -m benchmarks.added_cost
 	$(PYTHON) -m benchmarks.api_cost
 	$(PYTHON) -m benchmarks.path_ceiling

@@ -1,0 +1,130 @@
+"""What the benchmarks share: rounds in turn, medians and quartiles, and the JSON of a report.
+
+Theory: a shared machine is now fast, now slow, so two figures compare only if they were taken next
+to each other. Every round therefore runs each side once, and what is reported of two sides is the
+median of the rounds' differences or ratios, not the difference of two medians. The order is
+reversed in every other round, so that no side always runs after the same one.
+
+A benchmark answers one question. Its figures go to `reports/<question>.json`, with the machine and
+the commit that gave them; Git ignores the folder.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+ROOT = Path(__file__).parent.parent
+REPORTS = ROOT / "reports"
+
+T = TypeVar("T")
+
+
+class Spread(NamedTuple):
+    """The median and the quartiles of some values."""
+
+    low: float
+    median: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:,.1f} ({self.low:,.1f} to {self.high:,.1f})"
+
+
+class Figure(NamedTuple):
+    """One measured quantity of one side: a value for each round.
+
+    `case`: what was varied, such as `{"streams": 16}`.
+    """
+
+    name: str
+    side: str
+    unit: str
+    case: Mapping[str, float]
+    values: Sequence[float]
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Quartiles lie within the values, and of one value they are that value.
+
+    Raises ValueError if there is none.
+    """
+    if not values:
+        raise ValueError("no values")
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0])
+    return Spread(*statistics.quantiles(values, n=4, method="inclusive"))
+
+
+async def in_turn(
+    sides: Mapping[str, Callable[[], Awaitable[T]]], rounds: int
+) -> dict[str, list[T]]:
+    """Runs each side once per round. Returns what each returned, in the order of the rounds.
+
+    One more round comes first, to warm up; its results are dropped.
+    """
+    results: dict[str, list[T]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name in _order(list(sides), number):
+            result = await sides[name]()
+            if number:
+                results[name].append(result)
+    return results
+
+
+def _order(names: Sequence[str], number: int) -> Iterator[str]:
+    return reversed(names) if number % 2 else iter(names)
+
+
+def differences(values: Sequence[float], baseline: Sequence[float]) -> list[float]:
+    """Round by round. Raises ValueError if the sides did not run equally often."""
+    return [value - base for value, base in zip(values, baseline, strict=True)]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on. `load`: how many processes wanted a core in the last minute."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()  # on Arm, /proc/cpuinfo has no names
+
+
+def commit(repository: Path = ROOT) -> str:
+    """The commit of `repository`, followed by `-dirty` if there are changes to tracked files."""
+    return subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"],  # noqa: S607
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+
+def save(question: str, figures: Sequence[Figure], folder: Path = REPORTS) -> Path:
+    """Writes the figures, with their spreads, the machine and the commit. Returns the file."""
+    report = {
+        "question": question,
+        "commit": commit(),
+        "machine": machine(),
+        "figures": [
+            {**figure._asdict(), "spread": spread(figure.values)._asdict()} for figure in figures
+        ],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{question}.json"
+    file.write_text(json.dumps(report, indent=1) + "\n")
+    return file

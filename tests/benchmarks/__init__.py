@@ -1,0 +1,1 @@
+"""Specification of what the benchmarks share."""
