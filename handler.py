@@ -4,8 +4,8 @@ If RUNPOD_WEBHOOK_GET_JOB is set, runs as a queue worker. Otherwise runs the job
 `./test_input.json`, or in `--test_input '{…}'`, and exits 0 only if the job completed.
 `--rp_serve_api` serves the SDK's own test API; the other `--rp_` flags are the SDK's too.
 
-Everything is behind the `__main__` guard below,
-because the engine's child processes import this file again.
+Everything is behind the `__main__` guard below, because the engine's child processes import this
+file again.
 """
 
 import os
