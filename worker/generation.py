@@ -35,8 +35,11 @@ class Sampling:
     """Whether to ignore all stop tokens and generate `max_tokens` tokens."""
     structural_tag: str | None = None
     """The grammar that constrains the completion, as xgrammar's structural tag JSON."""
+    headers_only: bool = False
+    """Whether `structural_tag` constrains only headers, without the client's request. If the engine
+    cannot enforce it, it generates without."""
 
-    def within(self, room: int, choice: int, structural_tag: str | None) -> "Sampling":
+    def within(self, room: int, choice: int) -> "Sampling":
         """The parameters for choice number `choice`, with `room` tokens left in the context.
 
         Each choice has its own seed, `seed + choice`, wrapped to the signed 64 bits that an engine
@@ -49,7 +52,6 @@ class Sampling:
             max_tokens=limit,
             min_tokens=min(self.min_tokens, limit),
             seed=seed,
-            structural_tag=structural_tag,
         )
 
 

@@ -34,7 +34,7 @@ from worker.engine import Engine, MeasurableEngine
 from worker.engine.port import WarmUpRequest
 from worker.errors import BadRequest, ContextLengthExceeded, WorkerError
 from worker.generation import Sampling, Step
-from worker.harmony import Parser, TurnMemory, encoded_text, new_call_id, segments, structural_tag
+from worker.harmony import Parser, TurnMemory, encoded_text, grammar_of, new_call_id, segments
 from worker.harmony.call_ids import CallIds
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation, Tool, User, Wanted
@@ -124,9 +124,9 @@ class Service:
         for text, temperature, tools in (("Hi", 0.0, ()), ("Warm up. " * 100, 1.0, (tool,))):
             conversation = Conversation((User(text),), Wanted(tools))
             sampling = Sampling(max_tokens=2, temperature=temperature)
-            prompt, grammar = self._rendered(conversation, sampling, Counter())
+            prompt, constrained = self._rendered(conversation, sampling, Counter())
             ids = join(prompt)
-            made.append((ids, sampling.within(self._room(ids, "warm-up"), 0, grammar)))
+            made.append((ids, constrained.within(self._room(ids, "warm-up"), 0)))
         return made
 
     @property
@@ -184,11 +184,11 @@ class Service:
         carries = self._settings.reasoning_in_call_ids is not None
         made: list[_Generation] = []
         for prompt in asked.prompts:
-            rendered, grammar = self._rendered(prompt, asked.sampling, reasoning)
+            rendered, constrained = self._rendered(prompt, asked.sampling, reasoning)
             ids = await _encoded(rendered)
             room = self._room(ids, asked.prompt_field)
             for choice in range(asked.choices):
-                sampling = asked.sampling.within(room, choice, grammar)
+                sampling = constrained.within(room, choice)
                 turn = Turn(
                     _reader(prompt, asked.call_prefix),
                     asked.options,
@@ -200,16 +200,19 @@ class Service:
 
     def _rendered(
         self, prompt: Conversation | Sequence[Segment], sampling: Sampling, reasoning: Counter[str]
-    ) -> tuple[Sequence[Segment], str | None]:
-        """A prompt, and the grammar that constrains its completion, if any."""
+    ) -> tuple[Sequence[Segment], Sampling]:
+        """A prompt, and `sampling` constrained by the grammar of its completion, if it has one."""
         if not isinstance(prompt, Conversation):
-            return prompt, None
+            return prompt, sampling
         free = _unending(sampling)
         headers = self._settings.header_grammar and free is None
-        grammar = structural_tag(prompt.wanted, headers=headers)
-        if grammar is not None and free is not None:
-            raise BadRequest(f"{free} cannot be combined with constrained output.", param=free)
-        return self._render(prompt, reasoning), grammar
+        grammar = grammar_of(prompt.wanted, headers=headers)
+        if grammar is not None:
+            if free is not None:
+                raise BadRequest(f"{free} cannot be combined with constrained output.", param=free)
+            tag, headers_only = grammar
+            sampling = replace(sampling, structural_tag=tag, headers_only=headers_only)
+        return self._render(prompt, reasoning), sampling
 
     def _render(
         self, conversation: Conversation, reasoning: Counter[str] | None = None

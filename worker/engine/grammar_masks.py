@@ -33,7 +33,7 @@ from sglang.srt.sampling.sampling_batch_info import SamplingBatchInfo
 from xgrammar import GrammarCompiler, GrammarMatcher, allocate_token_bitmask
 
 from worker.engine.bounded_strings import with_bounded_strings
-from worker.harmony.grammar import constrains_headers_only
+from worker.harmony.grammar import is_headers_only
 from worker.harmony.vocabulary import CHANNEL, ENDOFPROMPT, FIRST_SPECIAL, MESSAGE, SIZE
 
 SpecialTokenBits = int
@@ -67,7 +67,7 @@ class Backend(XGrammarGrammarBackend):
         grammar = super().dispatch_structural_tag(with_bounded_strings(key_string))
         if not isinstance(grammar, XGrammarGrammar):
             return grammar
-        if constrains_headers_only(key_string):
+        if is_headers_only(key_string):
             return HeaderGrammar.of(grammar)
         if _allows_no_answer(grammar.ctx):
             return InvalidGrammarObject("it allows no text")

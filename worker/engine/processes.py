@@ -24,7 +24,7 @@ MORE_MODELS = ("speculative_draft_model_path", "tokenizer_path", "lora_paths")
 T = TypeVar("T")
 
 
-class Booted(NamedTuple, Generic[T]):
+class Launched(NamedTuple, Generic[T]):
     """An `sglang.Engine`, the seconds of each phase of its start, and what was made meanwhile."""
 
     engine: Any
@@ -32,9 +32,9 @@ class Booted(NamedTuple, Generic[T]):
     prepared: T
 
 
-async def boot(
+async def launch(
     arguments: Mapping[str, Any], meanwhile: Callable[[], T], *, direct: bool
-) -> Booted[T]:
+) -> Launched[T]:
     """Starts an `sglang.Engine`. Raises whatever SGLang raises if that fails.
 
     If `direct`, its scheduler's output comes straight to a `DirectManager`, without a detokenizer.
@@ -46,19 +46,19 @@ async def boot(
     kernel to kill them when the thread that started them ends.
     """
     loop = asyncio.get_running_loop()
-    booted: asyncio.Future[Booted[T]] = loop.create_future()
+    launched: asyncio.Future[Launched[T]] = loop.create_future()
 
     def work() -> None:
         try:
-            result = _boot(arguments, meanwhile, direct)
+            result = _launch(arguments, meanwhile, direct)
         except BaseException as error:  # noqa: BLE001 - passed on to the caller
-            loop.call_soon_threadsafe(booted.set_exception, error)
+            loop.call_soon_threadsafe(launched.set_exception, error)
         else:
-            loop.call_soon_threadsafe(booted.set_result, result)
+            loop.call_soon_threadsafe(launched.set_result, result)
             threading.Event().wait()
 
     threading.Thread(target=work, daemon=True, name="engine-parent").start()
-    return await booted
+    return await launched
 
 
 def go_offline(arguments: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ def keep_interrupts_from_children() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T], direct: bool) -> Booted[T]:
+def _launch(arguments: Mapping[str, Any], meanwhile: Callable[[], T], direct: bool) -> Launched[T]:
     keep_interrupts_from_children()
     go_offline(arguments)
     started = time.monotonic()
@@ -93,7 +93,7 @@ def _boot(arguments: Mapping[str, Any], meanwhile: Callable[[], T], direct: bool
         engine: Any = Engine(**arguments)
         seconds = time.monotonic() - imported
     within = phases_of(engine.tokenizer_manager.startup_time, seconds)
-    return Booted(engine, {"imports": imported - started, **within}, prepared.result())
+    return Launched(engine, {"imports": imported - started, **within}, prepared.result())
 
 
 def _sglangs_engine() -> Any:
@@ -130,13 +130,13 @@ def _direct_engine() -> Any:
     return DirectEngine
 
 
-def fail_requests(engine: Any, finish: Mapping[str, Any]) -> None:
-    """Ends all running requests with this finish reason."""
+def abort_requests(engine: Any) -> None:
+    """Ends all running requests here, whether or not SGLang's processes still answer."""
     from sglang.srt.managers.io_struct import AbortReq
 
     manager = engine.tokenizer_manager
     for rid in list(manager.rid_to_state):
-        manager._handle_abort_req(AbortReq(rid=rid, finished_reason=dict(finish)))
+        manager._handle_abort_req(AbortReq(rid=rid, finished_reason={"type": "abort"}))
 
 
 def phases_of(startup: Mapping[str, Any], seconds: float) -> dict[str, float]:

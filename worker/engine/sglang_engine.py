@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from worker.engine.port import Capacity, Health, Load, WarmUpRequest
-from worker.engine.processes import boot, fail_requests, shut_down
+from worker.engine.processes import abort_requests, launch, shut_down
 from worker.engine.sglang_arguments import ignore_sigquit, sampling_params
-from worker.engine.sglang_results import ENGINE_DIED, steps_of
+from worker.engine.sglang_results import steps_of
 from worker.errors import BadRequest, EngineDead, GrammarRejected, ServerError
 from worker.generation import Sampling, Step
-from worker.harmony.grammar import constrains_headers_only
 from worker.harmony.vocabulary import STOP_IDS
 
 log = logging.getLogger(__name__)
@@ -57,21 +56,21 @@ class SglangEngine:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGQUIT, ignore_sigquit)
         try:
-            booted = await boot(self._arguments, self._warm_up_requests, direct=self._direct)
+            launched = await launch(self._arguments, self._warm_up_requests, direct=self._direct)
         except Exception as error:
             self._death = "the engine failed to start"
             log.exception("the engine failed to start")
             raise ServerError("The engine failed to start; see the worker's log.") from error
-        self._engine = booted.engine
+        self._engine = launched.engine
         manager = self._engine.tokenizer_manager
         watchdog = manager._subprocess_watchdog
         self._processes = list(watchdog._processes)
         watchdog.stop()  # It would send us SIGQUIT if one died; `_attach` monitors them instead.
         started = time.monotonic()
-        await self._warm_up(booted.prepared)
+        await self._warm_up(launched.prepared)
         gc.collect()
         await manager.freeze_gc()  # startup objects live forever, so the collector can skip them
-        self._boot_seconds = {**booted.phases, "warm_up": time.monotonic() - started}
+        self._boot_seconds = {**launched.phases, "warm_up": time.monotonic() - started}
 
     async def _warm_up(self, requests: Sequence[WarmUpRequest]) -> None:
         """Generates one token, then the warm-up's requests, all at once and once again: in the
@@ -122,13 +121,12 @@ class SglangEngine:
         if self._death is None:
             log.error("%s", reason)
         self._death = reason
-        fail_requests(self._engine, ENGINE_DIED)
+        abort_requests(self._engine)
 
     async def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
     ) -> AsyncGenerator[Step]:
-        if self._death is not None:
-            raise EngineDead("The engine has died and this worker is shutting down; try again.")
+        self._check_alive()
         self._attach()
         finished = headers_rejected = False
         try:
@@ -138,10 +136,11 @@ class SglangEngine:
             async with aclosing(stream if self._direct else steps_of(stream)) as steps:
                 async for step in steps:
                     finished = step.finish_reason is not None
+                    if step.finish_reason == "abort":
+                        self._check_alive()  # else it was aborted by us
                     yield step
         except GrammarRejected:
-            tag = sampling.structural_tag
-            headers_rejected = tag is not None and constrains_headers_only(tag)
+            headers_rejected = sampling.headers_only
             if not headers_rejected:
                 raise
         except ValueError as error:  # from SGLang's own validation
@@ -150,10 +149,14 @@ class SglangEngine:
             if not finished:
                 self.abort(rid)
         if headers_rejected:  # The client did not ask for this grammar: the answer must not fail.
-            free = replace(sampling, structural_tag=None)
+            free = replace(sampling, structural_tag=None, headers_only=False)
             async with aclosing(self.generate(prompt_ids, free, rid)) as steps:
                 async for step in steps:
                     yield step
+
+    def _check_alive(self) -> None:
+        if self._death is not None:
+            raise EngineDead("The engine has died and this worker is shutting down; try again.")
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         """SGLang's arguments for one request. Subclasses may add their own."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRejected, ServerError
+from worker.errors import BadRequest, EngineOverloaded, GrammarRejected, ServerError
 from worker.generation import Step, TokenLogprob
 
 log = logging.getLogger(__name__)
@@ -17,9 +17,6 @@ log = logging.getLogger(__name__)
 Finish = Mapping[str, Any]
 """SGLang's finish reason. `type` is stop, length or abort. An abort that is an error has a
 `message` and an HTTP `status_code`."""
-
-ENGINE_DIED: dict[str, Any] = {"type": "abort", "status_code": 503, "err_type": "EngineDied"}
-"""Our own finish reason for the requests that were running when the engine died."""
 
 
 async def steps_of(chunks: AsyncGenerator[Mapping[str, Any]]) -> AsyncGenerator[Step]:
@@ -59,8 +56,6 @@ def aborted(finish: Finish) -> Step:
     status, message = finish.get("status_code"), str(finish.get("message"))
     if status is None:
         return Step((), "abort")
-    if finish.get("err_type") == ENGINE_DIED["err_type"]:
-        raise EngineDead("The engine has died and this worker is shutting down; try again.")
     if status == 400 and ("grammar" in message[:50] or "Grammar" in message[:50]):
         log.error("the engine rejected a grammar: %.500s", message)
         raise GrammarRejected(grammar_error_message(message))

@@ -52,37 +52,21 @@ class JobInput:
     body: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How a job's answer is delivered: whole, or streamed, as objects or as server-sent events."""
-
-    streams: bool = False
-    as_events: bool = False
+FailureReport = Mapping[str, str]
+"""A job's failure as RunPod expects it: `{"error": TEXT}`, which RunPod passes on unchanged."""
 
 
-def delivery_of(job_input: Json) -> Delivery:
-    """How the answer to an `input` is delivered. Invalid input has one too, for its error."""
-    if not isinstance(job_input, Mapping):
-        return Delivery()
-    names = _routed_by(job_input)
-    body = job_input if names is None else job_input.get(names[1])
-    params = job_input.get("sampling_params") if names is None else None
-    asked = [each for each in (body, params) if isinstance(each, Mapping) and "stream" in each]
-    streams = bool(asked) and asked[0]["stream"] is True
-    return Delivery(streams, as_events=streams and names is not None)
+def failure_report(error: WorkerError, dialect: Dialect = DEFAULT) -> FailureReport:
+    """The report of a job that failed with `error`: the dialect's error object, as JSON text."""
+    return {"error": json.dumps(dialect.error(error)["error"], ensure_ascii=False)}
 
 
 class JobFailed(Exception):
-    """A job's failure. `body`: the error body in the dialect of the job's API."""
+    """A job's failure, and what RunPod is told of it."""
 
-    def __init__(self, body: Object) -> None:
-        super().__init__(json.dumps(body["error"], ensure_ascii=False))
-
-    @property
-    def report(self) -> Mapping[str, str]:
-        """The failure as RunPod expects it: the error object as JSON text, which RunPod passes on
-        unchanged."""
-        return {"error": str(self)}
+    def __init__(self, report: FailureReport) -> None:
+        super().__init__(report["error"])
+        self.report = report
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,28 +201,47 @@ async def parts(
     not be delivered, fails the job like any other.
     """
     dialect, label = DEFAULT, OTHER
-    delivery = delivery_of(job_input)
+    streams = _asks_to_stream(job_input)
+    as_events = streams and _routed_by(job_input) is not None
     exchange: Exchange | None = None
     try:
         job = read(job_input)
         dialect, label = job.route.dialect, job.route.label
         exchange = await exchange_of(service, job, problem)
+        streams = streams or exchange.streams
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
-                for objects in _deliveries(dialect, batch, as_events=delivery.as_events):
-                    yield Part(dialect, objects, delivery.as_events, is_all=not delivery.streams)
-        if delivery.as_events and dialect.end:
+                for objects in _grouped(dialect, batch, as_events=as_events):
+                    yield Part(dialect, objects, as_events, is_all=not streams)
+        if as_events and dialect.end:
             yield Part(dialect, (), as_events=True, ends=True)
         metrics.note_answer(label, 200)
     except Exception as error:
         seen = client_error(error, "a job")
         metrics.note_answer(label, dialect.status(seen))
-        body = dialect.error(seen)
-        if delivery.streams:
-            failed = exchange.failed(seen) if exchange else [body]
-            for objects in [failed] if delivery.as_events else [[item] for item in failed]:
-                yield Part(dialect, objects, delivery.as_events)
-        raise JobFailed(body) from error
+        if streams:
+            failed = exchange.failed(seen) if exchange else [dialect.error(seen)]
+            for objects in [failed] if as_events else [[item] for item in failed]:
+                yield Part(dialect, objects, as_events)
+        raise JobFailed(failure_report(seen, dialect)) from error
+
+
+def _asks_to_stream(job_input: Json) -> bool:
+    """Whether the body, as it was sent, asks for a stream.
+
+    That alone counts for RunPod's OpenAI-compatible URL: it then waits for events, also of an error
+    and of an answer that the worker makes at once, such as a count of tokens.
+    """
+    if not isinstance(job_input, Mapping):
+        return False
+    names = _routed_by(job_input)
+    within = [job_input, job_input.get("sampling_params")]
+    asked = [
+        each["stream"]
+        for each in (within if names is None else [job_input.get(names[1])])
+        if isinstance(each, Mapping) and "stream" in each
+    ]
+    return asked[:1] == [True]
 
 
 async def exchange_of(
@@ -251,7 +254,7 @@ async def exchange_of(
     return await service.read(job.route, job.body)
 
 
-def _deliveries(dialect: Dialect, batch: Batch, *, as_events: bool) -> Sequence[Sequence[Object]]:
-    """Groups a batch into deliveries: all objects together as events, or one merged object at a
+def _grouped(dialect: Dialect, batch: Batch, *, as_events: bool) -> Sequence[Sequence[Object]]:
+    """The objects of each part: all of a batch together as events, or one merged object at a
     time."""
     return [batch] if as_events else [[item] for item in dialect.merge(batch)]

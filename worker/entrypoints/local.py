@@ -16,9 +16,16 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from worker.api.routes import DEFAULT
 from worker.boot import boot
-from worker.entrypoints.job import JobFailed, Output, delivery_of, exchange_of, parts, read
+from worker.entrypoints.job import (
+    FailureReport,
+    JobFailed,
+    Output,
+    exchange_of,
+    failure_report,
+    parts,
+    read,
+)
 from worker.entrypoints.terminal import TerminalView
 from worker.errors import BadRequest, WorkerError
 from worker.job_metrics import JobMetrics
@@ -43,7 +50,7 @@ def run(
         job_id = str(job.get("id", job_id))
         asyncio.run(exchange_of(service, read(job.get("input"))))
     except WorkerError as error:
-        _print(_failed(job_id, JobFailed(DEFAULT.error(error)), metrics))
+        _print(_failed(job_id, failure_report(error), metrics))
         return False
     view = TerminalView() if as_text else None
     return asyncio.run(_boot_and_answer(service, settings, job_id, job["input"], view))
@@ -67,14 +74,13 @@ async def _boot_and_answer(
         await boot(service, settings)
         return await _answer(service, job_id, job_input, view)
     except WorkerError as error:
-        _print(_failed(job_id, JobFailed(DEFAULT.error(error)), JobMetrics()))
+        _print(_failed(job_id, failure_report(error), JobMetrics()))
         return False
     finally:
         await service.engine.close()
 
 
 async def _answer(service: Service, job_id: str, job_input: Any, view: TerminalView | None) -> bool:
-    streams = delivery_of(job_input).streams
     metrics = JobMetrics()
     collected: list[Output] = []
     try:
@@ -83,10 +89,10 @@ async def _answer(service: Service, job_id: str, job_input: Any, view: TerminalV
                 collected.append(part.encoded())
                 if view is not None:
                     view.show(collected[-1])
-                elif streams:
+                elif not part.is_all:
                     _print(collected[-1])
     except JobFailed as failure:
-        _print(_failed(job_id, failure, metrics))
+        _print(_failed(job_id, failure.report, metrics))
         return False
     if view is not None:
         view.end(metrics.to_object())
@@ -97,10 +103,10 @@ async def _answer(service: Service, job_id: str, job_input: Any, view: TerminalV
     return True
 
 
-def _failed(job_id: str, failure: JobFailed, metrics: JobMetrics) -> dict[str, Any]:
+def _failed(job_id: str, report: FailureReport, metrics: JobMetrics) -> dict[str, Any]:
     """The result of a failed job, as RunPod reports it."""
     figures = metrics.to_object()
-    return {"id": job_id, "status": "FAILED", **failure.report, "metrics": figures}
+    return {"id": job_id, "status": "FAILED", **report, "metrics": figures}
 
 
 def _print(value: object) -> None:

@@ -15,11 +15,12 @@ from worker.harmony.events import (
     ToolCallArguments,
     ToolCallBegun,
 )
-from worker.harmony.grammar import structural_tag
+from worker.harmony.grammar import CompletionGrammar, grammar_of
 from worker.harmony.parsing import Parser, new_call_id
 from worker.harmony.rendering import TurnMemory, render, segments
 
 __all__ = [
+    "CompletionGrammar",
     "Event",
     "Finished",
     "Kind",
@@ -31,8 +32,8 @@ __all__ = [
     "ToolCallArguments",
     "ToolCallBegun",
     "TurnMemory",
+    "grammar_of",
     "new_call_id",
     "render",
     "segments",
-    "structural_tag",
 ]

@@ -78,14 +78,14 @@ def asked(request: RequestFields) -> Asked | None:
 def sampling(request: RequestFields) -> Sampling:
     wanted = asked(request)
     assert wanted is not None
-    return wanted.sampling.within(1000, 0, None)
+    return wanted.sampling.within(1000, 0)
 
 
 def problem(route: Route, name: str, value: Any) -> BadRequest | None:
     """Why a request with this value is refused, if it is."""
     try:
         if wanted := asked(read(MODELS[route], {**LEAST[route], name: value})):
-            wanted.sampling.within(1000, 0, None)
+            wanted.sampling.within(1000, 0)
     except BadRequest as error:
         return error
     return None
@@ -421,10 +421,10 @@ def test_a_top_p_of_zero_is_greedy() -> None:
 
 def test_how_an_answer_ends_reaches_the_engine() -> None:
     """No more tokens are held back than there may be."""
-    asked = chat(min_tokens=5, stop_token_ids=[42, RETURN]).asked().sampling.within(1000, 0, None)
+    asked = chat(min_tokens=5, stop_token_ids=[42, RETURN]).asked().sampling.within(1000, 0)
     assert asked.min_tokens == 5
     assert set(asked.stop_ids) == {RETURN, CALL, 42}
-    assert chat(min_tokens=5).asked().sampling.within(3, 0, None).min_tokens == 3
+    assert chat(min_tokens=5).asked().sampling.within(3, 0).min_tokens == 3
     assert chat(ignore_eos=True).asked().sampling.ignore_eos
     assert refused("chat", min_tokens=5, max_tokens=4).status == 400
     assert refused("chat", ignore_eos=True, stop_token_ids=[42]).status == 400
@@ -434,9 +434,8 @@ def test_words_and_tokens_are_banned_and_allowed_by_their_bias() -> None:
     """A word also after a space."""
     ids = {encode("cat")[0], encode(" cat")[0]}
     assert chat(bad_words=["cat"]).asked().sampling.logit_bias == dict.fromkeys(ids, -100.0)
-    assert text(allowed_token_ids=[5], logit_bias={"5": 1}).asked().sampling.within(
-        9, 0, None
-    ).logit_bias == {5: 1001.0}
+    sampling = text(allowed_token_ids=[5], logit_bias={"5": 1}).asked().sampling
+    assert sampling.within(9, 0).logit_bias == {5: 1001.0}
 
 
 def test_the_page_of_fields_is_up_to_date() -> None:

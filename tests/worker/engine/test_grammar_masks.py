@@ -22,7 +22,7 @@ from worker.engine.grammar_masks import (
     update_masks,
 )
 from worker.engine.scheduler import GrammarTokenizer
-from worker.harmony.grammar import constrains_headers_only
+from worker.harmony.grammar import is_headers_only
 from worker.harmony.vocabulary import CALL, END, FIRST_SPECIAL, RETURN, SIZE, START, STOP_IDS
 from worker.model import DEMO_FOLDER
 
@@ -99,7 +99,7 @@ def plain(tag: str) -> Any:
 
 def test_only_grammars_of_headers_are_light() -> None:
     """What someone asked for goes SGLang's way: its texts may be anything."""
-    assert constrains_headers_only(HEADERS)
+    assert is_headers_only(HEADERS)
     for request in (
         {"tools": TOOLS, "tool_choice": "required"},
         {"structured_outputs": {"choice": ["yes", "no"]}},
@@ -108,7 +108,7 @@ def test_only_grammars_of_headers_are_light() -> None:
     ):
         tag = structural_tag(request)
         assert tag is not None
-        assert not constrains_headers_only(tag)
+        assert not is_headers_only(tag)
         assert not isinstance(backend().dispatch_structural_tag(tag), HeaderGrammar)
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import RealWorker
 from worker.api.chat import render_prompt
 from worker.engine import Health, Sampling, SglangEngine, Step, server_args
-from worker.engine.sglang_results import ENGINE_DIED, aborted
+from worker.engine.sglang_results import aborted
 from worker.errors import BadRequest, EngineDead, EngineOverloaded, GrammarRejected, ServerError
 from worker.model import Model, resolve
 from worker.settings import Settings
@@ -137,7 +137,6 @@ def test_a_seed_without_an_effect_is_refused(real: RealWorker) -> None:
         ({"type": "abort", "status_code": 400, "message": "bad"}, BadRequest),
         ({"type": "abort", "status_code": 503, "message": "queue full"}, EngineOverloaded),
         ({"type": "abort", "status_code": 500, "message": "/a/path CUDA"}, ServerError),
-        (ENGINE_DIED, EngineDead),
     ],
 )
 def test_an_abort_that_no_one_asked_for_is_an_error(

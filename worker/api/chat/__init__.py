@@ -14,7 +14,7 @@ from worker.api.chat.request import ChatRequest
 from worker.api.dialect import Call, Dialect, Host, Json
 from worker.api.fields import read
 from worker.api.sse import server_sent_event
-from worker.harmony import Parser, grammar, render
+from worker.harmony import Parser, grammar_of, render
 
 DIALECT = Dialect(
     error=openai.error,
@@ -44,7 +44,8 @@ def structural_tag(request: Json, *, headers: bool = False) -> str | None:
     be missing, as it does not affect the grammar. Raises BadRequest.
     """
     wanted = read(ChatRequest, {"messages": _NO_MATTER, **request}).conversation().wanted
-    return grammar.structural_tag(wanted, headers=headers)
+    grammar = grammar_of(wanted, headers=headers)
+    return None if grammar is None else grammar.tag
 
 
 def message_from_tokens(

@@ -21,8 +21,7 @@ from runpod.serverless.modules import rp_http, rp_job, rp_ping, rp_scale
 from runpod.serverless.modules.rp_ping import Heartbeat
 from runpod.serverless.modules.worker_state import JobsProgress
 
-from worker.api.routes import DEFAULT
-from worker.entrypoints.job import JobFailed, Output, Part
+from worker.entrypoints.job import Output, Part, failure_report
 from worker.entrypoints.queue import retry
 from worker.entrypoints.queue.jobs import Job, parse_jobs
 from worker.entrypoints.queue.retry import Reply, TooLarge, deliver
@@ -115,7 +114,7 @@ class ControlPlane:
                 url, job, _body(result), "done", retry.RESULT_TIMEOUT_SECONDS, stream=True
             )
         except TooLarge as error:
-            body = _body(JobFailed(DEFAULT.error(error)).report)
+            body = _body(failure_report(error))
             await self._post(url, job, body, "done", retry.RESULT_TIMEOUT_SECONDS, stream=True)
 
     async def _post(

@@ -14,13 +14,12 @@ from contextlib import aclosing
 from typing import Any
 
 from worker.access_log import RequestLog
-from worker.api.routes import DEFAULT
-from worker.entrypoints.job import JobFailed, Output, Part, parts
+from worker.entrypoints.job import JobFailed, Output, Part, failure_report, parts
 from worker.entrypoints.queue.control_plane import ControlPlane
+from worker.entrypoints.queue.finished_jobs import FinishedJobs
 from worker.entrypoints.queue.jobs import Job
-from worker.entrypoints.queue.results import Results
 from worker.entrypoints.queue.retry import Undeliverable
-from worker.errors import AnswerTooLarge, ServerError, WorkerError, client_error
+from worker.errors import AnswerTooLarge, ServerError, client_error
 from worker.job_metrics import JobMetrics
 from worker.metrics import Telemetry
 from worker.service import Service
@@ -52,7 +51,7 @@ class JobRunner:
         self._telemetry = telemetry
         self._requests = requests
         self._flush = flush
-        self._results = Results()
+        self._finished = FinishedJobs()
 
     async def run(self, job: Job) -> None:
         """Answers a job and reports it. Cancellation stops the job at once."""
@@ -63,13 +62,13 @@ class JobRunner:
             if not self.ending:
                 log.info("job %s: stopped", job.id)
                 raise
-            outcome, report = "failed", _failure(_WORKER_ENDING)
+            outcome, report = "failed", failure_report(_WORKER_ENDING)
         except JobFailed as failure:
             outcome, report = "failed", failure.report
         except Exception as error:  # noqa: BLE001 - every job must be reported
-            outcome, report = "failed", _failure(client_error(error, f"job {job.id}"))
+            outcome, report = "failed", failure_report(client_error(error, f"job {job.id}"))
         else:
-            self._results.keep(job.id, output)
+            self._finished.keep(job.id, output)
             outcome, report = "done", {"output": output}
         finally:
             self._telemetry.note_job(metrics)
@@ -82,7 +81,7 @@ class JobRunner:
     async def _output(self, job: Job, metrics: JobMetrics) -> Sequence[Output]:
         """Generates and delivers the answer; returns all delivered parts. Raises JobFailed and
         Undeliverable."""
-        if (answered := self._results.of(job.id)) is not None:
+        if (answered := self._finished.of(job.id)) is not None:
             log.warning(
                 "job %s was delivered again after completion; reporting its result again", job.id
             )
@@ -116,7 +115,3 @@ class JobRunner:
         left = started + self._flush - time.monotonic()
         if left > 0:
             await asyncio.sleep(left)
-
-
-def _failure(error: WorkerError) -> Mapping[str, Any]:
-    return JobFailed(DEFAULT.error(error)).report

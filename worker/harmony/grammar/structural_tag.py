@@ -10,13 +10,14 @@ Rules:
 - If the grammar cannot enforce a schema, a `strict` request is rejected with the keyword's name;
   for any other request, the grammar enforces only JSON of the schema's type.
 - If tools are offered and no constraint is requested, the headers alone can be constrained. Every
-  body is free text then, and the engine may do without such a grammar (`constrains_headers_only`).
+  body is free text then, and the engine may do without such a grammar
+  (`CompletionGrammar.headers_only`).
 Source: xgrammar's structural tags (0.2.7), through SGLang's `structural_tag` sampling parameter.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from worker.errors import BadRequest
 from worker.harmony.conversation import (
@@ -55,8 +56,19 @@ tools have 20,000 and take half a second to compile, 5,000 tools take five, whic
 grammar that the client did not ask for."""
 
 
-def structural_tag(wanted: Wanted, *, headers: bool = False) -> str | None:
-    """The grammar of a completion as `wanted`, as JSON text; None if any completion is allowed.
+class CompletionGrammar(NamedTuple):
+    """What constrains a completion. `tag`: xgrammar's structural tag, as JSON text.
+
+    `headers_only`: the client did not ask for it and every body is free text, so a request must not
+    fail because of it. The tag has a member of that name, for the process that compiles it.
+    """
+
+    tag: str
+    headers_only: bool = False
+
+
+def grammar_of(wanted: Wanted, *, headers: bool = False) -> CompletionGrammar | None:
+    """The grammar of a completion as `wanted`; None if any completion is allowed.
 
     With `headers`, a turn that may call tools and is not constrained otherwise gets a grammar of
     its headers: channels, recipients among the tools, content type. Arguments and texts stay free.
@@ -71,7 +83,8 @@ def structural_tag(wanted: Wanted, *, headers: bool = False) -> str | None:
     ]
     every = len(tools) == len({tool.name for tool in wanted.tools})
     free = wanted.calls == "auto" and every and not any(tool.strict for tool in tools)
-    if body is None and (free or (wanted.calls == "none" and not wanted.tools)):
+    headers_only = body is None and (free or (wanted.calls == "none" and not wanted.tools))
+    if headers_only:
         names = [tool.name for tool in tools]
         if not headers or not 0 < sum(map(len, names)) <= _MAX_NAMES_LENGTH:
             return None
@@ -82,20 +95,13 @@ def structural_tag(wanted: Wanted, *, headers: bool = False) -> str | None:
     if not forced:
         ends.append(_answer(body))
     whole = _sequence(_messages(before), _either(ends))
-    return json.dumps({"type": "structural_tag", "format": whole})
+    tag = {"type": "structural_tag", "headers_only": headers_only, "format": whole}
+    return CompletionGrammar(json.dumps(tag), headers_only)
 
 
-def constrains_headers_only(tag: str) -> bool:
-    """Whether every `<|message|>` in a tag made by `structural_tag` is followed by free text."""
-    formats = list(_formats(json.loads(tag)["format"]))
-    bodies = sum(each.get("token") == MESSAGE for each in formats)
-    return bodies == sum(each["type"] == "any_tokens" for each in formats)
-
-
-def _formats(whole: Format) -> Iterator[Format]:
-    yield whole
-    for part in (*whole.get("elements", ()), *([whole["content"]] if "content" in whole else ())):
-        yield from _formats(part)
+def is_headers_only(tag: str) -> bool:
+    """`CompletionGrammar.headers_only` of a tag that has come from another process."""
+    return json.loads(tag).get("headers_only", False)
 
 
 def _callable(wanted: Wanted) -> Sequence[Tool]:

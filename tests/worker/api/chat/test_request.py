@@ -179,7 +179,7 @@ def test_sampling_has_what_was_asked_for() -> None:
             top_logprobs=3,
         )
         .asked()
-        .sampling.within(1000, 2, None)
+        .sampling.within(1000, 2)
     )
     assert sampling.max_tokens == 5
     assert sampling.temperature == 0
@@ -201,7 +201,7 @@ def test_a_top_k_of_the_whole_vocabulary_is_none(top_k: int) -> None:
 
 def test_the_seed_of_a_further_choice_has_64_bits_too() -> None:
     """The one after the greatest is the least."""
-    assert request(seed=2**63 - 1, n=2).asked().sampling.within(1, 1, None).seed == -(2**63)
+    assert request(seed=2**63 - 1, n=2).asked().sampling.within(1, 1).seed == -(2**63)
 
 
 def test_a_repetition_penalty_that_makes_logits_infinite_is_refused() -> None:
@@ -213,7 +213,7 @@ def test_a_repetition_penalty_that_makes_logits_infinite_is_refused() -> None:
 
 def test_sampling_defaults_are_openais() -> None:
     """Temperature 1 and no limit but the context."""
-    sampling = request().asked().sampling.within(1000, 0, None)
+    sampling = request().asked().sampling.within(1000, 0)
     assert sampling.max_tokens == 1000
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 1.0, -1)
     assert sampling.top_logprobs is None
@@ -221,4 +221,4 @@ def test_sampling_defaults_are_openais() -> None:
 
 def test_more_tokens_than_fit_are_not_an_error() -> None:
     """Agents ask for the model's maximum."""
-    assert request(max_tokens=10**9).asked().sampling.within(1000, 0, None).max_tokens == 1000
+    assert request(max_tokens=10**9).asked().sampling.within(1000, 0).max_tokens == 1000

@@ -1,6 +1,6 @@
 """Deferred tools: the head does not show them, the results that make them known do."""
 
-from worker.harmony import Parser, render, structural_tag
+from worker.harmony import Parser, grammar_of, render
 from worker.harmony.conversation import Called, Conversation, Result, Tool, User, Wanted
 from worker.harmony.events import ToolCallBegun
 from worker.harmony.vocabulary import decode, encoding
@@ -60,9 +60,9 @@ def test_a_deferred_tool_can_be_called_and_forced() -> None:
     ids = encoding().encode(output, allowed_special="all")
     events = Parser([SEARCH, FETCH]).feed(ids)
     assert [e.name for e in events if isinstance(e, ToolCallBegun)] == ["WebFetch"]
-    forced = structural_tag(Wanted([SEARCH, FETCH], "required", ["WebFetch"]))
+    forced = grammar_of(Wanted([SEARCH, FETCH], "required", ["WebFetch"]))
     assert forced is not None
-    assert "functions.WebFetch" in forced
+    assert "functions.WebFetch" in forced.tag
 
 
 def test_ids_are_decoded_as_text() -> None:

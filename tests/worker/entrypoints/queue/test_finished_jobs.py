@@ -1,6 +1,6 @@
 """Results of jobs that ended lately, for a job that is delivered once more."""
 
-from worker.entrypoints.queue.results import KEPT_SECONDS, Results
+from worker.entrypoints.queue.finished_jobs import KEPT_SECONDS, FinishedJobs
 
 ANSWER = ["Hi."]
 
@@ -8,7 +8,7 @@ ANSWER = ["Hi."]
 def test_an_answer_is_known_for_a_while() -> None:
     """And then forgotten, so that memory is bounded by time."""
     now = 100.0
-    results = Results(lambda: now)
+    results = FinishedJobs(lambda: now)
     results.keep("a", ANSWER)
     now += KEPT_SECONDS
     results.keep("b", ANSWER)

@@ -1,4 +1,4 @@
-"""Results of recently completed jobs, in case RunPod delivers a job again.
+"""Outputs of recently completed jobs, in case RunPod delivers a job again.
 
 Failures are not kept: a failed job may be retried under the same ID, and is then run again.
 Source: https://docs.runpod.io/serverless/endpoints/send-requests (retry).
@@ -13,7 +13,7 @@ KEPT_SECONDS = 60.0
 """A job delivered again after this time is run again."""
 
 
-class Results:
+class FinishedJobs:
     """Outputs of the last `KEPT_SECONDS`, by job ID."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
