@@ -17,13 +17,22 @@ from builder.openapi.response_objects import RESPONSE_OBJECTS
 from worker.api.anthropic.request import CountRequest, MessagesRequest
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
-from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Route, Unwrapped, Use, rows
+from worker.api.field_table import (
+    FIELDS,
+    Alias,
+    NoEffect,
+    Rejected,
+    RequestKind,
+    Unwrapped,
+    Use,
+    rows,
+)
 from worker.api.responses.request import ResponsesRequest
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "worker" / "entrypoints" / "http" / "openapi.json"
 FIELDS_PAGE = ROOT / "docs" / "fields.md"
-_TABLES: dict[str, dict[str, Route]] = {
+_TABLES: dict[str, dict[str, RequestKind]] = {
     "Chat completions, text completions, Responses": {
         "chat completions": "chat",
         "text completions": "text",
@@ -113,7 +122,7 @@ def schemas() -> Json:
     found = shared["$defs"]
     for model in _REQUESTS:
         properties = found[model.__name__]["properties"]
-        for name, use in FIELDS[model.route].items():
+        for name, use in FIELDS[model.kind].items():
             if (described := _described(use, properties)) is not None:
                 properties[name] = described
     return dict(sorted(found.items()))

@@ -21,7 +21,8 @@ from worker.errors import BadRequest
 log = logging.getLogger(__name__)
 
 Json = Any  # A JSON value from outside.
-Route = Literal["chat", "text", "responses", "messages", "count_tokens"]
+RequestKind = Literal["chat", "text", "responses", "messages", "count_tokens"]
+"""What a request asks for. Each kind has its own fields."""
 Conversion = Callable[[Json], Mapping[str, Json]]
 """Converts a value to supported fields and their values. Raises ValueError."""
 
@@ -692,7 +693,7 @@ _HOW_TO_ANSWER: dict[str, Use] = {
     "top_p": Supported("0 is greedy"),
 }
 
-FIELDS: Mapping[Route, Mapping[str, Use]] = {
+FIELDS: Mapping[RequestKind, Mapping[str, Use]] = {
     "chat": _SHARED | _CHAT,
     "text": _SHARED | _TEXT,
     "responses": _SHARED | _RESPONSES,
@@ -710,12 +711,12 @@ class ResolvedFields:
     names: Mapping[str, str]
 
 
-def resolve(route: Route, body: Mapping[str, Json]) -> ResolvedFields:
+def resolve(kind: RequestKind, body: Mapping[str, Json]) -> ResolvedFields:
     """Resolves the fields of a request to supported ones. Raises BadRequest.
 
     Example: `{"max_new_tokens": 5, "user": "u"}` becomes `{"max_tokens": 5}`.
     """
-    table = FIELDS[route]
+    table = FIELDS[kind]
     fields: dict[str, Json] = {}
     names: dict[str, str] = {}
     for name, value in _unwrapped(body, table):
@@ -771,16 +772,16 @@ def _alternatives(use: Rejected) -> str:
     return " or ".join(json.dumps(value) for value in use.accepted_values)
 
 
-def given_fields(route: Route, body: Mapping[str, Json]) -> set[str]:
+def given_fields(kind: RequestKind, body: Mapping[str, Json]) -> set[str]:
     """The supported names of the fields that a request sets."""
-    opened = [name for name in body if isinstance(FIELDS[route].get(name), Unwrapped)]
+    opened = [name for name in body if isinstance(FIELDS[kind].get(name), Unwrapped)]
     inner = [body[name].keys() for name in opened if isinstance(body[name], Mapping)]
-    return {canonical(route, name) for name in body.keys() | set().union(*inner)}
+    return {canonical(kind, name) for name in body.keys() | set().union(*inner)}
 
 
-def canonical(route: Route, name: str) -> str:
+def canonical(kind: RequestKind, name: str) -> str:
     """The supported name of the field `name`."""
-    use = FIELDS[route].get(name)
+    use = FIELDS[kind].get(name)
     return use.of if isinstance(use, Alias) else name
 
 
@@ -794,10 +795,10 @@ def _warn_once(name: str) -> None:
     log.warning("ignored an unknown request field: %r", name)
 
 
-def rows(*routes: Route) -> Iterator[tuple[str, ...]]:
-    """The rows of a table in docs/fields.md: a field, and how each of `routes` handles it."""
-    for name in sorted(set().union(*(FIELDS[route].keys() for route in routes))):
-        yield f"`{name}`", *(_cell(FIELDS[route].get(name)) for route in routes)
+def rows(*kinds: RequestKind) -> Iterator[tuple[str, ...]]:
+    """The rows of a table in docs/fields.md: a field, and how each of `kinds` handles it."""
+    for name in sorted(set().union(*(FIELDS[kind].keys() for kind in kinds))):
+        yield f"`{name}`", *(_cell(FIELDS[kind].get(name)) for kind in kinds)
 
 
 def _cell(use: Use | None) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from worker.api import field_table
 from worker.api.field_table import describe
@@ -21,15 +22,17 @@ TOOL_NAME = r"^[a-zA-Z0-9_.\-]{1,128}$"
 MAX_QUOTED_LENGTH = 60
 """In characters. Errors do not quote longer values, which may contain a secret."""
 
-_JSON_TYPES = {
-    r"a valid dictionary( or instance of \w+)?": "an object",
-    "a valid list": "an array",
-    "a valid string": "a string",
-    "a valid number": "a number",
-    "a valid integer": "an integer",
-    "a valid boolean": "a boolean",
+_MUST_BE = {
+    "dict_type": "an object",
+    "model_type": "an object",
+    "list_type": "an array",
+    "string_type": "a string",
+    "float_type": "a number",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "bool_type": "a boolean",
 }
-"""Pydantic's names for types, and JSON's."""
+"""Pydantic's types of errors for a value of the wrong type, and the right JSON type."""
 
 
 class Fields(BaseModel):
@@ -39,9 +42,9 @@ class Fields(BaseModel):
 
 
 class RequestFields(Fields):
-    """A complete request to one route."""
+    """A complete request of one kind."""
 
-    route: ClassVar[field_table.Route]
+    kind: ClassVar[field_table.RequestKind]
 
 
 def parsed_as(model_of: Callable[[Any], type[Fields]]) -> BeforeValidator:
@@ -60,32 +63,34 @@ def read(model: type[M], body: object) -> M:
     """Parses `body` as a `model`. Raises BadRequest, which names the first invalid field."""
     if not isinstance(body, Mapping):
         raise BadRequest(f"The request body must be a JSON object, not {json_type(body)}.")
-    resolved = field_table.resolve(model.route, body)
+    resolved = field_table.resolve(model.kind, body)
     try:
         return model.model_validate(resolved.fields)
     except ValidationError as error:
         problem = error.errors()[0]
         path = _path(problem["loc"], resolved.names)
-        message = _message(problem["msg"])
+        message = _message(problem)
         if not path:  # a conflict between fields
             raise BadRequest(f"{message}.") from None
         got = "" if problem["type"] == "missing" else f", got {_quoted(problem['input'])}"
         raise BadRequest(f"{describe(path, message)}{got}.", param=path) from None
 
 
-def _message(text: str) -> str:
-    """A pydantic message in this API's style.
+def _message(problem: ErrorDetails) -> str:
+    """A pydantic error in this API's style: `must be an array`, or the text of our own ValueError.
 
-    `Input should be a valid list` becomes `must be an array`.
+    Bounds, lengths and patterns are in pydantic's words (`Input should be less than 1`).
     """
-    text = text.removeprefix("Value error, ").rstrip(".").replace(" after validation", "")
-    if text == "Field required":
-        return "is required"
-    if (rule := re.sub(r"^[A-Z]\w+ should ", "must ", text)) == text:
-        return text
-    for theirs, ours in _JSON_TYPES.items():
-        rule = re.sub(theirs, ours, rule)
-    return rule
+    if (must_be := _MUST_BE.get(problem["type"])) is not None:
+        return f"must be {must_be}"
+    match problem:
+        case {"type": "missing"}:
+            return "is required"
+        case {"type": "value_error", "ctx": {"error": ValueError() as error}}:
+            return str(error).rstrip(".")
+        case _:
+            text = problem["msg"].rstrip(".").replace(" after validation", "")
+            return re.sub(r"^[A-Z]\w+ should ", "must ", text)
 
 
 def _path(location: tuple[str | int, ...], names: Mapping[str, str]) -> str:

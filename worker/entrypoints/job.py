@@ -23,7 +23,7 @@ from typing import Any
 
 from worker import json_depth
 from worker.api.dialect import Dialect, Object
-from worker.api.field_table import Route, canonical, given_fields
+from worker.api.field_table import RequestKind, canonical, given_fields
 from worker.api.fields import json_type
 from worker.api.routes import DEFAULT, OTHER, RouteMatch, route_for
 from worker.errors import BadRequest, WorkerError, client_error
@@ -177,7 +177,7 @@ def _message(prompt: Json) -> str:
     return prompt
 
 
-def _with_sampling_params(body: Mapping[str, Json], route: Route) -> dict[str, Json]:
+def _with_sampling_params(body: Mapping[str, Json], kind: RequestKind) -> dict[str, Json]:
     """Merges `sampling_params`, which RunPod's other workers accept, into `body`; fields of `body`
     take precedence."""
     params = body.get("sampling_params")
@@ -188,8 +188,8 @@ def _with_sampling_params(body: Mapping[str, Json], route: Route) -> dict[str, J
         raise BadRequest(
             f"sampling_params must be an object, not {json_type(params)}.", param="sampling_params"
         )
-    given = given_fields(route, fields)
-    more = {str(k): v for k, v in params.items() if canonical(route, str(k)) not in given}
+    given = given_fields(kind, fields)
+    more = {str(k): v for k, v in params.items() if canonical(kind, str(k)) not in given}
     return {**more, **fields}
 
 

@@ -20,7 +20,7 @@ from worker.api.anthropic.request import AskedMessage, CountRequest, MessagesReq
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
 from worker.api.dialect import Asked
-from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Route, Supported
+from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, RequestKind, Supported
 from worker.api.fields import RequestFields, read
 from worker.api.responses.request import ResponsesRequest
 from worker.api.sampling import SamplingFields
@@ -30,7 +30,7 @@ from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import JsonAnswer
 from worker.harmony.vocabulary import CALL, RETURN, encode
 
-MODELS: dict[Route, type[RequestFields]] = {
+MODELS: dict[RequestKind, type[RequestFields]] = {
     "chat": ChatRequest,
     "text": CompletionRequest,
     "responses": ResponsesRequest,
@@ -38,14 +38,14 @@ MODELS: dict[Route, type[RequestFields]] = {
     "count_tokens": CountRequest,
 }
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
-LEAST: dict[Route, dict[str, Any]] = {
+LEAST: dict[RequestKind, dict[str, Any]] = {
     "chat": HELLO,
     "text": {"prompt": "Once"},
     "responses": {"input": "Hello"},
     "messages": {**HELLO, "max_tokens": 5},
     "count_tokens": HELLO,
 }
-ROUTES: list[Route] = ["chat", "text"]
+KINDS: list[RequestKind] = ["chat", "text"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -81,19 +81,19 @@ def sampling(request: RequestFields) -> Sampling:
     return wanted.sampling.within(1000, 0)
 
 
-def problem(route: Route, name: str, value: Any) -> BadRequest | None:
+def problem(kind: RequestKind, name: str, value: Any) -> BadRequest | None:
     """Why a request with this value is refused, if it is."""
     try:
-        if wanted := asked(read(MODELS[route], {**LEAST[route], name: value})):
+        if wanted := asked(read(MODELS[kind], {**LEAST[kind], name: value})):
             wanted.sampling.within(1000, 0)
     except BadRequest as error:
         return error
     return None
 
 
-def refused(route: Route, **fields: Any) -> BadRequest:
+def refused(kind: RequestKind, **fields: Any) -> BadRequest:
     with pytest.raises(BadRequest) as caught:
-        read(MODELS[route], {**LEAST[route], **fields})
+        read(MODELS[kind], {**LEAST[kind], **fields})
     return caught.value
 
 
@@ -116,7 +116,7 @@ def declared(params: type) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("route", "theirs"),
+    ("kind", "theirs"),
     [
         ("chat", declared(ChatParams)),
         ("text", declared(TextParams)),
@@ -133,40 +133,40 @@ def declared(params: type) -> set[str]:
     ],
 )
 def test_it_has_every_field_of_openais_anthropics_and_sglangs(
-    route: Route, theirs: set[str]
+    kind: RequestKind, theirs: set[str]
 ) -> None:
     """None is ignored for being unknown."""
     assert len(theirs) > 5
-    assert theirs - FIELDS[route].keys() == set()
+    assert theirs - FIELDS[kind].keys() == set()
 
 
-@pytest.mark.parametrize("route", MODELS)
-def test_what_works_is_what_the_request_reads(route: Route) -> None:
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_works_is_what_the_request_reads(kind: RequestKind) -> None:
     """No more, and no less; an alias stands for one of these."""
-    read_by_model = MODELS[route].model_fields.keys()
-    works = {name for name, use in FIELDS[route].items() if isinstance(use, Supported)}
-    targets = {use.of for use in FIELDS[route].values() if isinstance(use, Alias)}
+    read_by_model = MODELS[kind].model_fields.keys()
+    works = {name for name, use in FIELDS[kind].items() if isinstance(use, Supported)}
+    targets = {use.of for use in FIELDS[kind].values() if isinstance(use, Alias)}
     assert works | targets == read_by_model
 
 
-@pytest.mark.parametrize("route", MODELS)
+@pytest.mark.parametrize("kind", MODELS)
 def test_what_asks_for_nothing_changes_nothing(
-    route: Route, caplog: pytest.LogCaptureFixture
+    kind: RequestKind, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Null everywhere, each value that asks for what happens anyway, and what has no effect."""
-    plain = read(MODELS[route], LEAST[route])
+    plain = read(MODELS[kind], LEAST[kind])
     with caplog.at_level(logging.WARNING):
-        for name, use in FIELDS[route].items():
+        for name, use in FIELDS[kind].items():
             values = use.accepted_values if isinstance(use, Rejected) else ()
             values = [5, "x", {"a": [1]}] if isinstance(use, NoEffect) else [*values, None]
-            for value in [] if name in LEAST[route] else values:
-                request = read(MODELS[route], {**LEAST[route], name: value})
+            for value in [] if name in LEAST[kind] else values:
+                request = read(MODELS[kind], {**LEAST[kind], name: value})
                 assert (request, asked(request)) == (plain, asked(plain)), (name, value)
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
-    ("route", "fields"),
+    ("kind", "fields"),
     [
         ("chat", {"n": 1, "logprobs": False, "top_logprobs": 0}),
         ("text", {"n": 1, "logprobs": False, "top_logprobs": 0}),
@@ -184,24 +184,26 @@ def test_what_asks_for_nothing_changes_nothing(
     ],
 )
 def test_a_value_of_a_field_that_works_can_ask_for_what_happens_anyway(
-    route: Route, fields: dict[str, Any]
+    kind: RequestKind, fields: dict[str, Any]
 ) -> None:
     """As clients send their own defaults."""
-    plain = read(MODELS[route], LEAST[route])
-    assert asked(read(MODELS[route], {**LEAST[route], **fields})) == asked(plain)
+    plain = read(MODELS[kind], LEAST[kind])
+    assert asked(read(MODELS[kind], {**LEAST[kind], **fields})) == asked(plain)
 
 
-@pytest.mark.parametrize("route", MODELS)
+@pytest.mark.parametrize("kind", MODELS)
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_any_value_is_read_or_refused_by_the_fields_name(route: Route, data: st.DataObject) -> None:
+def test_any_value_is_read_or_refused_by_the_fields_name(
+    kind: RequestKind, data: st.DataObject
+) -> None:
     """There is no third way."""
-    names = FIELDS[route].keys() - LEAST[route].keys() - {"extra_body"}  # which has others in it
+    names = FIELDS[kind].keys() - LEAST[kind].keys() - {"extra_body"}  # which has others in it
     name = data.draw(st.sampled_from(sorted(names)))
-    use = FIELDS[route][name]
+    use = FIELDS[kind][name]
     nothing = use.accepted_values if isinstance(use, Rejected) else ()
     value = data.draw(JSON | st.sampled_from([*nothing, None]))
-    error = problem(route, name, value)
+    error = problem(kind, name, value)
     if error is None:
         assert not isinstance(use, Rejected) or use.accepts(value)
     else:
@@ -211,7 +213,7 @@ def test_any_value_is_read_or_refused_by_the_fields_name(route: Route, data: st.
 
 
 @pytest.mark.parametrize(
-    ("route", "name", "value"),
+    ("kind", "name", "value"),
     [
         ("chat", "mirostat", 2),
         ("chat", "typical_p", 0.5),
@@ -247,10 +249,10 @@ def test_any_value_is_read_or_refused_by_the_fields_name(route: Route, data: st.
     ],
 )
 def test_a_value_that_would_change_the_answer_is_refused(
-    route: Route, name: str, value: Any
+    kind: RequestKind, name: str, value: Any
 ) -> None:
     """By the field's name."""
-    error = refused(route, **{name: value})
+    error = refused(kind, **{name: value})
     assert error.message.startswith(f"{name} is not supported; omit it")
     assert error.param == name
     assert error.code == "unsupported_parameter"
@@ -270,11 +272,11 @@ def test_a_name_that_no_one_knows_is_ignored_with_one_line(
     "name",
     ["max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens", "n_predict"],
 )
-@pytest.mark.parametrize("route", ROUTES)
-def test_a_limit_of_tokens_has_many_names(route: Route, name: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_limit_of_tokens_has_many_names(kind: RequestKind, name: str) -> None:
     """An error says the one that was given."""
-    assert sampling(read(MODELS[route], {**LEAST[route], name: 3})).max_tokens == 3
-    assert refused(route, **{name: 0}).param == name
+    assert sampling(read(MODELS[kind], {**LEAST[kind], name: 3})).max_tokens == 3
+    assert refused(kind, **{name: 0}).param == name
 
 
 def test_minus_one_is_no_limit_of_tokens() -> None:
@@ -293,14 +295,14 @@ def test_an_extra_body_is_read_as_if_it_were_the_body() -> None:
     assert refused("chat", extra_body="top_k").param == "extra_body"
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_a_streams_usage_is_asked_for_in_two_ways(route: Route) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_streams_usage_is_asked_for_in_two_ways(kind: RequestKind) -> None:
     """OpenAI's, and OpenRouter's."""
     for fields in ({"usage": {"include": True}}, {"stream_options": {"include_usage": True}}):
-        request = read(MODELS[route], {**LEAST[route], "stream": True, **fields})
+        request = read(MODELS[kind], {**LEAST[kind], "stream": True, **fields})
         assert isinstance(request, SamplingFields)
         assert request.include_usage
-    plain = read(MODELS[route], {**LEAST[route], "stream": True, "usage": {"include": False}})
+    plain = read(MODELS[kind], {**LEAST[kind], "stream": True, "usage": {"include": False}})
     assert isinstance(plain, SamplingFields)
     assert not plain.include_usage
 
@@ -387,7 +389,9 @@ def test_what_a_field_cannot_say_is_refused_by_its_name(name: str, value: Any) -
 )
 def test_structured_outputs_have_one_form(fields: dict[str, Any], wanted: Any) -> None:
     """Whatever they were called."""
-    assert chat(**fields).structured_outputs == wanted
+    outputs = chat(**fields).structured_outputs
+    assert outputs is not None
+    assert outputs.model_dump(by_alias=True, exclude_none=True) == wanted
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from worker.api.anthropic.blocks import SystemContent, TextBlock
 from worker.api.anthropic.messages import AnyMessages, AssistantMessage, history, instructions
 from worker.api.anthropic.tools import OfferedTool, ToolChoiceOption
 from worker.api.dialect import Asked, Head
-from worker.api.field_table import Route
+from worker.api.field_table import RequestKind
 from worker.api.fields import Fields, RequestFields
 from worker.api.sampling import CoreSampling, Limit, StopField
 from worker.harmony.capsule import Capsules
@@ -113,13 +113,13 @@ class MessagesPrompt(RequestFields):
 class CountRequest(MessagesPrompt):
     """A request for the number of a prompt's tokens."""
 
-    route: ClassVar[Route] = "count_tokens"
+    kind: ClassVar[RequestKind] = "count_tokens"
 
 
 class MessagesRequest(MessagesPrompt, CoreSampling):
     """A request for a message."""
 
-    route: ClassVar[Route] = "messages"
+    kind: ClassVar[RequestKind] = "messages"
 
     max_tokens: Limit
     stream: bool | None = None

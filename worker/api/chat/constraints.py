@@ -5,7 +5,7 @@ Only the fields' shape is checked here; worker.harmony.grammar decides whether a
 enforced.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AliasChoices, BeforeValidator, Field
@@ -100,6 +100,25 @@ class ResponseFormat(Fields):
             raise ValueError("must not have a schema if its type is text")
 
 
+class StructuredOutputs(Fields):
+    """vLLM's object: exactly one of these."""
+
+    json_schema: Annotated[dict[str, Any] | None, Field(alias="json")] = None
+    json_object: Literal[True] | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+
+    def form(self) -> AnswerForm:
+        if self.regex is not None:
+            return RegexAnswer(self.regex)
+        if self.choice is not None:
+            return ChoiceAnswer(self.choice)
+        if self.grammar is not None:
+            return GrammarAnswer(self.grammar)
+        return JsonAnswer(self.json_schema)
+
+
 def resolve_tool_choice(
     choice: Mode | NamedTool | AllowedTools | None, offered: Sequence[str]
 ) -> tuple[Mode, Sequence[str] | None]:
@@ -137,11 +156,11 @@ def _check_offered(names: Sequence[str], offered: Sequence[str]) -> Sequence[str
 
 
 def resolve_answer_form(
-    response_format: ResponseFormat | None, structured: Mapping[str, Any] | None
+    response_format: ResponseFormat | None, structured: StructuredOutputs | None
 ) -> AnswerForm | None:
     """The format that the final answer must have, or None for free text."""
-    if structured:
-        return _structured(structured)
+    if structured is not None:
+        return structured.form()
     if response_format is None or response_format.type == "text":
         return None
     if response_format.json_schema is None:
@@ -154,24 +173,3 @@ def resolve_answer_form(
         wanted.description or "",
         "response_format.json_schema.schema",
     )
-
-
-def _structured(outputs: Mapping[str, Any]) -> AnswerForm:
-    """vLLM's `structured_outputs`, which worker.api.field_table has reduced to one kind."""
-    match outputs:
-        case {"json": schema}:
-            return JsonAnswer(schema)
-        case {"regex": pattern}:
-            return RegexAnswer(pattern)
-        case {"choice": texts}:
-            return ChoiceAnswer(texts)
-        case {"grammar": ebnf}:
-            return GrammarAnswer(ebnf)
-        case {"json_object": _}:
-            return JsonAnswer(None)
-        case _:
-            raise BadRequest(
-                "structured_outputs must have exactly one of json, json_object, regex, choice and "
-                "grammar.",
-                param="structured_outputs",
-            )

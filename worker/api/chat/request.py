@@ -3,20 +3,21 @@
 Source: https://platform.openai.com/docs/api-reference/chat/create.
 """
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from worker.api.chat.answer import ChatAnswer, ChatFold
 from worker.api.chat.constraints import (
     ResponseFormat,
+    StructuredOutputs,
     ToolChoice,
     resolve_answer_form,
     resolve_tool_choice,
 )
 from worker.api.chat.messages import ChatMessage, FunctionTool, history
 from worker.api.dialect import Asked, Head
-from worker.api.field_table import Route
+from worker.api.field_table import RequestKind
 from worker.api.sampling import Effort, SamplingFields, TokenIds, ordinary_tokens
 from worker.generation import NO_TOKEN_LIMIT
 from worker.harmony.conversation import Conversation, Wanted
@@ -27,7 +28,7 @@ from worker.turn import TurnOptions
 class ChatRequest(SamplingFields):
     """A chat completion request. A missing field and null mean the same."""
 
-    route: ClassVar[Route] = "chat"
+    kind: ClassVar[RequestKind] = "chat"
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     tools: list[FunctionTool] | None = None
@@ -36,7 +37,7 @@ class ChatRequest(SamplingFields):
     response_format: ResponseFormat | None = None
     reasoning_effort: Effort | None = None
     stop_token_ids: Annotated[TokenIds, AfterValidator(ordinary_tokens)] | None = None
-    structured_outputs: dict[str, Any] | None = None
+    structured_outputs: StructuredOutputs | None = None
     include_reasoning: bool | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None

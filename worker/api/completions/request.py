@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from worker.api.completions.answer import CompletionAnswer, CompletionFold
 from worker.api.dialect import Asked, Head
-from worker.api.field_table import Route
+from worker.api.field_table import RequestKind
 from worker.api.fields import json_type
 from worker.api.sampling import SamplingFields, TokenIds
 from worker.harmony.encoded_text import Segment
@@ -68,7 +68,7 @@ def _count(value: Any) -> Any:
 class CompletionRequest(SamplingFields):
     """A text completion request. A missing field and null mean the same."""
 
-    route: ClassVar[Route] = "text"
+    kind: ClassVar[RequestKind] = "text"
 
     prompt: Annotated[list[Prompt], BeforeValidator(_prompts, json_schema_input_type=_Prompts)]
     echo: bool | None = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from worker.api.dialect import Asked, Object
-from worker.api.field_table import Route
+from worker.api.field_table import RequestKind
 from worker.api.fields import Fields
 from worker.api.responses.items import ItemField, as_items
 from worker.api.responses.tools import ChoiceField, OfferedTools, ToolField
@@ -112,7 +112,7 @@ MetadataValue = Annotated[str, Field(max_length=512)]
 class ResponsesRequest(GenerationFields):
     """A Responses request. A missing field and null mean the same."""
 
-    route: ClassVar[Route] = "responses"
+    kind: ClassVar[RequestKind] = "responses"
 
     input: Annotated[
         list[ItemField], BeforeValidator(as_items, json_schema_input_type=str | list[ItemField])

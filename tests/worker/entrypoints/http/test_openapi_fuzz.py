@@ -15,7 +15,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from builder.openapi.document import PLACE
 from tests.support.http_server import until
 from tests.support.serving import BEARER, Serving
-from worker.api.field_table import Route, canonical
+from worker.api.field_table import RequestKind, canonical
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def capped(case: "schemathesis.Case[Any]") -> Any:
     body = case.body
     if not isinstance(body, dict):
         return body
-    route: Route = "responses" if "/responses" in case.operation.path else "chat"
+    route: RequestKind = "responses" if "/responses" in case.operation.path else "chat"
     limit = "max_output_tokens" if route == "responses" else "max_tokens"
     extra = body.get("extra_body")
     capped = {
