@@ -136,7 +136,7 @@ def test_dialects_do_not_know_each_other() -> None:
         assert outside == {"worker/api/routes.py"}
 
 
-def test_no_two_modules_and_no_two_classes_share_a_name() -> None:
+def test_no_two_modules_classes_or_constants_share_a_name() -> None:
     """A name means one thing; in dialects, which are parallel folders, the same file does."""
     modules = [m.stem for m in MODULES if m.stem != "__init__" and not is_in_dialect(m)]
     classes = [
@@ -145,7 +145,16 @@ def test_no_two_modules_and_no_two_classes_share_a_name() -> None:
         for node in ast.parse(module.read_text()).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
-    for names in (modules, classes):
+    constants = [
+        target.id
+        for module in MODULES
+        for node in ast.parse(module.read_text()).body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id[0].isupper()
+        if target.id not in {"DIALECT", "T"}  # one of each API; a type variable
+    ]
+    for names in (modules, [*classes, *constants]):
         assert [name for name, count in Counter(names).items() if count > 1] == []
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from worker.job_metrics import JobMetrics
-from worker.logs import FIELDS
+from worker.logs import LOG_FIELDS
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,4 +67,4 @@ def log_request(id_: str, route: str, status: int | None, metrics: JobMetrics) -
     ]
     fields: dict[str, Any] = {"id": id_, "route": route, "status": status, **figures}
     ended = "stopped" if status is None else status
-    log.info("%s %s %s: %s", id_, route, ended, ", ".join(shown), extra={FIELDS: fields})
+    log.info("%s %s %s: %s", id_, route, ended, ", ".join(shown), extra={LOG_FIELDS: fields})

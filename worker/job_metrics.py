@@ -42,7 +42,7 @@ class JobMetrics:
         self._first_step: float | None = None
         self._last_step: float | None = None
         self.usage: Usage | None = None
-        self.answer: tuple[str, int] | None = None
+        self.answered: tuple[str, int] | None = None
         """A queue job's route label and HTTP-style status; None if it was stopped."""
         self.finish_reasons: tuple[str, ...] = ()
         """One for each choice that ended, in OpenAI's words."""
@@ -77,7 +77,7 @@ class JobMetrics:
 
     def note_answer(self, route: str, status: int) -> None:
         """Records a queue job's outcome; `route` must have low cardinality."""
-        self.answer = route, status
+        self.answered = route, status
 
     def note_usage(self, usage: Usage) -> None:
         """Records the answer's token usage."""

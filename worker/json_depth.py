@@ -10,7 +10,8 @@ from typing import Any
 
 from worker.errors import BadRequest
 
-Json = Any  # A JSON value from outside.
+Json = Any
+"""A JSON value from outside."""
 
 MAX_DEPTH = 100
 """Levels of nested arrays and objects."""

@@ -16,7 +16,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 LogFormat = Literal["text", "json"]
-FIELDS = "fields"
+LOG_FIELDS = "fields"
 """Key in `extra` of a mapping with figures, which a JSON line has as members of its object."""
 
 
@@ -48,7 +48,7 @@ class _JsonFormatter(logging.Formatter):
         self._shows_tracebacks = shows_tracebacks
 
     def format(self, record: logging.LogRecord) -> str:
-        fields: Mapping[str, Any] = getattr(record, FIELDS, {})
+        fields: Mapping[str, Any] = getattr(record, LOG_FIELDS, {})
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 CUDA_CONTEXT = GIB // 2
 """What a process's CUDA context takes before SGLang measures free memory: an estimate."""
 
-CUDA = (13, 0)
+IMAGE_CUDA = (13, 0)
 """The CUDA of SGLang's image."""
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - it is looked at, not written to
@@ -123,10 +123,11 @@ def machine_findings(gpus: Sequence[Gpu], tp: int) -> Iterator[str]:
 
 
 def driver_findings(found: Driver | None) -> Iterator[str]:
-    if found and found.cuda < CUDA:
+    if found and found.cuda < IMAGE_CUDA:
         yield (
             f"The NVIDIA driver {found.version} runs CUDA {_dotted(found.cuda)} at most, and the "
-            f"image has {_dotted(CUDA)}: choose {_dotted(CUDA)} as RunPod's CUDA version."
+            f"image has {_dotted(IMAGE_CUDA)}: choose {_dotted(IMAGE_CUDA)} as RunPod's CUDA "
+            "version."
         )
 
 

@@ -88,8 +88,8 @@ class Telemetry:
 
     def note_job(self, job: JobMetrics) -> None:
         """Records a finished job, whatever its outcome."""
-        if job.answer is not None:
-            self.note_request(*job.answer)
+        if job.answered is not None:
+            self.note_request(*job.answered)
         if job.first_token_seconds is not None:
             self._first_token.observe(job.first_token_seconds)
             self._job.observe(job.seconds)

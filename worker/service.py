@@ -18,7 +18,6 @@ from worker.api import models
 from worker.api.dialect import (
     Answer,
     Asked,
-    Call,
     Dialect,
     Fold,
     Generate,
@@ -26,6 +25,7 @@ from worker.api.dialect import (
     Json,
     LookUp,
     Object,
+    RawRequest,
     Refuse,
     Request,
 )
@@ -145,12 +145,12 @@ class Service:
     async def read(self, route: RouteMatch, body: Json, owner: str = "") -> Exchange:
         """Validates `body` as a request to `route` from the client `owner`. Raises WorkerError
         (BadRequest if the request is invalid)."""
-        call = Call(body, route.params, owner)
+        raw = RawRequest(body, route.params, owner)
         match route.action:
             case Generate(read):
-                return await self._generating(route.dialect, await read(call, self))
+                return await self._generating(route.dialect, await read(raw, self))
             case LookUp(find):
-                return _looking_up(route.dialect, lambda: find(call, self))
+                return _looking_up(route.dialect, lambda: find(raw, self))
             case Refuse(error):
                 raise error()
 

@@ -1,6 +1,6 @@
 """Merges and splits the chunks of OpenAI's chat and text completions.
 
-Chunks that are ready at the same time can be merged into fewer, and a chunk that is too large for
+Chunks that are ready at the same time can be combined into fewer, and a chunk that is too large for
 one delivery can be split in two.
 
 Rule: the resulting chunks have the same content, in the same order within each field, and each is
@@ -18,7 +18,7 @@ _BEGIN = {"role": "assistant", "content": None}
 """The first delta of a chat choice."""
 
 
-def merge(chunks: Sequence[Object]) -> list[Object]:
+def combine(chunks: Sequence[Object]) -> list[Object]:
     """Merges chunks of different choices, and merges a choice's first or last chunk with its
     neighbour."""
     if len(chunks) == 1:

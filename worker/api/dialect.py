@@ -15,15 +15,15 @@ from worker.generation import Sampling
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Conversation
 from worker.harmony.encoded_text import Segment
+from worker.json_depth import Json
 from worker.turn import TurnOptions, TurnOutput, Usage
 
-Json = Any  # A JSON value from outside.
 Object = dict[str, Any]
 """A JSON object to be sent to a client."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RawRequest:
     """A request as received, before validation.
 
     `params`: path and query parameters. `owner` identifies the API key if there are several: data
@@ -166,13 +166,13 @@ class Generate(NamedTuple):
     """The model generates the answer. `read` raises BadRequest, also if the request refers to
     something that does not exist."""
 
-    read: Callable[[Call, Host], Awaitable[Request]]
+    read: Callable[[RawRequest, Host], Awaitable[Request]]
 
 
 class LookUp(NamedTuple):
     """The answer is one object, found without the engine. `find` raises WorkerError."""
 
-    find: Callable[[Call, Host], Awaitable[Object]]
+    find: Callable[[RawRequest, Host], Awaitable[Object]]
 
 
 class Refuse(NamedTuple):
@@ -207,15 +207,15 @@ class Dialect:
     `error` is the body of a failed answer, `status` its HTTP status. `event` formats an object (or
     an error body) as one server-sent event; `end` terminates a successful stream. `identified` puts
     the request's id into an error's body, and `id_header` names a header for it beside
-    `x-request-id`, where the API has them. `merge` combines objects into fewer, for transports that
-    deliver one object at a time; `smaller` replaces an object that is too large by smaller ones
-    that say the same, or returns None.
+    `x-request-id`, where the API has them. `combine` makes fewer objects of several, for transports
+    that deliver one object at a time; `smaller` replaces an object that is too large by smaller
+    ones that say the same, or returns None.
     """
 
     error: Callable[[WorkerError], Object]
     event: Callable[[Object], str]
     end: str = ""
-    merge: Callable[[Sequence[Object]], Sequence[Object]] = _as_they_are
+    combine: Callable[[Sequence[Object]], Sequence[Object]] = _as_they_are
     smaller: Callable[[Object], Sequence[Object] | None] = _no_smaller
     status: Callable[[WorkerError], int] = _own_status
     identified: Callable[[Object, str], Object] = _without_id

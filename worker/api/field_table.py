@@ -14,13 +14,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from worker.errors import BadRequest
+from worker.json_depth import Json
 
 log = logging.getLogger(__name__)
 
-Json = Any  # A JSON value from outside.
 RequestKind = Literal["chat", "text", "responses", "messages", "count_tokens"]
 """What a request asks for. Each kind has its own fields."""
 Conversion = Callable[[Json], Mapping[str, Json]]

@@ -8,11 +8,11 @@ https://docs.anthropic.com/en/api/models-list.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from worker.api.dialect import Call, Host, Object
+from worker.api.dialect import Host, Object, RawRequest
 from worker.errors import NotFound
 
 
-async def listed(_call: Call, host: Host) -> Object:
+async def listed(_raw: RawRequest, host: Host) -> Object:
     """All the served names."""
     return {
         "object": "list",
@@ -23,9 +23,9 @@ async def listed(_call: Call, host: Host) -> Object:
     }
 
 
-async def named(call: Call, host: Host) -> Object:
+async def named(raw: RawRequest, host: Host) -> Object:
     """The model of that name. Raises NotFound."""
-    return _model(check(call.params["name"], host.models), host)
+    return _model(check(raw.params["name"], host.models), host)
 
 
 def _model(name: str, host: Host) -> Object:

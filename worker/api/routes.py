@@ -18,7 +18,7 @@ PREFIX = "/openai"
 """Optional before every path, as in RunPod's OpenAI-compatible URL."""
 DEFAULT = chat.DIALECT
 """Formats the errors of a request whose route is unknown, and below none of `_FAMILIES`."""
-_FAMILIES = {anthropic.PREFIX: anthropic.DIALECT}
+_FAMILIES = {anthropic.PATH: anthropic.DIALECT}
 """The dialects of the paths at and below a prefix."""
 OTHER = "other"
 """The label of every path that is not in the table."""
@@ -57,7 +57,7 @@ ROUTES = (
         "/v1/responses/compact",
         responses.DIALECT,
         Refuse(
-            responses.unsupported(
+            responses.not_offered(
                 "/v1/responses/compact is not supported; ask for a summary with /v1/responses and "
                 "go on from that."
             )
@@ -70,7 +70,7 @@ ROUTES = (
         "/v1/responses/{id}/cancel",
         responses.DIALECT,
         Refuse(
-            responses.unsupported(
+            responses.not_offered(
                 "Only background responses can be cancelled, and there are none; close the "
                 "connection, or cancel the job with RunPod's /cancel."
             )

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from worker.deploy import DeployError
 from worker.deploy.plan import Target
 
-Object = dict[str, Any]
+JsonObject = dict[str, Any]
 TIMEOUT_S = 60
 """Creating a pod waits for a machine."""
 
@@ -74,20 +74,20 @@ class RunPodApi:
     ) -> None:
         self._client.close()
 
-    def gpus(self, target: Target) -> list[Object]:
+    def gpus(self, target: Target) -> list[JsonObject]:
         """The catalog, with prices and with what is free now."""
         product = "POD" if target is Target.POD else "SERVERLESS"
         query = f"include=AVAILABILITY&product={product}"
         return self._ask("GET", f"/v2/catalog/gpus?{query}", "list the GPUs").get("gpus", [])
 
-    def create(self, target: Target, body: Mapping[str, Any]) -> Object:
+    def create(self, target: Target, body: Mapping[str, Any]) -> JsonObject:
         """Creates an endpoint or a pod. Returns it as RunPod describes it, with its `id`."""
         return self._ask("POST", _PATHS[target], f"create the {target.noun}", body)
 
-    def get(self, target: Target, id_: str) -> Object:
+    def get(self, target: Target, id_: str) -> JsonObject:
         return self._ask("GET", f"{_PATHS[target]}/{id_}", f"show the {target.noun}")
 
-    def named(self, target: Target, name: str) -> list[Object]:
+    def named(self, target: Target, name: str) -> list[JsonObject]:
         """The endpoints or pods with this name."""
         found = self._ask("GET", _PATHS[target], f"list the {target.noun}s")
         each = found.get("pods" if target is Target.POD else "endpoints", [])
@@ -120,7 +120,7 @@ class RunPodApi:
             raise DeployError(f"{url} does not accept the RUNPOD_API_KEY (401).")
         return response.json() if response.status_code == 200 else None
 
-    def _graphql(self, query: str, variables: Mapping[str, Any]) -> Object:
+    def _graphql(self, query: str, variables: Mapping[str, Any]) -> JsonObject:
         what = "cache the model"
         content = {"query": query, "variables": variables}
         answer = self._ask("POST", "/graphql", what, content)
@@ -128,7 +128,7 @@ class RunPodApi:
             raise self._error(f"RunPod did not {what}: {errors[0].get('message')}")
         return answer["data"]
 
-    def _ask(self, method: str, path: str, what: str, body: object = None) -> Object:
+    def _ask(self, method: str, path: str, what: str, body: object = None) -> JsonObject:
         """`what`: what is asked for, as in "create the endpoint"."""
         try:
             response = self._client.request(method, f"{self._url}{path}", json=body)
@@ -141,7 +141,7 @@ class RunPodApi:
             return self._json(response, what) if response.content else {}
         raise self._error(_refusal(response, what))
 
-    def _json(self, response: httpx.Response, what: str) -> Object:
+    def _json(self, response: httpx.Response, what: str) -> JsonObject:
         try:
             answer = response.json()
         except ValueError:

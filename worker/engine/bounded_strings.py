@@ -22,13 +22,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from xgrammar import Grammar
 
-from worker.harmony.grammar import LENGTH_PREFIX, length_bounds
+from worker.harmony.grammar import LENGTH_PREFIX, Format, length_bounds
 
-Format = dict[str, Any]
 Length = tuple[int, int | None]
 
 MAX_UNROLLED_STATES = 48

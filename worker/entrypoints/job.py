@@ -19,7 +19,6 @@ import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
 
 from worker import json_depth
 from worker.api.dialect import Dialect, Object
@@ -28,9 +27,9 @@ from worker.api.fields import json_type
 from worker.api.routes import DEFAULT, OTHER, RouteMatch, route_for
 from worker.errors import BadRequest, WorkerError, client_error
 from worker.job_metrics import JobMetrics
+from worker.json_depth import Json
 from worker.service import Batch, Exchange, Service
 
-Json = Any  # A JSON value from outside.
 Output = str | Object
 """An encoded part of an answer: server-sent events (form 1, streamed) or one object."""
 
@@ -257,4 +256,4 @@ async def exchange_of(
 def _grouped(dialect: Dialect, batch: Batch, *, as_events: bool) -> Sequence[Sequence[Object]]:
     """The objects of each part: all of a batch together as events, or one merged object at a
     time."""
-    return [batch] if as_events else [[item] for item in dialect.merge(batch)]
+    return [batch] if as_events else [[item] for item in dialect.combine(batch)]

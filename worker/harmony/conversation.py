@@ -8,9 +8,9 @@ IDs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-Json = Any  # A JSON value from outside, validated by the API that it came through.
+from worker.json_depth import Json
 
 Phase = Literal["commentary", "final"]
 """The channel of an assistant's text: a preamble (commentary) or the answer (final)."""
@@ -147,14 +147,14 @@ AnswerForm = JsonAnswer | RegexAnswer | ChoiceAnswer | GrammarAnswer
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The tools and constraints for the next turn. `calls`: `auto` allows calls or an answer,
+    """The tools and constraints for the next turn. `tool_choice`: `auto` allows calls or an answer,
     `required` at least one call, `none` only an answer. `among`: the names of the tools that may be
     called, or None for all. `effort`: the reasoning effort, one of `EFFORTS`, or None for the
     worker's default.
     """
 
     tools: Sequence[Tool] = ()
-    calls: Literal["auto", "required", "none"] = "auto"
+    tool_choice: Literal["auto", "required", "none"] = "auto"
     among: Sequence[str] | None = None
     answer: AnswerForm | None = None
     effort: str | None = None

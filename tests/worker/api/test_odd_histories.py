@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.odd_histories import messages_body, responses_body
 from tests.support.scripted_engine import ScriptedEngine, tokens
-from worker.api.dialect import Call, Generate
+from worker.api.dialect import Generate, RawRequest
 from worker.api.routes import route_for
 from worker.errors import BadRequest
 from worker.harmony import render
@@ -77,7 +77,7 @@ class Asking:
             return
         self.seen["answered"] += 1
         assert isinstance(route.action, Generate)
-        asked = (await route.action.read(Call(body), self.service)).asked()
+        asked = (await route.action.read(RawRequest(body), self.service)).asked()
         self._check(self.engine.prompts.pop(), asked.prompts[0])
 
     def _check(self, prompt: list[int], conversation: Any) -> None:

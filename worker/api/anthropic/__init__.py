@@ -9,12 +9,12 @@ Source: https://docs.anthropic.com/en/api/messages, and the `anthropic` package'
 from worker.api import models
 from worker.api.anthropic import wire
 from worker.api.anthropic.request import AskedMessage, CountRequest, MessagesRequest
-from worker.api.dialect import Call, Dialect, Host, Json, Object
+from worker.api.dialect import Dialect, Host, Json, Object, RawRequest
 from worker.api.fields import read
 from worker.harmony import render
 from worker.harmony.capsule import Capsules
 
-PREFIX = "/v1/messages"
+PATH = "/v1/messages"
 """Errors on this path and all paths below it have this API's format."""
 
 DIALECT = Dialect(
@@ -27,14 +27,14 @@ DIALECT = Dialect(
 )
 
 
-async def read_request(call: Call, host: Host) -> AskedMessage:
+async def read_request(raw: RawRequest, host: Host) -> AskedMessage:
     """Raises BadRequest."""
-    return AskedMessage(read(MessagesRequest, call.body), host.capsules)
+    return AskedMessage(read(MessagesRequest, raw.body), host.capsules)
 
 
-async def count(call: Call, host: Host) -> Object:
+async def count(raw: RawRequest, host: Host) -> Object:
     """The number of tokens in a message's prompt. Raises BadRequest, also for an unknown model."""
-    request = read(CountRequest, call.body)
+    request = read(CountRequest, raw.body)
     models.check(request.model, host.models)
     return {"input_tokens": await host.count(request.conversation(host.capsules))}
 

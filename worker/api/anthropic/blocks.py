@@ -16,8 +16,7 @@ from worker.api.content_parts import placeholder
 from worker.api.fields import Fields, json_type, parsed_as
 from worker.harmony.capsule import Capsules
 from worker.harmony.conversation import Thought
-
-Json = Any  # A JSON value from outside.
+from worker.json_depth import Json
 
 
 class TextBlock(Fields):

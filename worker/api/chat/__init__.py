@@ -11,7 +11,7 @@ from typing import Any
 from worker.api import chunks, openai
 from worker.api.chat.answer import MessageFold, delta_of
 from worker.api.chat.request import ChatRequest
-from worker.api.dialect import Call, Dialect, Host, Json
+from worker.api.dialect import Dialect, Host, Json, RawRequest
 from worker.api.fields import read
 from worker.api.sse import server_sent_event
 from worker.harmony import Parser, grammar_of, render
@@ -20,14 +20,14 @@ DIALECT = Dialect(
     error=openai.error,
     event=server_sent_event,
     end=openai.END,
-    merge=chunks.merge,
+    combine=chunks.combine,
     smaller=chunks.split,
 )
 
 
-async def read_request(call: Call, _host: Host) -> ChatRequest:
+async def read_request(raw: RawRequest, _host: Host) -> ChatRequest:
     """Raises BadRequest."""
-    return read(ChatRequest, call.body)
+    return read(ChatRequest, raw.body)
 
 
 _NO_MATTER = [{"role": "user", "content": ""}]

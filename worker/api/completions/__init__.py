@@ -5,7 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/completions.
 
 from worker.api import chunks, openai
 from worker.api.completions.request import CompletionRequest
-from worker.api.dialect import Call, Dialect, Host
+from worker.api.dialect import Dialect, Host, RawRequest
 from worker.api.fields import read
 from worker.api.sse import server_sent_event
 
@@ -13,11 +13,11 @@ DIALECT = Dialect(
     error=openai.error,
     event=server_sent_event,
     end=openai.END,
-    merge=chunks.merge,
+    combine=chunks.combine,
     smaller=chunks.split,
 )
 
 
-async def read_request(call: Call, _host: Host) -> CompletionRequest:
+async def read_request(raw: RawRequest, _host: Host) -> CompletionRequest:
     """Raises BadRequest."""
-    return read(CompletionRequest, call.body)
+    return read(CompletionRequest, raw.body)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import orjson
 
 from worker.api import openai
-from worker.api.dialect import Asked, Call, Dialect, Head, Host, Json, Object
+from worker.api.dialect import Asked, Dialect, Head, Host, Json, Object, RawRequest
 from worker.api.fields import read
 from worker.api.responses.answer import ResponsesAnswer, ResponsesFold
 from worker.api.responses.items import ItemReference, messages
@@ -32,10 +32,10 @@ __all__ = [
     "count_tokens",
     "deleted",
     "input_items",
+    "not_offered",
     "read_request",
     "render_prompt",
     "retrieved",
-    "unsupported",
 ]
 
 
@@ -74,12 +74,12 @@ class ReadResponsesRequest:
         return ResponsesFold()
 
 
-async def read_request(call: Call, host: Host) -> ReadResponsesRequest:
+async def read_request(raw: RawRequest, host: Host) -> ReadResponsesRequest:
     """Raises BadRequest, also for a response or an item that is not stored."""
-    request = read(ResponsesRequest, _well_formed(call.body))
-    found = await history(request, host, call.owner)
+    request = read(ResponsesRequest, _well_formed(raw.body))
+    found = await history(request, host, raw.owner)
     said = _messages(request, found, host.capsules)
-    return ReadResponsesRequest(request, found, said, host, call.owner)
+    return ReadResponsesRequest(request, found, said, host, raw.owner)
 
 
 def _well_formed(body: Json) -> Json:
@@ -98,10 +98,10 @@ def _messages(request: ResponsesRequest, found: History, capsules: Capsules) -> 
     return request.instructed(messages(found.items, request.offered, capsules, before=found.before))
 
 
-async def count_tokens(call: Call, host: Host) -> Object:
+async def count_tokens(raw: RawRequest, host: Host) -> Object:
     """`POST /v1/responses/input_tokens`: the tokens of the prompt that the request would have.
     Raises BadRequest."""
-    request = await read_request(call, host)
+    request = await read_request(raw, host)
     conversation = Conversation(request.messages, request.fields.wanted())
     return {"object": "response.input_tokens", "input_tokens": await host.count(conversation)}
 
@@ -115,6 +115,6 @@ def render_prompt(request: Json) -> list[int]:
     return render(Conversation(said, fields.wanted()))
 
 
-def unsupported(message: str) -> Callable[[], BadRequest]:
+def not_offered(message: str) -> Callable[[], BadRequest]:
     """The error of a route that OpenAI has and this worker does not, made anew each time."""
     return lambda: BadRequest(message, code="unsupported_route")

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
-from worker.api.dialect import Call, Host, Object, ResponseStore
+from worker.api.dialect import Host, Object, RawRequest, ResponseStore
 from worker.api.responses.items import (
     Item,
     ItemField,
@@ -106,31 +106,31 @@ def record_of(response: Object, items: Sequence[ResolvedItem]) -> Object:
     return {"response": response, "input": kept}
 
 
-async def retrieved(call: Call, host: Host) -> Object:
+async def retrieved(raw: RawRequest, host: Host) -> Object:
     """`GET /v1/responses/{id}`. Raises NotFound."""
-    if call.params.get("stream", "false") != "false":
+    if raw.params.get("stream", "false") != "false":
         raise BadRequest(
             "stream is not supported for a stored response; omit it or send false.", param="stream"
         )
-    return (await _record(call, host))["response"]
+    return (await _record(raw, host))["response"]
 
 
-async def deleted(call: Call, host: Host) -> Object:
+async def deleted(raw: RawRequest, host: Host) -> Object:
     """`DELETE /v1/responses/{id}`. Raises NotFound."""
-    response_id = call.params["id"]
-    if not await host.responses.delete(response_id, call.owner):
+    response_id = raw.params["id"]
+    if not await host.responses.delete(response_id, raw.owner):
         raise _not_found(response_id, host.responses)
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-async def input_items(call: Call, host: Host) -> Object:
+async def input_items(raw: RawRequest, host: Host) -> Object:
     """`GET /v1/responses/{id}/input_items`, the latest first unless `order` is asc. Raises
     BadRequest."""
-    order = _one_of(call.params, "order", ("desc", "asc"))
-    limit = _limit(call.params.get("limit", str(_DEFAULT_LIMIT)))
-    items: list[Object] = (await _record(call, host))["input"]
+    order = _one_of(raw.params, "order", ("desc", "asc"))
+    limit = _limit(raw.params.get("limit", str(_DEFAULT_LIMIT)))
+    items: list[Object] = (await _record(raw, host))["input"]
     items = items if order == "asc" else [*reversed(items)]
-    if (after := call.params.get("after")) is not None:
+    if (after := raw.params.get("after")) is not None:
         ids = [item["id"] for item in items]
         if after not in ids:
             raise NotFound(f"after: there is no input item {after[:80]!r}.", param="after")
@@ -158,9 +158,9 @@ def _limit(value: str) -> int:
     return int(value)
 
 
-async def _record(call: Call, host: Host) -> Object:
-    response_id = call.params["id"]
-    record = await host.responses.get(response_id, call.owner)
+async def _record(raw: RawRequest, host: Host) -> Object:
+    response_id = raw.params["id"]
+    record = await host.responses.get(response_id, raw.owner)
     if record is None:
         raise _not_found(response_id, host.responses)
     return record

@@ -210,8 +210,8 @@ def _choice(value: Any) -> Any:
     return _CHOICES[kind].model_validate(value)
 
 
-Mode = Annotated[str, Field(json_schema_extra={"enum": [*_MODES]})]
-ChoiceField = Annotated[Mode | ChosenTool | ChosenSubset, BeforeValidator(_choice)]
+_Mode = Annotated[str, Field(json_schema_extra={"enum": [*_MODES]})]
+ChoiceField = Annotated[_Mode | ChosenTool | ChosenSubset, BeforeValidator(_choice)]
 
 
 class CallTarget(NamedTuple):

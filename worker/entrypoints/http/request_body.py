@@ -6,18 +6,17 @@ buffered.
 
 import asyncio
 import json
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
 from worker import json_depth
 from worker.errors import BadRequest, PayloadTooLarge, RequestTimeout
+from worker.json_depth import Json
 
 READ_TIMEOUT_SECONDS = 60.0
 """Time limit for the whole body."""
 _BODY = "The request body"
-
-Json = Any  # A JSON value from outside.
 
 
 async def read_json(request: Request, limit: int) -> Json:

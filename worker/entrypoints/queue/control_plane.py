@@ -12,7 +12,6 @@ import multiprocessing
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 from runpod.http_client import AsyncClientSession
@@ -26,11 +25,11 @@ from worker.entrypoints.queue import retry
 from worker.entrypoints.queue.jobs import Job, parse_jobs
 from worker.entrypoints.queue.retry import Reply, TooLarge, deliver
 from worker.errors import AnswerTooLarge
+from worker.json_depth import Json
 from worker.metrics import Telemetry
 
 log = logging.getLogger(__name__)
 
-Json = Any  # A JSON value of an answer.
 
 MAX_CHUNK_BYTES = 1_000_000
 """RunPod accepts chunks of up to 1 MB."""

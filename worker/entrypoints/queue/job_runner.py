@@ -73,8 +73,8 @@ class JobRunner:
         finally:
             self._telemetry.note_job(metrics)
         await self._report(job, report)
-        if metrics.answer is not None:
-            self._requests.note(job.id, *metrics.answer, metrics)
+        if metrics.answered is not None:
+            self._requests.note(job.id, *metrics.answered, metrics)
         else:  # delivered again, or ended by the shutdown
             log.info("job %s: %s", job.id, outcome)
 

@@ -11,14 +11,12 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from worker.errors import BadRequest
-from worker.json_depth import MAX_DEPTH, too_deep
+from worker.json_depth import MAX_DEPTH, Json, too_deep
 
 log = logging.getLogger(__name__)
 
-Json = Any  # A JSON value from outside.
 
 _MAX_RESPONSE_DEPTH = MAX_DEPTH + 3
 """Levels kept of a response that Python cannot parse: the batch, the job and its input are three
@@ -60,9 +58,19 @@ def _has_id(job: Json) -> bool:
 
 def _job(job: Mapping[str, Json], mark: str | None) -> Job:
     """A job; in a response that was truncated, those with `mark` at any level are invalid."""
-    truncated = mark is not None and mark in repr(job)
+    truncated = mark is not None and _holds(job, mark)
     problem = too_deep("The job's input") if truncated else None
     return Job(job["id"], job.get("input"), problem)
+
+
+def _holds(value: Json, mark: str) -> bool:
+    match value:
+        case dict():
+            return any(_holds(each, mark) for each in value.values())
+        case list():
+            return any(_holds(each, mark) for each in value)
+        case _:
+            return value == mark
 
 
 def _truncate(text: str, mark: str) -> str:

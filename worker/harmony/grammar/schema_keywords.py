@@ -6,9 +6,9 @@ anything.
 
 from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
-from typing import Any
 
-Json = Any  # A JSON value or a JSON schema from the client.
+from worker.json_depth import Json
+
 Schema = Mapping[str, Json]
 
 UNENFORCED = frozenset(

@@ -41,8 +41,8 @@ from worker.harmony.vocabulary import (
     MESSAGE,
     START,
 )
+from worker.json_depth import Json
 
-Json = Any  # A JSON value of the request, validated by worker.api.
 Format = dict[str, Any]
 """A format object of an xgrammar structural tag."""
 
@@ -76,14 +76,14 @@ def grammar_of(wanted: Wanted, *, headers: bool = False) -> CompletionGrammar | 
     too expensive to compile.
     """
     tools = _callable(wanted)
-    forced = wanted.calls == "required"
+    forced = wanted.tool_choice == "required"
     body = None if forced or wanted.answer is None else _body(wanted.answer)
     before = [
         _text_message(channel) for channel in ("analysis", "commentary")[: 2 if body is None else 1]
     ]
     every = len(tools) == len({tool.name for tool in wanted.tools})
-    free = wanted.calls == "auto" and every and not any(tool.strict for tool in tools)
-    headers_only = body is None and (free or (wanted.calls == "none" and not wanted.tools))
+    free = wanted.tool_choice == "auto" and every and not any(tool.strict for tool in tools)
+    headers_only = body is None and (free or (wanted.tool_choice == "none" and not wanted.tools))
     if headers_only:
         names = [tool.name for tool in tools]
         if not headers or not 0 < sum(map(len, names)) <= _MAX_NAMES_LENGTH:
@@ -106,7 +106,7 @@ def is_headers_only(tag: str) -> bool:
 
 def _callable(wanted: Wanted) -> Sequence[Tool]:
     """The tools that may be called."""
-    if wanted.calls == "none":
+    if wanted.tool_choice == "none":
         return ()
     offered = {tool.name: tool for tool in wanted.tools}  # the last of several with one name
     names = offered if wanted.among is None else wanted.among

@@ -11,12 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote, urljoin
 
-from worker.json_depth import MAX_DEPTH
-
-Json = Any  # A JSON value from outside.
+from worker.json_depth import MAX_DEPTH, Json
 
 MAX_VALUES, MAX_TOTAL_VALUES = 10_000, 100_000
 """Limits on the JSON values that references add, per schema and per request. Each value is about

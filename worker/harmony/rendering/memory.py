@@ -16,7 +16,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from worker.harmony.conversation import Called, Message, Said, Thought
 from worker.harmony.tool_names import is_builtin
@@ -31,8 +31,7 @@ from worker.harmony.vocabulary import (
     START,
     token_bytes,
 )
-
-Json = Any  # A JSON value from outside.
+from worker.json_depth import Json
 
 _MARK = {START: "\ud800", CHANNEL: "\ud801", CONSTRAIN: "\ud802"}
 _OTHER_MARK = "\ud803"

@@ -8,11 +8,10 @@ is ignored, and a schema with `properties` describes an object even without a `t
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from worker.harmony.rendering.json_schema import REFERENCES
-
-Json = Any  # A JSON value from outside.
+from worker.json_depth import Json
 
 _IMPLIED = {
     "string": {

@@ -19,7 +19,7 @@ Source: openai/harmony, `json_schema_to_typescript`.
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from worker.harmony.rendering.schema_shape import (
     JSON_TYPES,
@@ -30,8 +30,7 @@ from worker.harmony.rendering.schema_shape import (
     Union,
     shape_of,
 )
-
-Json = Any  # A JSON value from outside.
+from worker.json_depth import Json
 
 _TYPES = {"integer": "number"}
 _GENERICS = {"not": "Not", "contains": "Contains", "contentSchema": "Json"}

@@ -292,7 +292,7 @@ def test_a_deferred_tool_can_be_chosen() -> None:
     (prompt,) = asked(tools=[WEATHER, DEFERRED], tool_choice=choice).prompts
     assert not isinstance(prompt, list)
     wanted = getattr(prompt, "wanted")  # noqa: B009 - a prompt can be ids, too
-    assert (wanted.calls, wanted.among) == ("required", ["WebFetch"])
+    assert (wanted.tool_choice, wanted.among) == ("required", ["WebFetch"])
     assert [tool.name for tool in wanted.tools] == ["get_weather", "WebFetch"]
 
 
@@ -387,7 +387,7 @@ def test_which_tools_to_call(choice: Any, calls: str, among: Any, one: bool) -> 
     """All four types, and one call at most."""
     request = read(CountRequest, {**HELLO, "tools": [WEATHER, TIME], "tool_choice": choice})
     wanted = request.conversation(Capsules()).wanted
-    assert (wanted.calls, wanted.among) == (calls, among)
+    assert (wanted.tool_choice, wanted.among) == (calls, among)
     assert asked(tools=[WEATHER, TIME], tool_choice=choice).options.one_call is one
 
 

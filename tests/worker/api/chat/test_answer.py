@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.support.scripted_engine import steps, tokens
 from worker.api.chat.answer import ChatFold
 from worker.api.chat.request import ChatRequest
-from worker.api.chunks import merge
+from worker.api.chunks import combine
 from worker.api.completions.request import CompletionRequest
 from worker.api.dialect import Head
 from worker.api.fields import read
@@ -199,7 +199,7 @@ def test_two_texts_of_one_choice_stay_two_chunks() -> None:
     made = steps(tokens("one two"), [1])
     apart = [c for step in made for c in answer.take(0, turn.take(step))]
     assert len(apart) > 1
-    assert merge(apart) == apart
+    assert combine(apart) == apart
 
 
 def test_chunks_that_are_ready_together_can_go_together() -> None:
@@ -217,7 +217,7 @@ def test_chunks_that_are_ready_together_can_go_together() -> None:
         for chunk in answer.take(index, turn.take(step))
     ]
     usage = asyncio.run(answer.close(total([turn.usage for turn in turns], 3)))
-    joined = [*merge(apart[:6]), *merge(apart[6:]), *usage]
+    joined = [*combine(apart[:6]), *combine(apart[6:]), *usage]
     assert len(joined) < len(apart) / 2
     begun = [choice["delta"] for chunk in joined for choice in chunk["choices"]][:3]
     assert all(delta["role"] and delta["reasoning"] for delta in begun)

@@ -190,7 +190,7 @@ def test_a_tool_that_is_left_out_is_logged_once(caplog: pytest.LogCaptureFixture
 def test_a_choice_says_whether_and_what_to_call(choice: Any, calls: str, among: Any) -> None:
     """In all of OpenAI's forms; the response repeats it."""
     asked = request(tools=[WEATHER, AGENTS, PATCH], tool_choice=choice)
-    assert (asked.wanted().calls, asked.wanted().among) == (calls, among)
+    assert (asked.wanted().tool_choice, asked.wanted().among) == (calls, among)
     assert asked.shown()["tool_choice"] == choice
 
 
