@@ -54,7 +54,7 @@ COMMON = {"MAX_MODEL_LEN": "8192", "SERVED_MODEL_NAME": "gpt-oss"}
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two workers with the same settings."""
-    with Fleet(tmp_path_factory.mktemp("fleet"), **COMMON) as fleet:
+    with Fleet(tmp_path_factory.mktemp("fleet"), ({}, {}), **COMMON) as fleet:
         yield fleet
 
 
