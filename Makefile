@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SYSTEM_PYTHON := python3.11
 export MODEL ?= demo
 
-.PHONY: help setup clients run test check lint types fast slow http workers queue serve emulator bench \
+.PHONY: help setup clients run test check lint types fast slow http serve emulator bench \
 	lock lock-clients clean
 
 help: ## lists these targets
@@ -20,37 +20,31 @@ clients: setup ## creates an environment for each client that the tests use
 run: setup ## answers test_input.json with the demo model, on the CPU
 	@$(PYTHON) handler.py
 
-# Before each commit: takes a few minutes. Two processes, one of which has the engine
-# (tests/conftest.py). COVERAGE=1, as in the workflow, measures their coverage; it doubles the time.
+# Before each commit: takes a few minutes. Three processes, one of which has the engine
+# (tests/conftest.py): tests of the browser and of processes mostly wait. COVERAGE=1, as in the
+# workflow, measures their coverage; it doubles the time.
 COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=95)
 
 test: setup ## lint, types and the fast tests: before each commit
 	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 fast lint types
 
 fast: setup
-	$(PYTHON) -m pytest -m "not slow and not workers" -n 2 --durations=30 \
+	$(PYTHON) -m pytest -m "not slow and not workers" -n 3 --durations=30 \
 		$(COVERAGE_OPTIONS)
 
-# The remaining tests, on two cores: fuzz, soak, clients, workers in their own processes. In four
-# parts, the longest first, so that neither core idles for long. (pytest-xdist cannot split them: the
-# tests that schemathesis generates share one name, so it sees one test.)
+# The remaining tests: fuzz, soak, clients, workers in their own processes. Four processes for two
+# cores, since most of their tests wait. (pytest-xdist cannot split those of the HTTP API: the tests
+# that schemathesis generates share one name, so it sees one test.)
 check: setup clients ## everything else: fuzz, soak, faults, clients, browser
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 queue slow http workers
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 slow http
 
-QUEUE := tests/worker/entrypoints/queue
 HTTP := tests/worker/entrypoints/http
 
 slow: setup
-	$(PYTHON) -m pytest -m slow --ignore=$(HTTP) --durations=30
+	$(PYTHON) -m pytest -m "slow or workers" --ignore=$(HTTP) -n 3 --durations=30
 
 http: setup
-	$(PYTHON) -m pytest -m slow $(HTTP) --durations=30
-
-workers: setup
-	$(PYTHON) -m pytest -m workers --ignore=$(QUEUE) --durations=30
-
-queue: setup
-	$(PYTHON) -m pytest -m workers $(QUEUE) --durations=30
+	$(PYTHON) -m pytest -m "slow or workers" $(HTTP) --durations=30
 
 lint: setup ## checks style and formatting
 	$(PYTHON) -m ruff check .

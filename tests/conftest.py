@@ -73,7 +73,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneEngi
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not uses_engine(item.nodeid))
+    """What takes longest comes first: the engine's tests, then those that boot workers."""
+    items.sort(
+        key=lambda item: (
+            not uses_engine(item.nodeid),
+            item.get_closest_marker("workers") is None,
+        )
+    )
 
 
 @pytest.fixture(autouse=True)

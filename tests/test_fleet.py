@@ -1,7 +1,8 @@
 """Workers in turn: the model's reasoning reaches the next worker with the client, whoever it is.
 
 Two workers behind a round-robin proxy, which remember nothing of a request once it is answered.
-Where the engine makes no difference there is none (scripted_clients_server).
+They have no engine: that a client's prompts continue what a real one generated is shown by
+test_clients.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,13 +48,12 @@ REFERRERS = {
 """The clients that name what the server has stored, in these scenarios."""
 
 OLD, NEW, OTHER = ("old" * 12, "new" * 12, "other" * 8)
-SCRIPTED = "tests.support.scripted_clients_server"
 COMMON = {"MAX_MODEL_LEN": "8192", "SERVED_MODEL_NAME": "gpt-oss"}
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Two workers with real engines."""
+    """Two workers with the same settings."""
     with Fleet(tmp_path_factory.mktemp("fleet"), ({}, {}), **COMMON) as fleet:
         yield fleet
 
@@ -64,7 +64,7 @@ def rotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("rotating")
     each = ({"STATE_KEYS": f"{OLD},{NEW}"}, {"STATE_KEYS": f"{NEW},{OLD}"})
     store = str(folder / "store")
-    with Fleet(folder, each, SCRIPTED, RESPONSE_STORE=store, **COMMON) as fleet:
+    with Fleet(folder, each, RESPONSE_STORE=store, **COMMON) as fleet:
         yield fleet
 
 
@@ -72,7 +72,7 @@ def rotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def estranged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two workers, neither of which has the other's key."""
     each = ({"STATE_KEYS": OLD}, {"STATE_KEYS": OTHER})
-    with Fleet(tmp_path_factory.mktemp("estranged"), each, SCRIPTED, **COMMON) as fleet:
+    with Fleet(tmp_path_factory.mktemp("estranged"), each, **COMMON) as fleet:
         yield fleet
 
 

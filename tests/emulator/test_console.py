@@ -196,7 +196,7 @@ def test_a_failed_job_is_retried_from_its_row(plane: Emulation, page: Page) -> N
 
 def test_a_timeline_has_a_lane_for_each_delivery(plane: Emulation, page: Page) -> None:
     """A worker is killed from its card; its job goes on in the other's lane."""
-    job_id = plane.submit({"words": ["a"] * 30, "pause": 0.1})
+    job_id = plane.submit({"words": ["a"] * 80, "pause": 0.1})  # the kill must come before its end
     victim = plane.in_state(job_id, "IN_PROGRESS")["worker"]
     page.get_by_role("button", name=f"Kill {victim}").click()
     expect(page.locator("#kill-what")).to_contain_text("Its 1 job will be retried")

@@ -64,7 +64,7 @@ def codex(folder: Path, url: str, prompt: str, *options: str, config: str = "") 
     return Run(status, events, [*texts, *failures][-1])
 
 
-def claude_code(folder: Path, url: str, prompt: str, **variables: str) -> Run:
+def claude_code(folder: Path, url: str, prompt: str, *options: str, **variables: str) -> Run:
     """`claude -p`, with these environment variables in addition."""
     home = folder / "claude"
     home.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def claude_code(folder: Path, url: str, prompt: str, **variables: str) -> Run:
         folder,
         [
             *(CLAUDE, "-p", prompt, "--output-format", "stream-json", "--verbose"),
-            "--dangerously-skip-permissions",
+            *("--dangerously-skip-permissions", *options),
         ],
         {
             "CLAUDE_CONFIG_DIR": str(home),

@@ -1,8 +1,7 @@
 """Several workers in turn, as in a serverless fleet: a client's next request reaches another one.
 
-The workers are processes with forced output (clients_server, or another module that records its
-turns). They share nothing and remember nothing unless their settings say so: a turn's reasoning is
-kept by the client alone.
+The workers are processes without an engine (scripted_clients_server). They share nothing and
+remember nothing unless their settings say so: a turn's reasoning is kept by the client alone.
 """
 
 import asyncio
@@ -28,6 +27,7 @@ from tests.support.turns import Turn, recorded
 
 ALONE = {"REASONING_MEMORY_MB": "0", "RESPONSE_STORE": "off"}
 """Settings with which a worker remembers nothing of a request once it is answered."""
+SERVER = "tests.support.scripted_clients_server"
 METHODS = ["GET", "POST", "DELETE", "HEAD"]
 HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "date"}
 
@@ -115,19 +115,14 @@ class Fleet:
     """Workers behind a round-robin proxy. As a context manager, it runs until it is left.
 
     `folder` takes their logs and turns. `settings` are those of all workers, and `each` those of
-    each one in addition; there are as many workers as entries in it. `module` is the server.
-    The API is at `url` and its key is `secret-key`, unless the settings say otherwise.
+    each one in addition; there are as many workers as entries in it. The API
+    is at `url` and its key is `secret-key`, unless the settings say otherwise.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        each: Sequence[Mapping[str, str]] = ({}, {}),
-        module: str = "tests.support.clients_server",
-        **settings: str,
+        self, folder: Path, each: Sequence[Mapping[str, str]] = ({}, {}), **settings: str
     ) -> None:
         self._folder = folder
-        self._module = module
         self._settings = {**ALONE, **settings}
         self._each = each
         self.workers: list[Serving] = []
@@ -149,7 +144,7 @@ class Fleet:
     def _start(self, number: int) -> Serving:
         settings = {**self._settings, **self._each[number]}
         turns = str(self._turns(number))
-        return Serving(self._folder / f"log-{number}", self._module, "--turns", turns, **settings)
+        return Serving(self._folder / f"log-{number}", SERVER, "--turns", turns, **settings)
 
     def _turns(self, number: int) -> Path:
         return self._folder / f"turns-{number}.jsonl"

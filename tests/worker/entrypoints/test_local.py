@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import DEMO, ROOT
+from tests.support import ROOT
 from tests.support.scripted_engine import ScriptedEngine, tokens
 from worker.entrypoints import local
 from worker.errors import ServerError
@@ -193,19 +193,3 @@ def test_handler_refuses_a_bad_setting_in_one_line() -> None:
     done = run_handler(PORT="many", MODEL="demo")
     assert done.returncode == 2
     assert done.stderr == "PORT must be a port number from 1 to 65535, got 'many'\n"
-
-
-@pytest.mark.workers
-def test_handler_answers_test_input_json_with_a_real_engine() -> None:
-    """What `make run` does: the demo model calls the weather tool, streamed; status 0."""
-    done = run_handler(**DEMO)
-    assert done.returncode == 0, done.stderr
-    *chunks, result = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(chunks) > 10
-    assert result["status"] == "COMPLETED"
-    calls = [
-        call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])
-    ]
-    assert calls[0]["function"]["name"] == "get_weather"
-    assert json.loads("".join(c["function"]["arguments"] for c in calls)) == {"location": "Paris"}
-    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"

@@ -130,13 +130,26 @@ def test_a_folder_that_does_not_exist_is_refused_before_all_else(tmp_path: Path)
     assert ended.logged == "MODEL='/no/such/model' is not an existing folder\n"
 
 
-def test_the_demo_model_needs_no_network(tmp_path: Path) -> None:
-    """Nothing but loopback, which SGLang's processes use among themselves; nobody is asked."""
+def test_handler_answers_test_input_json_without_a_network(tmp_path: Path) -> None:
+    """What `make run` does: the demo model calls the weather tool, streamed; status 0.
+
+    There is nothing but loopback, which SGLang's processes use among themselves; nobody is asked.
+    """
     alone = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     tools = all(map(shutil.which, ("unshare", "ip")))
-    if not tools or subprocess.run([*alone, "true"], check=False).returncode:
-        pytest.skip("needs ip, and the right to unshare the network")
-    ended = run([*alone, sys.executable, "handler.py"], DEMO, tmp_path)
+    can_be_alone = tools and subprocess.run([*alone, "true"], check=False).returncode == 0
+    handler = [sys.executable, "handler.py"]
+    ended = run([*alone, *handler] if can_be_alone else handler, DEMO, tmp_path)
     assert ended.status == 0, ended.logged
-    assert json.loads(ended.output.splitlines()[-1])["status"] == "COMPLETED"
+    *chunks, result = map(json.loads, ended.output.splitlines())
+    assert len(chunks) > 10
+    assert result["status"] == "COMPLETED"
+    calls = [
+        call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])
+    ]
+    assert calls[0]["function"]["name"] == "get_weather"
+    assert json.loads("".join(c["function"]["arguments"] for c in calls)) == {"location": "Paris"}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
     assert "huggingface.co" not in ended.logged
+    if not can_be_alone:
+        pytest.skip("answered, but with a network: needs ip, and the right to unshare it")

@@ -38,16 +38,10 @@ ENOUGH = 5
 """Requests of the good client, for a median."""
 
 
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    serving = Serving(tmp_path_factory.mktemp("abuse") / "log")
-    try:
-        until(lambda: serving.ping() == 200, 280)
-        for _ in range(20):
-            answered(serving)
-        yield serving
-    finally:
-        serving.end()
+@pytest.fixture(scope="module", autouse=True)
+def warmed_up(serving: Serving) -> None:
+    for _ in range(20):
+        answered(serving)
 
 
 def answered(serving: Serving) -> float:

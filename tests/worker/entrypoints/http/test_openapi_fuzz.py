@@ -4,7 +4,6 @@ Rule: requests are made from openapi.json, good and bad ones. Only how much is g
 capped: a client that asks for a hundred thousand tokens gets them.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import CHECKS, load_all_checks
 
 from builder.openapi.document import PLACE
-from tests.support.http_server import until
 from tests.support.serving import BEARER, Serving
 from worker.api.field_table import RequestKind, canonical
 
@@ -57,16 +55,6 @@ def _capped(field: str, value: Any, limit: str) -> Any:
     if field in ("n", "best_of"):
         return min(value, 4) if value <= 128 else value
     return 4 if field == limit and (value > 4 or value == -1) else value
-
-
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    serving = Serving(tmp_path_factory.mktemp("fuzz") / "log")
-    try:
-        until(lambda: serving.ping() == 200, 280)
-        yield serving
-    finally:
-        serving.end()
 
 
 @pytest.mark.timeout(1200)
