@@ -33,7 +33,7 @@ TEST_INPUT = Path("test_input.json")
 def run(
     service: Service, settings: Settings, test_input: str | None, *, as_text: bool = False
 ) -> bool:
-    """Runs the job; returns whether it completed.
+    """Runs the job; returns whether it completed. Raises SettingsError.
 
     `test_input`: the job as JSON text, or None to read the file. `as_text`: for a person.
     """

@@ -85,17 +85,6 @@ def test_a_person_sees_calls(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.splitlines()[0] == 'look {"a": 1}'
 
 
-def test_a_machine_that_cannot_serve_the_model_fails_the_job(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Before the engine is booted, as on the platform."""
-    lacking = Settings(tensor_parallel_size=1000)
-    model = Model(path="x", names=("demo",), context_length=4096)
-    assert not local.run(Service(ScriptedEngine(ANSWER), model, lacking), lacking, job())
-    (result,) = lines(capsys)
-    assert "1000 GPUs are required" in json.loads(result["error"])["message"]
-
-
 def test_a_job_of_the_openai_url_prints_its_events(capsys: pytest.CaptureFixture[str]) -> None:
     """As the strings that RunPod would get."""
     body = {"messages": HELLO, "stream": True}
