@@ -82,7 +82,8 @@ async def _answer(service: Service, job_id: str, job_input: Any, view: TerminalV
             async for part in answer:
                 collected.append(part.encoded())
                 if view is not None:
-                    view.show(collected[-1])
+                    for item in part.objects:
+                        view.show(item)
                 elif streams:
                     _print(collected[-1])
     except JobFailed as failure:
