@@ -10,6 +10,7 @@ file again.
 
 import os
 import sys
+from argparse import Namespace
 
 from worker.command import CommandParser, require_packages, run
 
@@ -21,34 +22,46 @@ os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
 
 
 def main() -> int:
-    """Runs the worker; returns the process exit status."""
+    """Returns the exit status: 0 if the job completed or a stop was requested, 1 on a failure, 2 on
+    a wrong setting. The SDK ends a queue worker that fails a check with 1."""
     arguments = _parser().parse_args()
     require_packages()
+    from worker.settings import SettingsError
+
+    try:
+        return _run(arguments)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _run(arguments: Namespace) -> int:
+    """Raises SettingsError."""
     from worker import logs, settings
+    from worker.boot import preflight
     from worker.engine import SglangEngine, server_args
     from worker.machine import installed_gpus
     from worker.model import resolve
     from worker.service import Service
 
-    try:
-        chosen = settings.load()
-        model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
-        arguments_of_sglang = server_args(chosen, model)
-    except settings.SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
+    chosen = settings.load()
     logs.configure(chosen.log_level_number, chosen.log_format)
-    engine = SglangEngine(arguments_of_sglang, direct=chosen.direct_output)
+    model = resolve(chosen, installed_gpus(chosen.cuda_visible_devices))
+    engine = SglangEngine(server_args(chosen, model), direct=chosen.direct_output)
     service = Service(engine, model, chosen)
     as_api = arguments.rp_serve_api or chosen.runpod_realtime_port > 0
-    if as_api or (chosen.runpod_webhook_get_job and arguments.test_input is None):
+    if chosen.runpod_webhook_get_job and arguments.test_input is None and not as_api:
         from worker.entrypoints import queue
 
-        return queue.serve_api(service, chosen) if as_api else queue.run(service, chosen)
+        return queue.run(service, chosen)
+    preflight(chosen, model)
+    if as_api:
+        from worker.entrypoints import queue
+
+        return queue.serve_api(service, chosen)
     from worker.entrypoints import local
 
     as_text = sys.stdout.isatty() and not arguments.json
-
     return 0 if local.run(service, chosen, arguments.test_input, as_text=as_text) else 1
 
 

@@ -5,11 +5,14 @@ interleave: the outcome depends only on the seed, the route, the job's number an
 Latency is added after the request is timestamped and before the reply.
 """
 
+import json
 import random
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -126,19 +129,34 @@ class Faults(_Model):
 
 
 def problems(error: ValidationError) -> str:
-    """What is wrong with faults that were refused, in words: "stream.fail.rate must be less than or
-    equal to 1, not 3."
+    """What is wrong with faults that were refused, in words: "stream.fail.rate must be 1 at most,
+    not 3."
     """
-    return " ".join(
-        _problem(".".join(map(str, wrong["loc"])), wrong["type"], wrong["msg"], wrong["input"])
-        for wrong in error.errors()
-    )
+    return " ".join(map(_problem, error.errors()))
 
 
-def _problem(path: str, kind: str, message: str, given: object) -> str:
+def _problem(wrong: ErrorDetails) -> str:
+    path, kind = ".".join(map(str, wrong["loc"])), wrong["type"]
     if kind == "json_invalid":
         return "The body is not JSON."
     if kind == "extra_forbidden":
         return f"{path} is not a fault."
-    demand = message.replace("Input should be", "must be")
-    return f"{path or 'The body'} {demand}, not {str(given)[:40]}."
+    given = json.dumps(wrong["input"], ensure_ascii=False)[:40]
+    return f"{path or 'The body'} must be {_demand(kind, wrong.get('ctx', {}))}, not {given}."
+
+
+def _demand(kind: str, limits: Mapping[str, Any]) -> str:
+    """What a setting takes, by the type of pydantic's error: `int_parsing`, `less_than_equal`."""
+    match kind.partition("_")[0]:
+        case "greater":
+            return f"{limits['ge']:g} or more"
+        case "less":
+            return f"{limits['le']:g} at most"
+        case "int":
+            return "a whole number"
+        case "bool":
+            return "true or false"
+        case "model":
+            return "an object"
+        case _:
+            return "a number"

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
@@ -27,11 +26,9 @@ COMMANDS = (
 )
 
 
-def run(
-    *arguments: str, python: str = sys.executable, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [python, *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=os.environ | variables,
         capture_output=True,
@@ -81,19 +78,6 @@ def test_the_sdk_has_no_other_flags() -> None:
     shown = run("handler.py", "--help").stdout
     options = {name for action in parser._actions for name in action.option_strings}
     assert {name for name in options if name not in shown} == set()
-
-
-@pytest.mark.parametrize("command", COMMANDS[:3], ids=" ".join)
-def test_a_python_without_the_packages_is_named(command: tuple[str, ...], tmp_path: Path) -> None:
-    """The system's, instead of .venv's: one line with what to do, not a ModuleNotFoundError."""
-    bare = tmp_path / "bare"
-    subprocess.run([sys._base_executable, "-m", "venv", "--without-pip", bare], check=True)  # pyright: ignore[reportAttributeAccessIssue]
-    python = str(bare / "bin" / "python")
-    refused = run(*command, python=python)
-    assert refused.returncode == 2
-    assert refused.stderr == (
-        f"{python} lacks the worker's packages: run `make setup`, then use .venv/bin/python.\n"
-    )
 
 
 def test_make_lists_its_targets() -> None:

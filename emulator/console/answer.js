@@ -40,12 +40,13 @@ export class Answer {
     setText(part.kind === "text" ? element : element.lastChild, part.kind === "call" ? readable(part.text) : part.text);
   }
 
-  /** The answer is complete. If it has tool calls, `answered` is called with their results. */
-  finish(message, answered) {
+  /** The answer is complete. If it has tool calls, `answered` is called with their results, unless they were `given`. */
+  finish(message, answered, given) {
     const calls = callsOf(message);
     this.element.classList.remove("busy");
-    setText(this.figures, this.#figures(message));
-    if (calls.length) this.element.append(this.#results(calls, answered));
+    message.figures ??= this.#figures(message);
+    setText(this.figures, message.figures);
+    if (calls.length) this.element.append(this.#results(calls, answered, given));
   }
 
   #figures({ tokens, finish }) {
@@ -57,9 +58,9 @@ export class Answer {
       `${tokens.cached} of ${tokens.prompt} prompt tokens cached`, finish].filter(Boolean).join(" · ");
   }
 
-  #results(calls, answered) {
-    const fields = calls.map(({ name }) => h("textarea", { class: "code", rows: 2, value: RESULT, "aria-label": `Result of ${name}` }));
-    const send = h("button", { type: "submit", class: "main" }, calls.length > 1 ? "Send results" : "Send result");
+  #results(calls, answered, given) {
+    const fields = calls.map(({ name }, index) => h("textarea", { class: "code", rows: 2, value: given?.[index].text ?? RESULT, readOnly: Boolean(given), "aria-label": `Result of ${name}` }));
+    const send = given ? null : h("button", { type: "submit", class: "main" }, calls.length > 1 ? "Send results" : "Send result");
     const form = h("form", { class: "results" }, h("span", { class: "label" }, "Tool result"), ...fields, send);
     form.onsubmit = (event) => {
       event.preventDefault();

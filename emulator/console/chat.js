@@ -1,4 +1,5 @@
 // The chat: a conversation with the endpoint through its OpenAI-compatible URL, by any of its APIs.
+// It is kept in the tab's session storage, so that a reload of the page shows it again.
 
 import { Answer } from "./answer.js";
 import { byId, h, pretty } from "./dom.js";
@@ -31,7 +32,8 @@ export function start() {
   byId("tools").oninput = () => tools();
   byId("suggestions").append(...SUGGESTIONS.map((text) => h("button", { type: "button", onclick: () => send(text) }, text)));
   byId("apis").append(...DIALECTS.map((each) => h("button", { type: "button", title: `POST ${each.route}`, onclick: () => choose(each) }, each.label)));
-  choose(dialect);
+  choose(DIALECTS.find(({ label }) => label === sessionStorage.api) ?? dialect);
+  restore();
   byId("ask").onsubmit = (event) => {
     event.preventDefault();
     if (running) running.abort();
@@ -45,6 +47,7 @@ export function start() {
   byId("new-chat").onclick = () => {
     running?.abort();
     turns = [];
+    keep();
     byId("conversation").replaceChildren();
     byId("question").focus();
   };
@@ -55,9 +58,38 @@ export function update() {
   waiting?.wait(outlook());
 }
 
+/** Keeps the conversation for a reload. */
+function keep() {
+  try {
+    sessionStorage.conversation = JSON.stringify(turns);
+  } catch {
+    delete sessionStorage.conversation; // longer than the browser's limit, 5 MB: it is not kept
+  }
+}
+
+/** Shows the conversation that was kept. An answer that the reload cut off can be asked for again. */
+function restore() {
+  turns = JSON.parse(sessionStorage.conversation ?? "[]");
+  turns.forEach(({ question, message, api }, index) => {
+    if (question !== undefined) showQuestion(question);
+    if (message) {
+      const view = new Answer(api);
+      show(view.element);
+      view.show(message);
+      view.finish(message, (results) => giveResults(callsOf(message), results), turns[index + 1]?.results);
+    }
+  });
+  if (turns.length && !turns.at(-1).message) {
+    const view = new Answer(dialect.label);
+    show(view.element);
+    view.fail("The page was reloaded before this answer was complete.", answer);
+  }
+}
+
 /** The API of the next requests. The conversation goes on: it belongs to none of them. */
 function choose(chosen) {
   dialect = chosen;
+  sessionStorage.api = chosen.label;
   [...byId("apis").children].forEach((each, index) => each.setAttribute("aria-pressed", String(DIALECTS[index] === chosen)));
 }
 
@@ -70,13 +102,18 @@ function send(text) {
   if (!text || running || tools() === null) return;
   byId("question").value = "";
   turns.push({ question: text });
-  show(h("p", { class: "question", tabIndex: 0 }, text));
+  showQuestion(text);
   answer();
+}
+
+function showQuestion(text) {
+  show(h("p", { class: "question", tabIndex: 0 }, text));
 }
 
 /** One turn of the model, given the conversation so far. */
 async function answer() {
   const [view, message, history, control, api] = [new Answer(dialect.label), emptyMessage(), turns, new AbortController(), dialect];
+  keep();
   busy(control);
   waiting = view;
   update();
@@ -91,8 +128,9 @@ async function answer() {
       view.show(message);
       follow();
     }
-    history.push({ message });
     view.finish(message, (results) => giveResults(callsOf(message), results));
+    history.push({ message, api: api.label });
+    keep();
   } catch (error) {
     view.fail(control.signal.aborted ? "Stopped: the job is cancelled." : error.message, answer);
   }

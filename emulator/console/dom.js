@@ -33,6 +33,9 @@ export function duration(ms) {
 /** "1 job", "2 jobs". */
 export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
 
+/** Tokens per second: "19.3", "34.0". */
+export const rate = (value) => value?.toFixed(1) ?? "–";
+
 export const number = (value) => (value === null || value === undefined ? "–" : String(value));
 
 export const pretty = (value) => JSON.stringify(value, null, 2);

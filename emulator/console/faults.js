@@ -132,11 +132,13 @@ function toggle({ name, label, hint }) {
   return h("label", { class: "fault one" }, named(label, hint), element);
 }
 
-/** Whether a number can be sent; if not, says at the field what it takes. */
+/** Whether a number can be sent; if not, says at the field what it takes. Steps of 5 or 10 are only what its arrows do. */
 function accepted(element, min, max) {
-  const { badInput, rangeUnderflow, rangeOverflow } = element.validity;
-  const wrong = badInput || rangeUnderflow || rangeOverflow;
-  const takes = max === undefined ? `a number from ${min} on` : `a number from ${min} to ${max}`;
+  const { badInput, rangeUnderflow, rangeOverflow, stepMismatch } = element.validity;
+  const whole = element.step === "1";
+  const wrong = badInput || rangeUnderflow || rangeOverflow || (whole && stepMismatch);
+  const what = whole ? "a whole number" : "a number";
+  const takes = max === undefined ? `${what} from ${min} on` : `${what} from ${min} to ${max}`;
   tell(element, wrong ? `This takes ${takes}.` : "");
   return !wrong;
 }

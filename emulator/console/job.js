@@ -1,6 +1,6 @@
 // One job in detail: a lane for the queue and for each delivery, events, input and output.
 
-import { byId, duration, h, notice, number, pretty } from "./dom.js";
+import { byId, duration, h, notice, number, pretty, rate } from "./dom.js";
 
 const RELOAD_DELAY_MS = 250;
 const REDRAW_MS = 500;
@@ -66,7 +66,7 @@ function lanes(job) {
 }
 
 function heading({ number: n, kind, state, id, figures, error }) {
-  const facts = [`${number(figures.completion_tokens)} tokens`, `${number(figures.tokens_per_s)} tokens/s`, `TTFT ${duration(figures.ttft_ms)}`, `total ${duration(figures.total_ms)}`];
+  const facts = [`${number(figures.completion_tokens)} tokens`, `${rate(figures.tokens_per_s)} tokens/s`, `TTFT ${duration(figures.ttft_ms)}`, `total ${duration(figures.total_ms)}`];
   return h("div", { class: "job-head" }, h("strong", {}, `#${n}`), h("span", { class: `state ${state}` }, state.toLowerCase().replace("_", " ")),
     h("span", {}, kind), h("code", {}, id), h("span", { class: "muted" }, facts.join(" · ")), error && h("p", { class: "problem" }, error));
 }

@@ -2,7 +2,7 @@
 
 import { ENDPOINT, act } from "./api.js";
 import { jobInput } from "./chat.js";
-import { button, byId, count, duration, h, notice, number, setText } from "./dom.js";
+import { button, byId, count, duration, h, notice, rate, setText } from "./dom.js";
 import * as job from "./job.js";
 
 const SHOWN = 100;
@@ -89,7 +89,7 @@ function draw(summary) {
   cells.worker.title = summary.deliveries > 1 ? `delivered ${summary.deliveries} times` : "";
   setText(cells.delay, duration(figures.delay_ms));
   setText(cells.ttft, duration(figures.ttft_ms));
-  setText(cells.speed, number(figures.tokens_per_s));
+  setText(cells.speed, rate(figures.tokens_per_s));
   setText(cells.cached, figures.prompt_tokens === null ? "–" : `${figures.cached_tokens ?? 0}/${figures.prompt_tokens}`);
   const total = totalOf(summary);
   drawBar(bar, spansOf(summary, total), Math.max(total, scale()));

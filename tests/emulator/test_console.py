@@ -21,6 +21,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 VIEWS = ROOT / "reports" / "console"
+AXE = ROOT / "tests" / "clients" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 LONG = {"words": ["a"] * 2000, "pause": 0.05}
 
 expect.set_options(timeout=30_000)
@@ -169,6 +170,34 @@ def test_a_reload_cancels_the_answer_that_was_coming(plane: Emulation, page: Pag
         expect(row(tab, plane, job_id).locator(".state")).to_have_text("cancelled")
 
 
+def test_a_reload_keeps_the_conversation(page: Page) -> None:
+    """Questions, reasoning, calls with the results they got, and figures; it goes on as before."""
+    ask(page, "Weather in Paris?")
+    page.get_by_label("Result of get_weather").fill("sunny and warm")
+    page.get_by_role("button", name="Send result").click()
+    expect(page.locator(".figures").last).to_contain_text("tokens at")
+    conversation = page.locator("#conversation")
+    before = conversation.inner_text()
+    page.reload()
+    assert conversation.inner_text() == before
+    expect(page.get_by_label("Result of get_weather")).to_have_value("sunny and warm")
+    ask(page, "one two three")
+    expect(page.locator(".answer .text").last).to_have_text("onetwothree")
+    page.get_by_role("button", name="New chat").click()
+    page.reload()
+    expect(conversation).to_be_empty()
+
+
+def test_an_answer_that_a_reload_cut_off_can_be_asked_for_again(page: Page) -> None:
+    """It says so in the answer's place."""
+    ask(page, "word " * 300)
+    expect(page.locator(".answer .text")).to_contain_text("word")
+    page.reload()
+    expect(page.locator(".answer .problem")).to_contain_text("The page was reloaded")
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.locator(".figures").last).to_contain_text("300 tokens at")
+
+
 def test_an_error_is_shown_as_the_worker_gave_it(page: Page) -> None:
     """And the question can be asked again."""
     ask(page, '{"message": "No such model.", "type": "invalid_request_error"}')
@@ -278,6 +307,11 @@ def test_a_fault_that_is_none_is_refused_at_its_field(plane: Emulation, page: Pa
     field.blur()
     expect(problem).to_have_count(0)
     eventually(lambda: plane.faults()["stream"]["fail"]["rate"] == 0.3)
+    status = page.get_by_label("status", exact=True).first
+    status.fill("503.5")
+    status.blur()
+    takes = "This takes a whole number from 500 to 599."
+    expect(page.locator(".fault .problem").filter(has_text=takes)).to_be_visible()
 
 
 def test_a_worker_is_terminated_from_its_card(plane: Emulation, page: Page) -> None:
@@ -475,6 +509,44 @@ def test_nothing_is_wider_than_its_panel_nor_covered_nor_too_small(
     assert state
     assert cancel["y"] < state["y"] + state["height"], "Cancel is not in its job's first line"
     plane.cancel(job_id)
+
+
+@pytest.mark.workers
+@pytest.mark.skipif(not AXE.exists(), reason="no axe-core: `make clients` installs it, with npm")
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_nothing(
+    plane: Emulation, page: Page, width: int, colours: Literal["light", "dark"]
+) -> None:
+    """With each part of the page in use, and in each dialog."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=colours)
+    page.add_script_tag(path=AXE)
+    page.get_by_text("Request: tools").click()
+    ask(page, "Weather in Paris?")
+    expect(page.get_by_role("button", name="Send result")).to_be_visible()
+    failed = plane.submit({"words": ["a"], "error": "no more words"})
+    expect(row(page, plane, failed).locator(".state")).to_have_text("failed")
+    running = plane.submit(LONG)
+    expect(row(page, plane, running).get_by_role("button", name="Cancel")).to_be_visible()
+    page.get_by_label("stream: 5xx, percent").fill("300")
+    page.get_by_label("stream: 5xx, percent").blur()
+    page.get_by_role("button", name="GET take").click()
+    page.get_by_role("button", name="POST stream").click()
+    assert violations(page) == []
+    page.get_by_role("button", name=re.compile("^Kill worker")).first.click()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name=re.compile("^Log")).first.click()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    plane.cancel(running)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe objects to: its rule, and the elements."""
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]
 
 
 @pytest.mark.workers

@@ -60,13 +60,15 @@ def test_a_fault_that_does_not_exist_is_refused(wrong: dict[str, object]) -> Non
     [
         (
             '{"stream": {"fail": {"rate": 3}}}',
-            "stream.fail.rate must be less than or equal to 1, not 3.",
+            "stream.fail.rate must be 1 at most, not 3.",
         ),
         ('{"strem": {}}', "strem is not a fault."),
-        (
-            '{"seed": "x"}',
-            "seed must be a valid integer, unable to parse string as an integer, not x.",
-        ),
+        ('{"seed": "x"}', 'seed must be a whole number, not "x".'),
+        ('{"seed": 1.5}', "seed must be a whole number, not 1.5."),
+        ('{"done": {"max_bytes": 0}}', "done.max_bytes must be 1 or more, not 0."),
+        ('{"take": {"latency_ms": "x"}}', 'take.latency_ms must be a number, not "x".'),
+        ('{"miss_pings": 7}', "miss_pings must be true or false, not 7."),
+        ('{"duplicate": true}', "duplicate must be an object, not true."),
         ("5", "The body must be an object, not 5."),
         ("{", "The body is not JSON."),
     ],

@@ -48,7 +48,8 @@ class LoopbackHub:
     """The server. `requests` are the files that were asked for, with GET.
 
     `refuse`: the status, and the Hub's headers, that every request gets. `bytes_per_second`: how
-    fast a file is sent. `token`: the only one that is accepted, besides none.
+    fast a file is sent. `token`: the only one that is accepted, besides none. `config`: what the
+    model's description has of its config.json.
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
@@ -57,6 +58,7 @@ class LoopbackHub:
         self.refuse: tuple[int, Mapping[str, str]] | None = None
         self.bytes_per_second: float | None = None
         self.token: str | None = None
+        self.config: Mapping[str, Any] | None = None
         self.branches = {"main": COMMIT}
         hub = self
 
@@ -129,7 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, {"X-Error-Code": "RevisionNotFound"})
             return
         siblings = [{"rfilename": name} for name in self.served.files]
-        self._json({"id": NAME, "sha": commit, "siblings": siblings})
+        described = {"id": NAME, "sha": commit, "siblings": siblings}
+        config = self.served.config
+        self._json(described if config is None else {**described, "config": config})
 
     def _file(self, name: str) -> None:
         content = self.served.files.get(name)

@@ -1,6 +1,7 @@
 """The boot: what is checked and prepared before a worker takes its first request."""
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -8,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.hub import NAME, LoopbackHub, loopback_hub
+from tests.support.hub import NAME, LoopbackHub, gpt_oss_files, loopback_hub
 from tests.support.scripted_engine import ScriptedEngine, tokens
 from worker import boot
 from worker.api.routes import route_for
 from worker.engine import Health
 from worker.engine.port import Capacity, Load, WarmUpRequest
-from worker.errors import ContextLengthExceeded, ServerError
+from worker.errors import ContextLengthExceeded
 from worker.job_metrics import JobMetrics
 from worker.model import DEMO_FOLDER, Model, resolve
 from worker.model.gpus import gpu_named
 from worker.service import Service
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 
 
 class LoadingEngine(ScriptedEngine):
@@ -110,18 +111,35 @@ def test_a_model_path_in_engine_args_is_left_to_sglang(tmp_path: Path) -> None:
         assert hub.requests == []
 
 
-def test_as_many_gpus_as_wanted_must_be_visible() -> None:
-    """There are none here; the demo model needs none."""
-    real = Model("x", ("x",), 10)
-    with pytest.raises(ServerError, match="1000 GPUs are required"):
-        boot.check_gpus(Settings(tensor_parallel_size=1000), real)
-    boot.check_gpus(Settings(), Model("x", ("x",), 10, on_cpu=True))
+@pytest.mark.parametrize(
+    ("size", "gpus", "line"),
+    [
+        (None, 0, "MODEL='x' needs an NVIDIA GPU, and none is visible"),
+        (4, 2, "TENSOR_PARALLEL_SIZE=4, but 2 GPUs are visible: set it to that or less"),
+        (1000, 1000, "TENSOR_PARALLEL_SIZE=1000 does not divide gpt-oss's 8 KV heads"),
+    ],
+)
+def test_the_model_must_be_split_over_gpus_that_are_there(
+    size: int | None, gpus: int, line: str
+) -> None:
+    """Also a fine-tuned model, whose memory is not known."""
+    model = Model("x", ("x",), 10, gpus=gpus)
+    with pytest.raises(SettingsError, match=line):
+        boot.preflight(Settings(model="x", tensor_parallel_size=size), model)
+
+
+def test_the_demo_model_needs_no_gpu() -> None:
+    """It is not split, either."""
+    demo = Model("x", ("x",), 10, on_cpu=True)
+    boot.preflight(Settings(), demo)
+    with pytest.raises(SettingsError, match="TENSOR_PARALLEL_SIZE=2, but the demo model"):
+        boot.preflight(Settings(tensor_parallel_size=2), demo)
 
 
 def test_a_model_that_cannot_fit_is_refused_with_its_one_line() -> None:
     """Before its files are looked for."""
     model = resolve(Settings(model="openai/gpt-oss-120b"), [gpu_named("L4")])
-    with pytest.raises(ServerError, match=r"^gpt-oss-120b does not fit on L4: .* on 4 GPUs\.$"):
+    with pytest.raises(SettingsError, match=r"^gpt-oss-120b does not fit on L4: .* on 4 GPUs\.$"):
         boot.check_memory(model)
     boot.check_memory(resolve(Settings(model="openai/gpt-oss-20b"), [gpu_named("L4")]))
 
@@ -140,14 +158,16 @@ def test_what_the_formula_does_not_know_is_a_warning(caplog: pytest.LogCaptureFi
     assert "gpt-oss-120b does not fit on L4" in caplog.text
 
 
-def test_nothing_is_downloaded_for_a_model_that_cannot_fit(tmp_path: Path) -> None:
-    """The preflight comes first."""
-    with loopback_hub() as hub:
-        settings = settings_for(hub, tmp_path, mem_fraction_static=0.1)
-        service = Service(LoadingEngine([]), resolve(settings, [gpu_named("L4")]), settings)
-        with pytest.raises(ServerError, match=r"^gpt-oss-20b does not fit on L4"):
-            asyncio.run(boot.boot(service, settings))
-        assert hub.requests == []
+@pytest.mark.parametrize("known_to_hub", [True, False])
+def test_a_model_of_another_kind_is_refused(tmp_path: Path, known_to_hub: bool) -> None:
+    """By the Hub's description, before it is downloaded; or else by its config.json."""
+    config = {"model_type": "llama"}
+    files = gpt_oss_files() | {"config.json": json.dumps(config).encode()}
+    with loopback_hub(files) as hub:
+        hub.config = config if known_to_hub else None
+        with pytest.raises(SettingsError, match=f"^MODEL='{NAME}' is not a gpt-oss model"):
+            folder_given(settings_for(hub, tmp_path))
+        assert (hub.requests == []) is known_to_hub
 
 
 def test_the_warm_up_has_the_forms_of_agents_requests() -> None:
@@ -167,7 +187,7 @@ def test_the_phases_of_the_boot_are_in_the_first_jobs_metrics() -> None:
     """The worker's own before the engine's; later jobs are spared them."""
     service = booted(LoadingEngine(tokens("<|channel|>final<|message|>Hi<|return|>")))
     first, second = answered(service), answered(service)
-    assert list(first["boot_ms"]) == ["preflight", "files", "weights"]
+    assert list(first["boot_ms"]) == ["files", "weights"]
     assert first["boot_ms"]["weights"] == 2000.0
     assert "boot_ms" not in second
 

@@ -72,5 +72,7 @@ def test_a_models_size_is_known_by_its_config_or_its_name() -> None:
 def test_a_model_that_is_no_gpt_oss_is_refused(tmp_path: Path) -> None:
     """Before it is loaded: its output would not be Harmony."""
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(SettingsError, match="is no gpt-oss model: its type is 'llama'"):
+    with pytest.raises(
+        SettingsError, match=r"is not a gpt-oss model \(its model_type is 'llama'\)"
+    ):
         resolve(Settings(model=str(tmp_path)))

@@ -34,9 +34,10 @@ def check_engine_args(given: Mapping[str, Any]) -> None:
     known = argument_names()
     for name in given:
         if known and name not in known:
-            close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            raise SettingsError(f"ENGINE_ARGS: SGLang has no argument {name!r}{meant}")
+            nearest = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0)[0]
+            raise SettingsError(
+                f"ENGINE_ARGS: SGLang has no argument {name!r}; did you mean {nearest}?"
+            )
     if (chosen := given.get("load_format")) in _LOSE_EXPERTS:
         raise SettingsError(
             f"ENGINE_ARGS load_format={chosen!r} loses gpt-oss's experts, which are not in what "

@@ -40,7 +40,7 @@ TEST_INPUT = Path("test_input.json")
 def run(
     service: Service, settings: Settings, test_input: str | None, *, as_text: bool = False
 ) -> bool:
-    """Runs the job; returns whether it completed.
+    """Runs the job; returns whether it completed. Raises SettingsError.
 
     `test_input`: the job as JSON text, or None to read the file. `as_text`: for a person.
     """
@@ -88,7 +88,8 @@ async def _answer(service: Service, job_id: str, job_input: Any, view: TerminalV
             async for part in answer:
                 collected.append(part.encoded())
                 if view is not None:
-                    view.show(collected[-1])
+                    for item in part.objects:
+                        view.show(item)
                 elif not part.is_all:
                     _print(collected[-1])
     except JobFailed as failure:

@@ -5,14 +5,13 @@ Hugging Face model ID, its files are found (files.py) or downloaded (download.py
 worker/boot.py.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from worker.model.draft import Draft, draft_for
-from worker.model.files import check_name
+from worker.model.files import check_name, check_type, read_config
 from worker.model.fit import MAX_CONTEXT, MODEL_SIZES, ModelSize
 from worker.model.gpus import Gpu
 from worker.model.verdict import Verdict, demand_of, judge_machine
@@ -53,18 +52,18 @@ class Model:
 def resolve(settings: Settings, gpus: Sequence[Gpu] = ()) -> Model:
     """Resolves MODEL for a machine with these GPUs.
 
-    Raises SettingsError if the demo model is selected but not built, if MODEL is neither a model's
-    folder nor a Hugging Face model ID, or if ENGINE_ARGS has an invalid number.
+    Raises SettingsError if the demo model is selected but not built, if MODEL is neither a gpt-oss
+    model's folder nor a Hugging Face model ID, or if ENGINE_ARGS has an invalid number.
     """
     demo = settings.model == "demo"
     folder = DEMO_FOLDER if demo else Path(settings.model)
     config = read_config(folder)
     if demo and not config:
         raise SettingsError("MODEL='demo', but the demo model is not built; run `make setup`")
-    if not config:
+    if config:
+        check_type(settings.model, config)
+    else:
         check_name(settings.model)
-    elif (kind := config.get("model_type", "gpt_oss")) != "gpt_oss":
-        raise SettingsError(f"MODEL={settings.model!r} is no gpt-oss model: its type is {kind!r}")
     size = size_of(settings.model, config)
     verdict = judge_machine(demand_of(settings, size, len(gpus)), gpus) if size and gpus else None
     return Model(
@@ -86,16 +85,10 @@ def _engine_args(demo: bool, draft: Draft | None) -> Mapping[str, Any]:
 
 def _context_length(settings: Settings, config: Mapping[str, Any], verdict: Verdict | None) -> int:
     """As asked, as ENGINE_ARGS has it, or what fits; but never over the model's own."""
-    longest = int(config["max_position_embeddings"]) if config else MAX_CONTEXT
+    longest = int(config.get("max_position_embeddings", MAX_CONTEXT))
     fitting = verdict.context if verdict else longest
     asked = settings.engine_args.get("context_length") or settings.max_model_len
     return min(asked or fitting or longest, longest)
-
-
-def read_config(folder: Path) -> Mapping[str, Any]:
-    """The config.json of a local model; empty if there is none."""
-    file = folder / "config.json"
-    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def size_of(name: str, config: Mapping[str, Any]) -> ModelSize | None:

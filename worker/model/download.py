@@ -51,9 +51,11 @@ from worker.model.files import (
     NOT_NEEDED,
     VOLUMES,
     check_files,
+    check_type,
+    did_you_mean,
     own_cache,
 )
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -96,16 +98,20 @@ class Download(BaseModel):
 
 
 class Outcome(BaseModel):
-    """The folder with the complete files, or what is wrong."""
+    """The folder with the complete files, or what is wrong.
+
+    `is_wrong_setting`: whether only another setting helps, and not another try.
+    """
 
     folder: Path | None = None
     error: str | None = None
+    is_wrong_setting: bool = False
 
 
 async def fetch(model: str, settings: Settings) -> Path:
     """Downloads a model in a process of its own. Returns the folder with its files.
 
-    Cancelling it ends that process. Raises ServerError.
+    Cancelling it ends that process. Raises SettingsError or ServerError.
     """
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
     wanted = Download(
@@ -131,7 +137,8 @@ async def fetch(model: str, settings: Settings) -> Path:
         raise ServerError(f"The download of {model} ended with exit code {process.returncode}.")
     outcome = Outcome.model_validate_json(output)
     if outcome.folder is None:
-        raise ServerError(outcome.error or "")
+        kind = SettingsError if outcome.is_wrong_setting else ServerError
+        raise kind(outcome.error or "")
     return outcome.folder
 
 
@@ -148,6 +155,8 @@ def main() -> int:
     with repeated(1.0, end_with_parent):
         try:
             outcome = Outcome(folder=download(wanted))
+        except SettingsError as error:
+            outcome = Outcome(error=str(error), is_wrong_setting=True)
         except ServerError as error:
             outcome = Outcome(error=error.message)
     sys.stdout.write(outcome.model_dump_json())
@@ -176,7 +185,7 @@ def _existing(folder: Path) -> Path:
 def download(wanted: Download) -> Path:
     """Downloads the files of a model that are missing. Returns the folder with all of them.
 
-    Raises ServerError, whose message is one line.
+    Raises SettingsError or ServerError, whose message is one line.
     """
     try:
         commit = _look_up(wanted)
@@ -186,15 +195,19 @@ def download(wanted: Download) -> Path:
             if from_dead_worker:
                 _remove_partial_files(wanted.repository)
             return _download(wanted, commit, progress)
-    except ServerError:
+    except (SettingsError, ServerError):
         raise
     except (OSError, httpx.HTTPError, ValueError, RuntimeError) as error:
         log.debug("the download failed", exc_info=True)
-        raise ServerError(_explanation(error, wanted)) from error
+        kind = SettingsError if _is_wrong_setting(error) else ServerError
+        raise kind(_explanation(error, wanted)) from error
 
 
 def _look_up(wanted: Download) -> str:
-    """The commit that the model's revision is at. Raises what huggingface_hub raises."""
+    """The commit that the model's revision is at.
+
+    Raises what huggingface_hub raises, and SettingsError if it is not a gpt-oss model.
+    """
     api = HfApi(endpoint=wanted.endpoint, token=wanted.token, library_name="gpt-oss-worker")
     for pause in (*LOOK_UP_PAUSES, None):
         try:
@@ -208,6 +221,7 @@ def _look_up(wanted: Download) -> str:
         else:
             if found.sha is None:
                 raise ValueError("the answer names no commit")
+            check_type(wanted.model, found.config or {})
             return found.sha
     raise AssertionError("the last try returns or raises")
 
@@ -229,7 +243,7 @@ def _download(wanted: Download, commit: str, progress: "_Progress") -> Path:
     }
     files: list[DryRunFileInfo] = snapshot_download(wanted.model, **common, dry_run=True)
     if not any(file.filename.endswith(".safetensors") for file in files):
-        raise ServerError(f"MODEL={wanted.model!r} has no weights in the safetensors format.")
+        raise SettingsError(f"MODEL={wanted.model!r} has no weights in the safetensors format.")
     missing = [file for file in files if file.will_download]
     if missing:
         _check_space(wanted, missing)
@@ -347,10 +361,22 @@ def _bytes(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
+def _is_wrong_setting(error: Exception) -> bool:
+    """Whether the Hub refuses this model to this token, or may not be asked at all."""
+    error = _cause(error)
+    refused = isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403, 404)
+    return refused or isinstance(error, OfflineModeIsEnabled)
+
+
+def _cause(error: Exception) -> Exception:
+    """When the Hub fails, huggingface_hub looks into its cache, and complains about that."""
+    local = isinstance(error, LocalEntryNotFoundError)
+    return error.__cause__ if local and isinstance(error.__cause__, Exception) else error
+
+
 def _explanation(error: Exception, wanted: Download) -> str:
     """What is wrong and what to set, in one line."""
-    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__  # huggingface_hub looks into its cache when the Hub fails
+    error = _cause(error)
     if isinstance(error, HfHubHTTPError):
         return _refusal(error, wanted)
     model = f"MODEL={wanted.model!r}"
@@ -394,7 +420,10 @@ def _refusal(error: HfHubHTTPError, wanted: Download) -> str:
         return f"{wanted.hub} does not accept HF_TOKEN (401): set a valid token, or none."
     if status in (401, 404) or isinstance(error, RepositoryNotFoundError):
         which = "a token that may read it" if wanted.token else "a token if it is private"
-        return f"{model} was not found on {wanted.hub}: correct MODEL, or set HF_TOKEN to {which}."
+        return (
+            f"{model} was not found on {wanted.hub}: correct MODEL, or set HF_TOKEN to {which}"
+            f"{did_you_mean(wanted.model) or '.'}"
+        )
     if status == 403:
         return f"{wanted.hub} forbids reading {model} (403): set HF_TOKEN to a token that may."
     if status == 429:

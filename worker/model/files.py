@@ -19,9 +19,9 @@ as the Hub does; a cache that was made under another spelling counts.
 import difflib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -67,13 +67,39 @@ def check_name(model: str) -> None:
         raise SettingsError(f"MODEL={model!r} is not an existing folder")
     expected = Settings.model_fields["model"].description
     if "/" not in model:  # every gpt-oss model's ID has an organization
-        close = difflib.get_close_matches(model.lower(), _SHORT_NAMES, n=1)
-        meant = f"; did you mean {_SHORT_NAMES[close[0]]!r}?" if close else ""
-        raise SettingsError(f"MODEL must be {expected}, got {model!r}{meant}")
+        raise SettingsError(f"MODEL must be {expected}, got {model!r}{did_you_mean(model)}")
     try:
         validate_repo_id(model)
     except HFValidationError:
         raise SettingsError(f"MODEL must be {expected}, got {model!r}") from None
+
+
+def did_you_mean(model: str) -> str:
+    """The end of a line about a name that is none: `; did you mean 'demo'?`, or nothing."""
+    close = difflib.get_close_matches(model.lower().removeprefix("openai/"), _SHORT_NAMES, n=1)
+    meant = _SHORT_NAMES[close[0]] if close else model
+    return "" if meant == model else f"; did you mean {meant!r}?"
+
+
+def check_type(model: str, config: Mapping[str, Any]) -> None:
+    """Checks by its config.json that MODEL is a gpt-oss model. Raises SettingsError."""
+    if (kind := config.get("model_type", "gpt_oss")) != "gpt_oss":
+        raise SettingsError(
+            f"MODEL={model!r} is not a gpt-oss model (its model_type is {kind!r}): this worker "
+            "serves openai/gpt-oss-20b, openai/gpt-oss-120b and models fine-tuned from them."
+        )
+
+
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """The config.json of a model's folder; empty if there is none. Raises SettingsError."""
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text()) if file.exists() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}") from None
+    if not isinstance(config, dict):
+        raise SettingsError(f"{file} is not a model's configuration: it must be a JSON object.")
+    return cast("dict[str, Any]", config)
 
 
 def is_model_folder(path: str) -> bool:
@@ -83,10 +109,13 @@ def is_model_folder(path: str) -> bool:
 def find(model: str, settings: Settings) -> Path | None:
     """The folder with the complete files of `model`, a folder or model ID; None if there is none.
 
-    Incomplete copies are logged. Raises ServerError if `model` is an incomplete folder.
+    Incomplete copies are logged. Raises SettingsError if `model` is an incomplete folder.
     """
     if is_model_folder(model):
-        check_files(Path(model))
+        try:
+            check_files(Path(model))
+        except ServerError as error:
+            raise SettingsError(f"MODEL={model!r} cannot be served: {error.message}") from error
         return Path(model)
     for place in places(settings):
         for folder in copies(model, settings.model_revision, place.folder):

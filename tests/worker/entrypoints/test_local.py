@@ -57,43 +57,65 @@ def test_a_streamed_text_completion_prints_its_chunks(capsys: pytest.CaptureFixt
     assert result["output"] == chunks
 
 
+THOUGHT = "<|channel|>analysis<|message|>Greet them.<|end|><|start|>assistant"
+CALL = '<|channel|>commentary to=functions.look <|constrain|>json<|message|>{"a": 1}<|call|>'
+LOOK = {"type": "object", "properties": {"a": {"type": "integer"}}}
+CHAT_TOOL = {"type": "function", "function": {"name": "look", "parameters": LOOK}}
+RESPONSES_TOOL = {"type": "function", "name": "look", "parameters": LOOK, "strict": False}
+MESSAGES = {
+    "messages": HELLO,
+    "max_tokens": 100,
+    "system": "Be kind.",
+    "thinking": {"type": "enabled"},
+}
+REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "chat": ({"messages": HELLO}, CHAT_TOOL),
+    "responses": ({"input": "Hello"}, RESPONSES_TOOL),
+    "messages": (MESSAGES, {"name": "look", "input_schema": LOOK}),
+}
+
+
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_person_sees_the_text_and_one_line_of_figures(
-    capsys: pytest.CaptureFixture[str], stream: bool
+@pytest.mark.parametrize("api", REQUESTS)
+@pytest.mark.parametrize("routed", [True, False])
+def test_a_person_sees_the_reasoning_the_text_and_the_calls(
+    capsys: pytest.CaptureFixture[str], api: str, stream: bool, routed: bool
 ) -> None:
-    """On a terminal: reasoning dim, then the answer, streamed or not."""
-    ids = tokens(
-        "<|channel|>analysis<|message|>Greet them.<|end|>"
-        "<|start|>assistant<|channel|>final<|message|>Hi there<|return|>"
-    )
-    assert local.run(service(ScriptedEngine(ids)), Settings(), job(stream=stream), as_text=True)
-    shown = capsys.readouterr().out.replace("\x1b[0m\x1b[2m", "")
-    *answer, figures = shown.splitlines()
-    assert answer == ["\x1b[2mGreet them.\x1b[0m", "Hi there"]
-    assert f"{len(ids)} out" in figures
+    """On a terminal, in any API, streamed or not, and in any form of the input: the reasoning dim,
+    the call bold, and one line of figures."""
+    request, tool = REQUESTS[api]
+    body = {**request, "tools": [tool], "stream": stream}
+    route = {"chat": "/v1/chat/completions"}.get(api, f"/v1/{api}")
+    form = {"openai_route": route, "openai_input": body} if routed else body
+    answers = {
+        "Hi there": "<|channel|>final<|message|>Hi there<|return|>",
+        '\x1b[1mlook {"a": 1}\x1b[0m': CALL,
+    }
+    for shown, generated in answers.items():
+        ids = tokens(f"{THOUGHT}{generated}")
+        asked = json.dumps({"input": form})
+        assert local.run(service(ScriptedEngine(ids)), Settings(), asked, as_text=True)
+        printed = re.sub("\x1b\\[0m(\x1b\\[[12]m)", "", capsys.readouterr().out)
+        *answer, figures = printed.splitlines()
+        assert answer == ["\x1b[2mGreet them.\x1b[0m", shown]
+        assert f"{len(ids)} out" in figures
 
 
-def test_a_person_sees_calls(capsys: pytest.CaptureFixture[str]) -> None:
-    """The function's name and arguments."""
-    ids = tokens(
-        '<|channel|>commentary to=functions.look <|constrain|>json<|message|>{"a": 1}<|call|>'
-    )
-    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
-    asked = job(stream=True, tools=[tool])
-    assert local.run(service(ScriptedEngine(ids)), Settings(), asked, as_text=True)
+def test_two_calls_are_on_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """As are two blocks of text of different kinds."""
+    two = tokens(f"{CALL.replace('<|call|>', '<|end|>')}<|start|>assistant{CALL}")
+    asked = job(stream=True, tools=[CHAT_TOOL])
+    assert local.run(service(ScriptedEngine(two)), Settings(), asked, as_text=True)
     shown = re.sub("\x1b\\[\\dm", "", capsys.readouterr().out)
-    assert shown.splitlines()[0] == 'look {"a": 1}'
+    assert shown.splitlines()[:-1] == ['look {"a": 1}'] * 2
 
 
-def test_a_machine_that_cannot_serve_the_model_fails_the_job(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Before the engine is booted, as on the platform."""
-    lacking = Settings(tensor_parallel_size=1000)
-    model = Model(path="x", names=("demo",), context_length=4096)
-    assert not local.run(Service(ScriptedEngine(ANSWER), model, lacking), lacking, job())
-    (result,) = lines(capsys)
-    assert "1000 GPUs are required" in json.loads(result["error"])["message"]
+def test_what_is_no_answer_is_json_for_a_person_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as the list of models."""
+    form = {"input": {"openai_route": "/v1/models"}}
+    assert local.run(service(), Settings(), json.dumps(form), as_text=True)
+    shown = re.sub("\x1b\\[\\dm.*\n", "", capsys.readouterr().out)
+    assert json.loads(shown)["data"][0]["id"] == "demo"
 
 
 def test_a_job_of_the_openai_url_prints_its_events(capsys: pytest.CaptureFixture[str]) -> None:

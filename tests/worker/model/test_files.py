@@ -151,7 +151,7 @@ def test_an_incomplete_folder_is_an_error(tmp_path: Path) -> None:
     """Who names a folder wants that one."""
     folder = write(tmp_path / "mine", gpt_oss_files())
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(ServerError, match=r"tokenizer\.json is missing"):
+    with pytest.raises(SettingsError, match=r"tokenizer\.json is missing"):
         files.find(str(folder), Settings())
 
 

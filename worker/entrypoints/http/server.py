@@ -21,7 +21,7 @@ from worker.entrypoints.http.app import HttpApi
 from worker.entrypoints.http.protocol import BoundedProtocol
 from worker.errors import ServerError
 from worker.service import Service
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ def create_asgi_server(app: ASGIApp, drain_seconds: int) -> Server:
 
 
 async def serve(service: Service, settings: Settings, host: str) -> int:
-    """Serves until a stop is requested; returns the exit status, which is 1 on a failure."""
+    """Serves until a stop is requested; returns the exit status: 0, 1 on a failure, 2 on a setting
+    that turns out to be wrong."""
     try:
         listener = socket.create_server((host, settings.port), backlog=2048)
     except OSError as error:
@@ -91,7 +92,7 @@ async def serve(service: Service, settings: Settings, host: str) -> int:
             await asyncio.sleep(ENGINE_DEATH_GRACE_SECONDS)
             server.should_exit = True
         await serving
-        return 1 if died else 0
+        return engine_task.result() if died else 0
     finally:
         engine_task.cancel()
         await asyncio.wait({engine_task})
@@ -99,14 +100,18 @@ async def serve(service: Service, settings: Settings, host: str) -> int:
         log.info("stopped")
 
 
-async def _run_engine(service: Service, settings: Settings) -> None:
-    """Boots; returns if that fails, or when the engine dies."""
+async def _run_engine(service: Service, settings: Settings) -> int:
+    """Boots; returns the exit status if that fails, or when the engine dies."""
     log.info("listening on port %d", settings.port)
     try:
         await boot(service, settings)
+    except SettingsError as error:
+        log.error("%s", error)  # noqa: TRY400 - it is the user's
+        return 2
     except ServerError as error:
         log.error("%s", error.message)  # noqa: TRY400 - the engine has logged the traceback
-        return
+        return 1
     while service.engine.health() is not Health.DEAD:  # noqa: ASYNC110 - the engine interface has no event for it
         await asyncio.sleep(0.25)
     log.error("the engine has died; shutting down")
+    return 1

@@ -13,7 +13,7 @@ from typing import Any
 
 import runpod.serverless
 
-from worker.boot import boot
+from worker.boot import boot, preflight
 from worker.entrypoints.job import JobFailed, Output, parts
 from worker.entrypoints.queue.control_plane import replace_job_scaler
 from worker.entrypoints.queue.worker import QueueWorker
@@ -46,10 +46,10 @@ def handler_of(service: Service) -> Handler:
 
 
 def serve_api(service: Service, settings: Settings) -> int:
-    """Checks this machine, boots the engine and serves the SDK's own HTTP API.
+    """Boots the engine and serves the SDK's own HTTP API.
 
     It is for tests and realtime endpoints. The SDK starts no worker then, and checks nothing.
-    Returns the process's exit status: 1 if a check fails.
+    Returns the process's exit status: 1 if the boot fails. Raises SettingsError.
     """
     try:
         asyncio.run(boot(service, settings))
@@ -65,12 +65,15 @@ def run(service: Service, settings: Settings) -> int:
     dies.
 
     The SDK requires a handler but never calls it in this mode, because `QueueWorker` takes the
-    jobs. Returns the process's exit status: 0 unless the engine died.
+    jobs. It runs the boot as a fitness check: if that fails, it reports this worker to RunPod as
+    unhealthy, with the reason, and ends the process with status 1, whatever is wrong. Returns the
+    process's exit status: 0 unless the engine died.
     """
     queue_worker = QueueWorker(service, settings)
     replace_job_scaler(queue_worker)
 
     async def worker_boots() -> None:
+        preflight(settings, service.model)
         await boot(service, settings)
 
     runpod.serverless.register_fitness_check(worker_boots)
