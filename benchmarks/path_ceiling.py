@@ -8,6 +8,7 @@ Run: `python -m benchmarks.path_ceiling`.
 """
 
 import asyncio
+import gc
 import json
 import socket
 import statistics
@@ -60,6 +61,8 @@ async def main() -> None:
         "SSE strings": lambda: at_once(lambda: strings(service)),
         "HTTP": lambda: client_process(listener.getsockname()[1]),
     }
+    gc.collect()
+    gc.freeze()  # as the engine does after its start
     costs: dict[str, list[float]] = {name: [] for name in rounds}
     for _ in range(ROUNDS + 1):
         for name, one_round in rounds.items():
