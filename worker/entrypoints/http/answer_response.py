@@ -70,6 +70,8 @@ class AnswerResponse(Response):
         self._blocked_since = None
 
     async def _send_events(self, send: Send, connection: ClientConnection) -> None:
+        if connection.is_full:  # of an earlier answer; from here on, starting never waits
+            await self._room(connection)
         keep_alive = asyncio.create_task(self._keep_alive(send, connection))
         try:
             async with aclosing(self._batches) as batches:
