@@ -40,7 +40,7 @@ class ClientConnection:
 
     @classmethod
     def of(cls, scope: Scope) -> "ClientConnection":
-        return scope["extensions"]["connection"]
+        return scope["extensions"]["connection"]["client"]
 
     @property
     def is_closing(self) -> bool:
@@ -98,7 +98,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is None:
             self._await_head()
         super().on_message_begin()
-        self.scope["extensions"] = {"connection": ClientConnection(self.transport, self.flow)}
+        connection = ClientConnection(self.transport, self.flow)
+        self.scope["extensions"] = {"connection": {"client": connection}}
 
     def on_headers_complete(self) -> None:
         self._in_head = False
