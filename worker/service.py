@@ -278,7 +278,8 @@ class Service:
         output = turn.take(step)
         if turn.ending is not None:
             if turn.ending.reason == "calls":
-                self._memory.remember(turn.messages, turn.ids)  # before the calls are answered
+                # Before the client gets the calls, and can answer them.
+                self._memory.remember(turn.messages, turn.ids.slice())
             if step.finish_reason is None:  # a stop string was found, or a second call
                 self.engine.abort(generation.rid)
         return answer.take(index, output)
