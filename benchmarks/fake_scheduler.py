@@ -3,8 +3,9 @@
 Theory: a GPU's scheduler makes thousands of tokens a second, and all of them pass through the
 worker's main process. A CPU's scheduler makes hundreds, and takes the cores that the main process
 needs. This one computes nothing, and sends what SGLang's would send: one message a step, with
-one token of every running request. What receives it cannot tell the difference, so the main process
-can be measured at a GPU's rates on a machine without one.
+one token of every running request (or, with `stream_interval`, several tokens of some). What
+receives it cannot tell the difference, so the main process can be measured at a GPU's rates on a
+machine without one.
 
 It has no model, no prefix cache, no grammars and no log probabilities, and every request gets the
 same ids. Stop tokens and stop strings of a request are ignored.
@@ -134,7 +135,7 @@ def run_fake_scheduler(
         context, zmq.PULL, port_args.scheduler_input_ipc_name, bind=False
     )
     output: Any = get_zmq_socket(context, zmq.PUSH, to, bind=False)
-    fake = FakeScheduler(forced, requests, output)
+    fake = FakeScheduler(forced, requests, output, server_args.stream_interval)
     pipe_writer.send(
         {
             "status": "ready",
@@ -147,23 +148,37 @@ def run_fake_scheduler(
 
 
 class Running(NamedTuple):
-    """SGLang's TokenizedGenerateReqInput, what it becomes, its SchedulerReqTimeStats."""
+    """SGLang's TokenizedGenerateReqInput, what it becomes, its SchedulerReqTimeStats, and the
+    tokens that have not been sent."""
 
     request: Any
     generation: Generation
     time_stats: Any
+    unsent: list[int]
+
+    def advance(self, interval: int) -> tuple[list[int], Finish | None] | None:
+        """What is sent after one more step: the first token at once, then `interval` at a time."""
+        new, finish = self.generation.advance()
+        self.unsent.extend(new)
+        is_first = self.generation.sent == len(self.unsent)
+        if finish is None and len(self.unsent) < interval and not is_first:
+            return None
+        ids = self.unsent.copy()
+        self.unsent.clear()
+        return ids, finish
 
 
 class FakeScheduler:
     """Takes requests from one ZMQ socket (PULL), sends steps to another (PUSH)."""
 
-    def __init__(self, forced: Forced, requests: Any, output: Any) -> None:
+    def __init__(self, forced: Forced, requests: Any, output: Any, interval: int = 1) -> None:
         import msgspec
         from sglang.srt.managers.io_struct import BatchTokenIDOutput
 
         self._requests = requests
         self._output = output
         self._forced = forced
+        self._interval = interval
         self._running: dict[str, Running] = {}
         self._pace = Pace(forced.speed, time.perf_counter())
         fields = msgspec.structs.fields(BatchTokenIDOutput)  # takes longer than a step may
@@ -217,7 +232,7 @@ class FakeScheduler:
 
         limit = request.sampling_params.max_new_tokens
         generation = Generation(list(request.input_ids), self._forced.ids, limit)
-        self._running[request.rid] = Running(request, generation, SchedulerReqTimeStats())
+        self._running[request.rid] = Running(request, generation, SchedulerReqTimeStats(), [])
 
     def _abort(self, request: Any) -> None:
         """Like SGLang, takes the ID for a prefix: choices of one request share it."""
@@ -228,8 +243,10 @@ class FakeScheduler:
     def _step(self) -> None:
         from sglang.srt.managers.io_struct import sock_send
 
-        steps = {rid: running.generation.advance() for rid, running in self._running.items()}
-        sock_send(self._output, self._message(steps))
+        advanced = {rid: each.advance(self._interval) for rid, each in self._running.items()}
+        steps = {rid: step for rid, step in advanced.items() if step is not None}
+        if steps:
+            sock_send(self._output, self._message(steps))
         for rid, (_, finish) in steps.items():
             if finish is not None:
                 del self._running[rid]
@@ -238,7 +255,7 @@ class FakeScheduler:
         """SGLang's message of a step. What nobody asked for, such as log probabilities, is None."""
         from sglang.srt.managers.io_struct import BatchTokenIDOutput, wrap_as_pickle
 
-        running = self._running.values()
+        running = [self._running[rid] for rid in steps]
         generations = [each.generation for each in running]
         sampling = [each.request.sampling_params for each in running]
         ids = [array("q", ids) for ids, _ in steps.values()]

@@ -281,7 +281,8 @@ class Service:
         output = turn.take(step)
         if turn.ending is not None:
             if turn.ending.reason == "calls":
-                self._memory.remember(turn.messages, turn.ids)  # before the calls are answered
+                # Before the client gets the calls, and can answer them.
+                self._memory.remember(turn.messages, turn.ids.slice())
             if step.finish_reason is None:  # a stop string was found, or a second call
                 self.engine.abort(generation.rid)
         return answer.take(index, output)
@@ -289,10 +290,9 @@ class Service:
 
 async def _encoded(prompt: Sequence[Segment]) -> Sequence[int]:
     """A prompt's token IDs. Much new text is encoded in a thread, so that no stream has to wait."""
-    new = encoded_text.new(prompt)
-    if sum(map(len, new)) > MANY_CHARACTERS:
-        await asyncio.to_thread(encoded_text.keep, new)
-    return join(prompt)
+    prompt = encoded_text.recalled(prompt)
+    new = sum(len(segment) for segment in prompt if isinstance(segment, str))
+    return await asyncio.to_thread(join, prompt) if new > MANY_CHARACTERS else join(prompt)
 
 
 def _reader(prompt: Conversation | Sequence[Segment], call_prefix: str) -> Parser | RawText:

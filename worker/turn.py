@@ -8,7 +8,6 @@ Rule: events returned by `take` have passed the stop string filter. Reasoning an
 arguments are never searched for stop strings.
 """
 
-from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +21,11 @@ from worker.harmony.events import (
     Kind,
     MessageBegun,
     MessageEnded,
-    Reasoning,
     Text,
-    ToolCallArguments,
     ToolCallBegun,
 )
-from worker.harmony.text_buffer import TextBuffer
-from worker.harmony.vocabulary import FIRST_SPECIAL
+from worker.harmony.text_buffer import TokenBuffer
+from worker.harmony.vocabulary import FIRST_SPECIAL, decode
 from worker.stop_strings import StopStrings
 
 
@@ -130,7 +127,7 @@ class TurnOutput(NamedTuple):
     """
 
     events: Sequence[Event]
-    ids: Sequence[int]
+    ids: TokenBuffer
     usage: Usage
     ending: Ending | None = None
     logprobs: Sequence[TextLogprob] = ()
@@ -155,7 +152,7 @@ class Turn:
         self._limited_by_context = limited_by_context
         self.usage = Usage()
         self.ending: Ending | None = None
-        self.ids = array("i")  # 4 bytes each; a list of integers takes 36
+        self.ids = TokenBuffer()
         self._reader = reader
         self._options = options
         self._filter = _StopStringFilter(options.stop) if options.stop else None
@@ -172,7 +169,7 @@ class Turn:
     @property
     def messages(self) -> list[Message]:
         """The output so far, as the messages that a client may send back."""
-        return self._collected.messages()
+        return self._collected.messages(self.ids)
 
     def take(self, step: Step) -> TurnOutput:
         """Processes a step and returns what can now be shown. Sets `ending` on the last one."""
@@ -315,14 +312,14 @@ class _ReasoningCarrier:
     in_reasoning: bool = False
     waiting: list[int] = field(default_factory=list[int])  # reasoning since the last call
 
-    def take(self, events: Iterable[Event], ids: Sequence[int]) -> None:
+    def take(self, events: Iterable[Event], ids: TokenBuffer) -> None:
         """Changes the ids of the calls that begin in `events`. `ids`: the turn's token IDs."""
         for event in events:
             match event:
                 case MessageBegun(kind):
                     self.in_reasoning = kind is Kind.REASONING
                 case MessageEnded(span=span) if self.in_reasoning:
-                    self.waiting += ids[span.start : span.stop]
+                    self.waiting += ids.slice(span.start, span.stop)
                 case ToolCallBegun(id=call_id):
                     event.id = self.with_reasoning(call_id, self.waiting)
                     self.waiting = []
@@ -356,35 +353,42 @@ class _LogprobBuffer:
 
 
 class _MessageCollector:
-    """Builds messages from events."""
+    """Builds messages from events. Until the end it holds no text: that of whole messages is in the
+    turn's IDs, and the parser has that of calls."""
 
     def __init__(self) -> None:
-        self._text = TextBuffer()
-        self._thought = TextBuffer()
+        self._kind = Kind.FOREIGN  # of the open message
+        self._spans: dict[Kind, list[range]] = {Kind.REASONING: [], Kind.TEXT: []}
         self._calls: list[ToolCallBegun] = []
-        self._arguments: dict[int, TextBuffer] = {}
+        self._arguments: list[str] = []
 
     def add(self, events: Iterable[Event]) -> None:
         for event in events:
             match event:
-                case Text(text):
-                    self._text.add(text)
-                case Reasoning(text):
-                    self._thought.add(text)
-                case ToolCallBegun(index):
+                case MessageBegun(kind):
+                    self._kind = kind
+                case MessageEnded(span=span, arguments=arguments):
+                    if self._kind is Kind.CALL:
+                        self._arguments.append(arguments)
+                    else:
+                        self._spans[self._kind].append(span)
+                case ToolCallBegun():
                     self._calls.append(event)
-                    self._arguments[index] = TextBuffer()
-                case ToolCallArguments(index, text):
-                    self._arguments[index].add(text)
                 case _:
                     pass
 
-    def messages(self) -> list[Message]:
-        text, thought = self._text.text, self._thought.text
+    def messages(self, ids: TokenBuffer) -> list[Message]:
+        """The messages that have ended."""
+        text, thought = self._text_of(Kind.TEXT, ids), self._text_of(Kind.REASONING, ids)
         calls = [
-            Called(call.name, self._arguments[call.index].text, call.id) for call in self._calls
+            Called(call.name, arguments, call.id)
+            for call, arguments in zip(self._calls, self._arguments, strict=False)
         ]
         messages: list[Message] = [Thought(thought)] if thought else []
         if text:
             messages.append(Said(text, "commentary" if calls else "final"))
         return [*messages, *calls]
+
+    def _text_of(self, kind: Kind, ids: TokenBuffer) -> str:
+        bodies = (ids.slice(span.start, span.stop) for span in self._spans[kind])
+        return "".join(decode([each for each in body if each < FIRST_SPECIAL]) for body in bodies)

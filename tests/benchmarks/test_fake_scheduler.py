@@ -18,6 +18,7 @@ from benchmarks.fake_scheduler import (
     Forced,
     Generation,
     Pace,
+    Running,
     in_place_of_sglangs,
 )
 from worker.engine import scheduler
@@ -52,6 +53,14 @@ def test_an_aborted_request_gets_no_further_token() -> None:
     generation.advance()
     generation.abort()
     assert generated(generation) == ([], "abort")
+
+
+def test_with_an_interval_the_first_token_goes_at_once_and_the_rest_in_groups() -> None:
+    """As `stream_interval` does in SGLang; what is left at the end goes with the finish reason."""
+    running = Running(None, Generation([1], [7, 8, 9, 10, 11, 12], max_tokens=10), None, [])
+    sent = [running.advance(2) for _ in range(6)]
+    assert sent[:5] == [([7], None), None, ([8, 9], None), None, ([10, 11], None)]
+    assert sent[5] == ([12], {"type": "stop", "matched": 12})
 
 
 @given(st.integers(1, 256), st.floats(1, 1e5), st.integers(1, 100))

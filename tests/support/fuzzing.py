@@ -51,7 +51,9 @@ def joined(events: list[Event]) -> list[tuple[str, str]]:
                 kind, text = f"call {index}", name
             case MessageBegun(what, channel, recipient):
                 kind, text = "begun", f"{what.name} {channel} {recipient}"
-            case MessageEnded(complete, span):
+            case MessageEnded(complete, span, arguments):
+                is_call = bool(pairs) and pairs[-1][0].startswith("arguments")
+                assert arguments == (pairs[-1][1] if is_call else "")
                 kind, text = "ended", f"{complete} {span}"
             case Finished(complete):
                 kind, text = "finished", str(complete)

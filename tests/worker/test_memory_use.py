@@ -9,11 +9,13 @@ import sys
 import tracemalloc
 from collections.abc import AsyncGenerator, Iterator
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
 from tests.support.scripted_engine import ScriptedEngine, tokens
 from worker.api.routes import route_for
+from worker.harmony.vocabulary import encode
 from worker.job_metrics import JobMetrics
 from worker.model import Model
 from worker.service import Batch, Service
@@ -22,7 +24,7 @@ from worker.settings import Settings
 ROUTES = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]},
     "/v1/responses": {"input": "Hi", "store": False},
-    "/v1/messages": {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 50},
+    "/v1/messages": {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20_000},
 }
 ANSWER = tokens("<|channel|>analysis<|message|>Hm.<|end|>") + tokens(
     "<|start|>assistant<|channel|>final<|message|>Hello there.<|return|>"
@@ -58,6 +60,30 @@ def test_a_stream_holds_less_than_50_kb(path: str) -> None:
     assert asyncio.run(held_by(200)) < 50_000
 
 
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_stream_of_10000_tokens_holds_less_than_50_kb(path: str) -> None:
+    """IDs and texts are kept compressed, as the turn may have to be remembered. The last event of
+    `/v1/responses` has the text again, so that takes 75 kB."""
+    prose = encode((Path(__file__).parents[2] / "docs" / "decisions.md").read_text())
+    long = [*tokens("<|channel|>final<|message|>"), *(prose * 10)[:11_000]]
+
+    async def held() -> int:
+        of, engine = _service(per_step=10)
+        await _drain(await _answer(of, path))  # what is loaded or kept once
+        engine.script = long
+        _forget(engine)
+        before = _traced()
+        answer = await _answer(of, path)
+        for _ in range(1_000):
+            await anext(answer)
+        held = _traced() - before - sys.getsizeof(long)  # the engine's copy of its script
+        await answer.aclose()
+        return held
+
+    assert asyncio.run(held()) < (75_000 if path == "/v1/responses" else 50_000)
+
+
 def test_nothing_grows_over_5000_requests() -> None:
     """Of all APIs in turn. One object left behind by each request would be 4,500 blocks; Python's
     own free lists vary by some hundred."""
@@ -75,8 +101,8 @@ def test_nothing_grows_over_5000_requests() -> None:
     assert asyncio.run(growth()) < 1500
 
 
-def _service() -> tuple[Service, ScriptedEngine]:
-    engine = ScriptedEngine(ANSWER)
+def _service(per_step: int = 1) -> tuple[Service, ScriptedEngine]:
+    engine = ScriptedEngine(ANSWER, per_step=per_step)
     return Service(engine, Model("demo", ("demo",), 131072), Settings()), engine
 
 

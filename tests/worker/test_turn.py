@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from worker.generation import Step
 from worker.harmony import Event, MessageBegun, MessageEnded, Parser, Text, ToolCallBegun
+from worker.harmony.conversation import Called, Said, Thought
 from worker.harmony.vocabulary import encoding
 from worker.turn import Ending, Turn, TurnOptions
 
@@ -40,6 +41,28 @@ def test_a_stop_string_may_begin_in_a_preamble_and_end_in_the_answer(size: int) 
     events, ending = told(output, size, TurnOptions(stop=["END"]))
     assert text_of(events) == "One, "
     assert ending == Ending("stop", "END")
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_its_messages_are_what_it_told(size: int) -> None:
+    """As a client sends them back: reasoning, a preamble, calls."""
+    arguments = '{"city": "Zürich", "days": [1, 2]}'
+    output = (
+        "<|channel|>analysis<|message|>Hm, ü.<|end|><|start|>assistant"
+        + PREAMBLE.format("I look 🌦 it up.").removesuffix("<|start|>assistant")
+        + CALL.format("weather").replace("{}", arguments)
+    )
+    ids = encoding().encode(output, allowed_special="all")
+    turn = Turn(Parser(call_id=lambda: "call_1"), TurnOptions())
+    for at in range(0, len(ids), size):
+        turn.take(Step(ids[at : at + size], "stop" if at + size >= len(ids) else None))
+    assert turn.ending == Ending("calls")
+    assert turn.ids.slice().tolist() == ids
+    assert turn.messages == [
+        Thought("Hm, ü."),
+        Said("I look 🌦 it up.", "commentary"),
+        Called("weather", arguments, "call_1"),
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])

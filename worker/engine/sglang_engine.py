@@ -11,6 +11,7 @@ import logging
 import signal
 import threading
 import time
+from array import array
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -168,7 +169,7 @@ class SglangEngine:
                 param="seed",
             )
         return {
-            "input_ids": list(prompt_ids),
+            "input_ids": array("q", prompt_ids),  # as SGLang sends them
             "sampling_params": sampling_params(sampling),
             "return_logprob": sampling.top_logprobs is not None,
             "top_logprobs_num": sampling.top_logprobs or 0,

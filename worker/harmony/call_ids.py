@@ -40,13 +40,15 @@ class CallIds:
         carrying = f"{call_id}{_MARK}{self._capsules.seal(ids).rstrip('=')}"
         return carrying if len(carrying) <= self._max_length else call_id
 
-    def restored(self, messages: Sequence[Message]) -> list[Message]:
+    def restored(self, messages: Sequence[Message]) -> Sequence[Message]:
         """`messages` with the reasoning that is in their calls' ids, each before its call and the
         preamble to it.
 
         A turn whose reasoning the client has sent in other words stays as it is, as does everything
         up to the last answer, since reasoning before that is not rendered.
         """
+        if not any(isinstance(each, Called) and _MARK in each.id for each in messages):
+            return messages
         begin = after_answer(messages)
         restored = list(messages[:begin])
         for is_turn, run in groupby(messages[begin:], _is_of_turn):

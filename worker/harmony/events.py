@@ -45,10 +45,12 @@ class MessageEnded:
     `complete`: the model ended it; a limit did not cut it off.
     `span`: the position of its body in the completion's ids. In well-formed output these are all
     ordinary ids; in malformed output there can be markers among them.
+    `arguments`: those of a call, whole, as its events had them.
     """
 
     complete: bool
     span: range
+    arguments: str = ""
 
 
 @dataclass(slots=True)

@@ -2,11 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.harmony import encoded_text
-from worker.harmony.encoded_text import SHORT, EncodedTexts, Segment, join
+from worker.harmony.encoded_text import SHORT, EncodedTexts, Segment, join, recalled
 from worker.harmony.vocabulary import END, START, encode
 
 TEXTS = st.text(max_size=20) | st.text(min_size=SHORT - 1, max_size=SHORT + 40)
@@ -23,17 +24,31 @@ def encoded(segment: Segment) -> list[int]:
 def test_a_prompts_ids_are_those_of_its_segments(segments: list[Segment]) -> None:
     """Each is encoded by itself, the first time and when it is known."""
     expected = [token for segment in segments for token in encoded(segment)]
-    assert join(segments) == expected
-    assert join(segments) == expected
+    assert list(join(segments)) == expected
+    assert list(join(segments)) == expected
 
 
-def test_only_long_texts_that_are_not_known_are_new() -> None:
+def test_only_long_texts_that_are_not_kept_have_to_be_encoded() -> None:
     """Headers are encoded where they stand."""
     known, unknown = "a known text " * 20, "an unknown text " * 20
     join([known])
-    assert encoded_text.new([START, "user", known, unknown, (1, 2)]) == [unknown]
-    encoded_text.keep([unknown])
-    assert encoded_text.new([unknown]) == []
+    ids = [START, join(["user"]), join([known]), unknown, (1, 2)]
+    assert recalled([START, "user", known, unknown, (1, 2)]) == ids
+    kept = join([unknown])
+    assert recalled([unknown]) == [kept]
+
+
+def test_a_recalled_text_may_be_forgotten_before_the_prompt_is_joined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a thread encodes what is new, other prompts take the place of what was kept."""
+    monkeypatch.setattr(encoded_text, "_texts", EncodedTexts(5_000))
+    text = "a text that was kept " * 20
+    ids = join([text])
+    prompt = recalled([text])
+    join(["other texts took its place " * 100])
+    assert recalled([text]) == [text]
+    assert prompt == [ids]
 
 
 def test_what_is_kept_is_bounded_and_the_least_recently_used_goes_first() -> None:
@@ -53,14 +68,6 @@ def test_a_text_that_is_larger_than_the_bound_is_encoded_and_not_kept() -> None:
     text = "long " * 1000
     assert list(texts.encode(text)) == encode(text)
     assert len(texts) == 0
-
-
-def test_equal_ids_are_one_object() -> None:
-    """tiktoken makes a new int for each token, which would take four times the memory."""
-    texts = EncodedTexts(10**6)
-    first, second = (texts.encode(f"{word} interconnection") for word in ("An", "The"))
-    assert first[-1] > 256  # Python shares smaller ones anyway
-    assert first[-1] is second[-1]
 
 
 def test_threads_may_encode_the_same_texts() -> None:

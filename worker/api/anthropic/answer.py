@@ -113,7 +113,7 @@ class MessagesAnswer:
                 yield self._delta({"type": "input_json_delta", "partial_json": text})
             case MessageEnded(_, span):
                 if self._open == "thinking":
-                    signature = self._capsules.seal(output.ids[span.start : span.stop])
+                    signature = self._capsules.seal(output.ids.slice(span.start, span.stop))
                     yield self._delta({"type": "signature_delta", "signature": signature})
                 yield from self._close()
             case _:

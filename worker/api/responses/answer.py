@@ -115,7 +115,7 @@ class ResponsesAnswer:
             case MessageEnded(complete, span):
                 cut = not complete and output.ending is not None
                 status = _status(output.ending) if cut else "completed"
-                return self._end_item(output.ids[span.start : span.stop], status)
+                return self._end_item(output.ids.slice(span.start, span.stop), status)
             case _:
                 return []
 

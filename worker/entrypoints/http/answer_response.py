@@ -17,6 +17,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from worker.entrypoints.http.protocol import ClientConnection
 from worker.job_metrics import JobMetrics
 from worker.service import Batch, Exchange
 
@@ -44,15 +45,16 @@ class AnswerResponse(Response):
         self._exchange = exchange
         self._batches = exchange.answer(metrics)
         self._started = False
-        self._sending = asyncio.Lock()
         self._last_sent = 0.0
         self._blocked_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = self._send_events(send) if self._exchange.streams else self._send_object(send)
+        connection = ClientConnection.of(scope)
+        streams = self._exchange.streams
+        sending = self._send_events(send, connection) if streams else self._send_object(send)
         with self._running:
             if not await self._unless_disconnected(receive, sending):
-                scope["extensions"]["connection"]["abort"]()
+                connection.abort()
 
     async def _send_object(self, send: Send) -> None:
         async with aclosing(self._batches) as batches:
@@ -63,53 +65,58 @@ class AnswerResponse(Response):
             (b"content-length", str(len(body)).encode()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send_body(send, body, more=False)
+        self._blocked_since = asyncio.get_running_loop().time()
+        await send({"type": "http.response.body", "body": body})
+        self._blocked_since = None
 
-    async def _send_events(self, send: Send) -> None:
-        keep_alive = asyncio.create_task(self._keep_alive(send))
+    async def _send_events(self, send: Send, connection: ClientConnection) -> None:
+        if connection.is_full:  # of an earlier answer; from here on, starting never waits
+            await self._room(connection)
+        keep_alive = asyncio.create_task(self._keep_alive(send, connection))
         try:
             async with aclosing(self._batches) as batches:
                 async for batch in batches:
-                    await self._send_part(send, batch)
-            await self._send_part(send, (), end=True)
+                    await self._start(send)
+                    self._write(connection, batch)
+                    if connection.is_full:
+                        await self._room(connection)
+            await self._start(send)
+            await send({"type": "http.response.body", "body": self._exchange.dialect.end.encode()})
         finally:
             keep_alive.cancel()
             with suppress(asyncio.CancelledError):
                 await keep_alive
 
-    async def _keep_alive(self, send: Send) -> None:
+    async def _keep_alive(self, send: Send, connection: ClientConnection) -> None:
         """Sends a keep-alive after every KEEP_ALIVE_SECONDS without output, also before the first
-        batch."""
+        batch. It is made when it is written, so that its sequence number is correct."""
         loop = asyncio.get_running_loop()
         self._last_sent = loop.time()
         while True:
             await asyncio.sleep(self._last_sent + KEEP_ALIVE_SECONDS - loop.time())
-            if loop.time() - self._last_sent >= KEEP_ALIVE_SECONDS:
-                await self._send_part(send, None)
+            if loop.time() - self._last_sent < KEEP_ALIVE_SECONDS:
+                continue
+            if connection.is_full:  # what waits in it keeps the connection alive
+                self._last_sent = loop.time()
+                continue
+            await self._start(send)
+            self._write(connection, self._exchange.keep_alive(), idle=b": keep-alive\n\n")
 
-    async def _send_part(self, send: Send, batch: Batch | None, *, end: bool = False) -> None:
-        """Sends a batch and, after the last one, the stream's end; None means a keep-alive.
+    async def _start(self, send: Send) -> None:
+        if not self._started:
+            self._started = True
+            await send({"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS})
 
-        The response starts with the first part. One part is sent at a time: a keep-alive is created
-        only once it can be sent, so that its sequence number is correct.
-        """
-        async with self._sending:
-            if not self._started:
-                self._started = True
-                head = {"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS}
-                await send(head)
-            events = self._exchange.keep_alive() if batch is None else batch
-            body = "".join(map(self._exchange.dialect.event, events))
-            if batch is None and not events:
-                body = ": keep-alive\n\n"
-            if end:
-                body += self._exchange.dialect.end
-            await self._send_body(send, body.encode(), more=not end)
-            self._last_sent = asyncio.get_running_loop().time()
+    def _write(self, connection: ClientConnection, batch: Batch, *, idle: bytes = b"") -> None:
+        """Writes a batch's events, or `idle` if it has none."""
+        events = "".join(map(self._exchange.dialect.event, batch)).encode() or idle
+        if events:
+            connection.write_chunk(events)
+        self._last_sent = asyncio.get_running_loop().time()
 
-    async def _send_body(self, send: Send, body: bytes, *, more: bool) -> None:
+    async def _room(self, connection: ClientConnection) -> None:
         self._blocked_since = asyncio.get_running_loop().time()
-        await send({"type": "http.response.body", "body": body, "more_body": more})
+        await connection.drained()
         self._blocked_since = None
 
     async def _unless_disconnected(

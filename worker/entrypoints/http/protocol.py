@@ -8,6 +8,7 @@ import asyncio
 import json
 from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -25,12 +26,48 @@ HEAD_TIMEOUT_SECONDS = 30.0
 """Maximum time from a new connection, or the end of a response, to the next complete head."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """One connection.
+class ClientConnection:
+    """The connection of a request, for an application: `ClientConnection.of(scope)`.
 
-    Adds `scope["extensions"]["connection"]`: `abort` drops the connection at once, `is_closing`
-    returns whether either side is closing it.
+    A chunked response may be written to it directly between its head and its last message: as ASGI
+    messages, chunks would pass through five coroutines each. `Any` stands for uvicorn's flow
+    control.
     """
+
+    def __init__(self, transport: asyncio.Transport, flow: Any) -> None:
+        self._transport = transport
+        self._flow = flow
+
+    @classmethod
+    def of(cls, scope: Scope) -> "ClientConnection":
+        return scope["extensions"]["connection"]["client"]
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether either side is closing it, or has."""
+        return self._transport.is_closing()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client reads more slowly than is written."""
+        return self._flow.write_paused
+
+    def write_chunk(self, data: bytes) -> None:
+        """Writes one chunk, which must not be empty. Does nothing if the client has gone."""
+        if not self._transport.is_closing():
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def drained(self) -> None:
+        """Waits until it is no longer full; also returns when the connection is lost."""
+        await self._flow.drain()
+
+    def abort(self) -> None:
+        """Drops the connection at once."""
+        self._transport.abort()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection, which applications find in the scope of each request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,10 +98,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is None:
             self._await_head()
         super().on_message_begin()
-        transport = self.transport
-        self.scope["extensions"] = {
-            "connection": {"abort": transport.abort, "is_closing": transport.is_closing}
-        }
+        connection = ClientConnection(self.transport, self.flow)
+        self.scope["extensions"] = {"connection": {"client": connection}}
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -11,6 +11,7 @@ from typing import NoReturn
 from starlette.requests import ClientDisconnect, Request
 
 from worker import json_depth
+from worker.entrypoints.http.protocol import ClientConnection
 from worker.errors import BadRequest, PayloadTooLarge, RequestTimeout
 from worker.json_depth import Json
 
@@ -43,7 +44,7 @@ async def _check_connected(request: Request) -> None:
     Otherwise, a flood of abandoned requests would delay the others.
     """
     await asyncio.sleep(0)  # lets the event loop read the connection, and notice its end
-    if request.scope["extensions"]["connection"]["is_closing"]():
+    if ClientConnection.of(request.scope).is_closing:
         raise ClientDisconnect
 
 

@@ -66,6 +66,11 @@ class Body:
         return self.kind is Kind.CALL and self.empty and not self.sealed
 
     @property
+    def arguments(self) -> str:
+        """The arguments so far, as events had them; empty if this is not a call."""
+        return self._arguments.sent
+
+    @property
     def repaired(self) -> bool:
         """Whether the arguments were repaired when the body was closed."""
         return self._arguments.repaired

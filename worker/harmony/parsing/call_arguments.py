@@ -49,8 +49,18 @@ class Arguments:
         """Whether a string, an object or an array is still open."""
         return self.in_string or bool(self._missing)
 
+    @property
+    def sent(self) -> str:
+        """All text that `feed` and `close` have returned."""
+        return self._sent.text
+
     def feed(self, text: str) -> str:
         """Takes a piece of the arguments; returns the text that can be sent now."""
+        sendable = self._feed(text)
+        self._sent.add(sendable)
+        return sendable
+
+    def _feed(self, text: str) -> str:
         if self._wraps:
             return json.dumps(text, ensure_ascii=False)[1:-1]
         if self._json is None:
@@ -80,7 +90,6 @@ class Arguments:
             self.in_string and not self._pending and not _STRING_SYNTAX.search(text)
         ):
             self._escaped = False
-            self._sent.add(text)
             return text
         if self._buffers_rest or (self._pending and text.isspace()):
             self._pending.append(text)
@@ -90,7 +99,6 @@ class Arguments:
             text = "".join((*self._pending, text))
         safe = self._scan(text)
         self._pending = [text[safe:]] if safe < len(text) else []
-        self._sent.add(text[:safe])
         return text[:safe]
 
     def _scan(self, text: str) -> int:
@@ -121,11 +129,18 @@ class Arguments:
 
     def close(self, *, natural: bool) -> str:
         """The text still to be sent. `natural`: the model ended the call; it was not cut off."""
-        if self._wraps:
-            return '"}' if natural else ""
+        begun = ""
         if self._json is None and any(map(str.strip, self._pending)):
             text, self._pending, self._json = "".join(self._pending), [], True
-            return self._pass_on(text) + self.close(natural=natural)
+            begun = self._pass_on(text)
+            self._sent.add(begun)
+        rest = self._rest(natural=natural)
+        self._sent.add(rest)
+        return begun + rest
+
+    def _rest(self, *, natural: bool) -> str:
+        if self._wraps:
+            return '"}' if natural else ""
         sent, pending = self._sent.text, "".join(self._pending)
         if natural and self._json is None:
             return "{}"

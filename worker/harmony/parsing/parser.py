@@ -359,7 +359,8 @@ class Parser:
             self.recoveries[Recovery.ARGUMENTS] += 1
         if body.kind is not Kind.FOREIGN:
             end = self._at if body.end is None else body.end
-            self._events.append(MessageEnded(natural, range(body.begin, max(body.begin, end))))
+            span = range(body.begin, max(body.begin, end))
+            self._events.append(MessageEnded(natural, span, body.arguments))
 
     def _emit(self) -> None:
         """Makes an event of the pending tokens."""

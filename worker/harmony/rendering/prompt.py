@@ -2,7 +2,8 @@
 
 A prompt is a system message, a developer message (instructions, tools, response format), the
 conversation, and the beginning of the assistant's next turn, `<|start|>assistant`. It is rendered
-as segments, `[START, "user", MESSAGE, "Hi", END]`, of which `encoded_text` makes token ids.
+as segments of which `encoded_text` makes token ids: `[header, "Hi", END]`. A history has few
+different headers, so their ids are kept here.
 
 Rules:
 - Text from clients is encoded as ordinary text, in headers too, so no marker can be injected.
@@ -20,7 +21,8 @@ Source: OpenAI's Harmony guide, and its guide to verifying gpt-oss implementatio
 
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -44,6 +46,9 @@ from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, ST
 
 MAX_NAME_LENGTH = 128
 """An author's name is cut to this many characters."""
+MAX_KEPT_NAME = 200
+"""Headers with longer names, which the history alone can have, are encoded each time: what is kept
+is bounded."""
 _NOT_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f<>|\\/]+")
 
 
@@ -58,7 +63,7 @@ def render(
     """The token ids of `segments`."""
     return join(
         segments(conversation, effort=effort, date=date, memory=memory, reasoning=reasoning)
-    )
+    ).tolist()
 
 
 def segments(
@@ -111,7 +116,7 @@ class _History:
         while at < len(self._messages):
             match self._messages[at]:
                 case Result():
-                    results = _run(self._messages, at, _is_result)
+                    results = _run(self._messages, at, Result)
                     made += self._results(results)
                     at += len(results)
                 case Thought() | Said() | Called():
@@ -144,7 +149,8 @@ class _History:
                 return recalled.messages, [START, "assistant", recalled.ids]
         self._calls.add(turn)
         if keeps_reasoning:
-            self.reasoning.update(_reasoning_sources(turn))
+            for source in _reasoning_sources(turn):
+                self.reasoning[source] += 1
         made: list[Segment] = []
         for message in turn:
             match message:
@@ -159,15 +165,15 @@ class _History:
         return len(turn), made
 
     def _call(self, call: Called) -> list[Segment]:
-        header = f"commentary to={recipient(call.name, self._offered)} "
-        return [
-            *(START, "assistant", CHANNEL, header, CONSTRAIN, "json", MESSAGE),
-            *(call.arguments, CALL),
-        ]
+        to = recipient(call.name, self._offered)
+        header = _call_header if len(to) <= MAX_KEPT_NAME else _call_header.__wrapped__
+        return [header(to), call.arguments, CALL]
 
     def _results(self, results: Sequence[Message]) -> list[Segment]:
         """The results of one turn, in the order of their calls; those with an id match first."""
         found = [each for each in results if isinstance(each, Result)]
+        if len(found) == 1:  # as most are
+            return self._result(found[0])[1]
         rendered = [self._result(each) for each in sorted(found, key=lambda r: not r.call_id)]
         in_order = sorted(rendered, key=lambda each: each[0])
         return [segment for _, message in in_order for segment in message]
@@ -175,10 +181,10 @@ class _History:
     def _result(self, result: Result) -> tuple[int, list[Segment]]:
         call = self._calls.answered_by(result)
         author = f"{recipient(call.name, self._offered)} to=assistant"
-        parts = [result.text] if result.text else []
+        text = result.text
         if result.tools:
-            parts.append(tools_section(result.tools))
-        return call.order, _message(author, "commentary", "\n\n".join(parts))
+            text = "\n\n".join(filter(None, (text, tools_section(result.tools))))
+        return call.order, _message(author, "commentary", text)
 
 
 def _reasoning_sources(turn: Sequence[Message]) -> list[str]:
@@ -189,22 +195,17 @@ def _reasoning_sources(turn: Sequence[Message]) -> list[str]:
     return ["lost"] if any(isinstance(message, Called) for message in turn) else []
 
 
-def _is_result(message: Message) -> bool:
-    return isinstance(message, Result)
-
-
-def _run(messages: Sequence[Message], at: int, belongs: Callable[[Message], bool]) -> list[Message]:
-    """The messages from `at` on that belong together. Only these are looked at: histories are
-    long."""
+def _run(messages: Sequence[Message], at: int, *kinds: type[Message]) -> Sequence[Message]:
+    """The messages of some kinds from `at` on. Only these are looked at: histories are long."""
     end = at
-    while end < len(messages) and belongs(messages[end]):
+    while end < len(messages) and isinstance(messages[end], kinds):
         end += 1
-    return list(messages[at:end])
+    return messages[at:end]
 
 
-def _turn(messages: Sequence[Message], at: int) -> list[Message]:
+def _turn(messages: Sequence[Message], at: int) -> Sequence[Message]:
     """The assistant's messages from `at` on, up to a final answer."""
-    turn = _run(messages, at, lambda message: isinstance(message, Thought | Said | Called))
+    turn = _run(messages, at, Thought, Said, Called)
     for end, message in enumerate(turn, 1):
         if isinstance(message, Said) and message.phase == "final":
             return turn[:end]
@@ -258,6 +259,8 @@ class _Calls:
             )
         else:
             found = self._by_id.get(call_id, [])
+        if len(found) == 1:
+            return found[0]
         return min(found, key=lambda call: self._preference(call, name), default=None)
 
     def _preference(self, call: _CallInHistory, name: str) -> tuple[bool, bool, int]:
@@ -273,5 +276,18 @@ def _shown(name: str) -> str:
 
 
 def _message(author: str, channel: str | None, body: str | Sequence[int]) -> list[Segment]:
-    header: list[Segment] = [START, author, CHANNEL, channel] if channel else [START, author]
-    return [*header, MESSAGE, body, END]
+    header = _header if len(author) <= MAX_KEPT_NAME else _header.__wrapped__
+    return [header(author, channel), body, END]
+
+
+@lru_cache(maxsize=1024)
+def _header(author: str, channel: str | None) -> Sequence[int]:
+    """`<|start|>user<|message|>`, `<|start|>assistant<|channel|>final<|message|>`."""
+    return join([START, author, *((CHANNEL, channel) if channel else ()), MESSAGE])
+
+
+@lru_cache(maxsize=1024)
+def _call_header(to: str) -> Sequence[int]:
+    """`<|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>`."""
+    written = (f"commentary to={to} ", CONSTRAIN, "json")
+    return join([START, "assistant", CHANNEL, *written, MESSAGE])

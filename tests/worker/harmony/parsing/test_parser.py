@@ -52,7 +52,7 @@ def test_a_call_is_emitted_when_its_header_is_over() -> None:
     assert parser.feed(ids("1}<|call|>")) == [ToolCallArguments(0, "1}")]
     body = len(ids('{"a":1}'))
     assert parser.finish() == [
-        MessageEnded(complete=True, span=range(len(header), len(header) + body)),
+        MessageEnded(True, range(len(header), len(header) + body), '{"a":1}'),
         Finished(complete=True),
     ]
     assert parser.calls == 1
