@@ -39,12 +39,12 @@ class Spread(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        """The median to three digits, and the quartiles to as many decimals."""
+        """The median to three digits, and the quartiles to as many decimals, if they differ."""
         if not any(self):
             return "0"
         decimals = sum(abs(self.median) < limit for limit in (99.95, 9.995, 0.9995))
         low, median, high = (f"{value:,.{decimals}f}" for value in self)
-        return f"{median} ({low} to {high})"
+        return median if low == high else f"{median} ({low} to {high})"
 
 
 class Figure(NamedTuple):
@@ -55,6 +55,16 @@ class Figure(NamedTuple):
     unit: str
     case: Case
     values: Sequence[float]
+
+
+class Report(NamedTuple):
+    """What a run of one question measured. `date`: of its end, in UTC, such as "2026-11-28"."""
+
+    question: str
+    commit: str
+    date: str
+    machine: Mapping[str, Any]
+    figures: Sequence[Figure]
 
 
 def question_parser(name: str, doc: str | None) -> CommandParser:
@@ -137,16 +147,19 @@ def commit(repository: Path = ROOT) -> str:
 
 def save(question: str, figures: Sequence[Figure], folder: Path = REPORTS) -> Path:
     """Writes the figures, with their spreads, the machine and the commit. Returns the file."""
-    report = {
-        "question": question,
-        "commit": commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(),
-        "figures": [
-            {**figure._asdict(), "spread": spread(figure.values)._asdict()} for figure in figures
-        ],
-    }
+    today = datetime.now(UTC).date().isoformat()
+    report = Report(question, commit(), today, machine(), figures)
+    with_spreads = [{**each._asdict(), "spread": spread(each.values)._asdict()} for each in figures]
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{question}.json"
-    file.write_text(json.dumps(report, indent=1) + "\n")
+    file.write_text(json.dumps({**report._asdict(), "figures": with_spreads}, indent=1) + "\n")
     return file
+
+
+def load(question: str, folder: Path = REPORTS) -> Report:
+    """What `save` wrote. Raises FileNotFoundError if the question has not been run."""
+    report = Report(**json.loads((folder / f"{question}.json").read_text()))
+    figures: list[Any] = list(report.figures)
+    return report._replace(
+        figures=[Figure(*(each[field] for field in Figure._fields)) for each in figures]
+    )
