@@ -87,14 +87,14 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 async def in_turn(
-    sides: Mapping[str, Callable[[], Awaitable[T]]], rounds: int
+    sides: Mapping[str, Callable[[], Awaitable[T]]], rounds: int, warm_up: bool = True
 ) -> dict[str, list[T]]:
     """Runs each side once per round. Returns what each returned, in the order of the rounds.
 
-    One more round comes first, to warm up; its results are dropped.
+    Unless `warm_up` is false, one more round comes first, whose results are dropped.
     """
     results: dict[str, list[T]] = {name: [] for name in sides}
-    for number in range(rounds + 1):
+    for number in range(not warm_up, rounds + 1):
         for name in _order(list(sides), number):
             result = await sides[name]()
             if number:

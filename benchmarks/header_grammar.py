@@ -26,8 +26,10 @@ from worker.model import resolve
 from worker.settings import Settings
 
 STREAMS = (1, 8, 32)
+LENGTH = 150
+"""At most so many tokens of each answer."""
 ROUNDS = 5
-QUICK_STREAMS = (8,)
+QUICK_STREAMS = (4,)
 QUICK_ROUNDS = 1
 FREE, CONSTRAINED = "free headers", "constrained headers"
 BODY = {"messages": [{"role": "user", "content": "Count to one hundred"}]}
@@ -88,7 +90,7 @@ def cpu_seconds(engine: SglangEngine) -> float:
 
 
 async def stream(engine: SglangEngine, index: int, tag: str | None) -> int:
-    sampling = Sampling(max_tokens=4000, temperature=0.0, stop_ids=STOP_IDS, structural_tag=tag)
+    sampling = Sampling(max_tokens=LENGTH, temperature=0.0, stop_ids=STOP_IDS, structural_tag=tag)
     tokens = 0
     async with aclosing(engine.generate(render_prompt(BODY), sampling, f"bench-{index}")) as steps:
         async for step in steps:

@@ -32,6 +32,13 @@ def test_the_first_round_warms_up() -> None:
     assert asyncio.run(in_turn({"a": count}, rounds=2)) == {"a": [1, 2]}
 
 
+def test_a_side_with_nothing_to_warm_up_runs_only_as_often_as_asked() -> None:
+    """Each run of it may take long."""
+    ran = list[str]()
+    asyncio.run(in_turn({name: writes(ran, name) for name in "ab"}, rounds=2, warm_up=False))
+    assert "".join(ran) == "ba" + "ab"
+
+
 def test_a_side_that_fails_ends_the_benchmark() -> None:
     """There is no report with a hole in it."""
 
