@@ -110,15 +110,12 @@ def forget(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-async def main() -> None:
-    figures = [*await boots(ROUNDS), *await reads(ROUNDS)]
-    show(figures)
-    save("boot", figures)
-
-
-async def quick() -> None:
-    """One boot of each side, and no read."""
-    figures = await boots(1, warm_up=False)
+async def main(quick: bool) -> None:
+    """A quick run is one boot of each side, and no read."""
+    if quick:
+        figures = await boots(1, warm_up=False)
+    else:
+        figures = [*await boots(ROUNDS), *await reads(ROUNDS)]
     show(figures)
     save("boot", figures)
 
@@ -169,4 +166,4 @@ if __name__ == "__main__":
         case [("alone" | "ahead") as how, folder]:
             read_after_imports(Path(folder), how == "ahead")
         case _:
-            asyncio.run(quick() if asked.quick else main())
+            asyncio.run(main(asked.quick))

@@ -25,14 +25,16 @@ class Goal(NamedTuple):
     beside: str | None = None
     case: Case = {}  # noqa: RUF012 - not a mutable default: Case is read-only
 
-    def __str__(self) -> str:
+    @property
+    def subject(self) -> str:
+        """What the bound is on, in words."""
         sides = f"{self.side} / {self.beside}" if self.beside else self.side
         where = f" ({label(self.case)})" if self.case else ""
-        return f"{sides}{where}: {self.quantity} {self.relation} {self.bound:,g}"
+        return f"{sides}{where}: {self.quantity}"
 
 
 class Verdict(NamedTuple):
-    """`value`: the measured one that is furthest on the wrong side, or nearest to it."""
+    """`value`: that of the worst case. `unit`: empty for a ratio."""
 
     held: bool
     value: float
@@ -87,7 +89,7 @@ QUESTIONS = (
 def verdict(goal: Goal, figures: Sequence[Figure]) -> Verdict | None:
     """None if nothing was measured that the goal is about: a quick run leaves out most cases."""
     judged = [
-        (spread(values).median, "ratio" if goal.beside else each.unit, each.case)
+        (spread(values).median, "" if goal.beside else each.unit, each.case)
         for each in figures
         if (each.name, each.side) == (goal.quantity, goal.side)
         and goal.case.items() <= each.case.items()

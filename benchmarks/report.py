@@ -110,9 +110,9 @@ def inline(svg: str) -> str:
 def goals(reports: Mapping[str, Report]) -> Table:
     """The goals of the questions that have been run."""
     return Table(
-        ["question", "goal", "measured", ""],
+        ["question", "of what", "goal", "worst case", ""],
         [
-            [question.name, str(goal), *judged(goal, reports[question.name].figures)]
+            [question.name, goal.subject, *judged(goal, reports[question.name].figures)]
             for question in QUESTIONS
             if question.name in reports
             for goal in question.goals
@@ -120,21 +120,23 @@ def goals(reports: Mapping[str, Report]) -> Table:
     )
 
 
-def judged(goal: Goal, figures: Sequence[Figure]) -> tuple[str, str]:
-    """The value that decides, and what it decides."""
+def judged(goal: Goal, figures: Sequence[Figure]) -> tuple[str, str, str]:
+    """The bound, the value that decides, and what it decides."""
     found = verdict(goal, figures)
+    bound = f"{goal.relation} {goal.bound:,g}"
     if found is None:
-        return "", "not measured"
+        return bound, "", "not measured"
     where = f" ({label(found.case)})" if found.case else ""
     value = Spread(found.value, found.value, found.value)
-    return f"{value} {found.unit}{where}", "held" if found.held else "not held"
+    held = "held" if found.held else "not held"
+    return f"{bound} {found.unit}".rstrip(), f"{value}{where}", held
 
 
 def provenance(report: Report) -> str:
     machine = report.machine
     cores = f"{machine['cores']} core" + "s" * (machine["cores"] != 1)
     return (
-        f"medians (quartiles) of {rounds(report.figures)}, {report.date}, commit {report.commit}, "
+        f"{rounds(report.figures)}, {report.date}, commit {report.commit}, "
         f"{cores} of {machine['cpu']}, load {machine['load']:.1f}"
     )
 

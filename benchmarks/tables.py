@@ -45,17 +45,17 @@ def markdown(table: Table) -> str:
 
 def show(figures: Sequence[Figure]) -> None:
     """Prints the figures of a benchmark that has just run."""
-    print(f"medians (quartiles) of {rounds(figures)}")
+    print(rounds(figures))
     for table in tables(figures):
         print(f"\n{markdown(table)}")
 
 
 def rounds(figures: Sequence[Figure]) -> str:
-    """How many rounds the figures have, in words: a question may take more of what is quick."""
+    """What a table shows, and of how many rounds: a question may take more of what is quick."""
     fewest, most = (pick(len(each.values) for each in figures) for pick in (min, max))
-    if fewest == most:
-        return f"{most} round" + "s" * (most > 1)
-    return f"{fewest} to {most} rounds"
+    if most == 1:
+        return "one round"
+    return f"medians (quartiles) of {most if fewest == most else f'{fewest} to {most}'} rounds"
 
 
 def label(case: Case) -> str:

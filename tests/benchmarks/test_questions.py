@@ -49,8 +49,8 @@ def test_beside_another_side_the_median_of_the_rounds_ratios_counts() -> None:
     goal = Goal("speed", "worker", "at least", 1, beside="bare")
     slow_machine = [figures[0], speeds("bare", 1, [150, 10, 10])]
     assert [verdict(goal, each) for each in (figures, slow_machine)] == [
-        (True, 1.1, "ratio", {"streams": 1}),
-        (True, 2.0, "ratio", {"streams": 1}),
+        (True, 1.1, "", {"streams": 1}),
+        (True, 2.0, "", {"streams": 1}),
     ]
 
 
@@ -75,7 +75,7 @@ def test_what_was_not_measured_has_no_verdict(goal: Goal) -> None:
     assert verdict(goal, [speeds("worker", 1, [1])]) is None
 
 
-def test_a_goal_in_words() -> None:
+def test_what_a_goal_is_about() -> None:
     """As the report shows it."""
     goal = Goal("total", "proxy", "at least", 5, "worker", {"streams": 32, "latency": "20 ms"})
-    assert str(goal) == "proxy / worker (streams 32, latency 20 ms): total at least 5"
+    assert goal.subject == "proxy / worker (streams 32, latency 20 ms): total"

@@ -64,12 +64,13 @@ def test_numbers_have_three_digits() -> None:
         assert str(spread) == words
 
 
-def test_the_number_of_rounds_in_words() -> None:
+def test_what_a_table_shows_is_said() -> None:
+    """One round has no quartiles."""
     one, three = (Figure("a", "b", "s", {}, values) for values in ([1.0], [1.0, 2.0, 3.0]))
     assert [rounds([one]), rounds([three, three]), rounds([one, three])] == [
-        "1 round",
-        "3 rounds",
-        "1 to 3 rounds",
+        "one round",
+        "medians (quartiles) of 3 rounds",
+        "medians (quartiles) of 1 to 3 rounds",
     ]
 
 
