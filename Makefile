@@ -67,7 +67,7 @@ bench: setup ## prints the benchmark report
 	$(PYTHON) -m benchmarks.api_cost
 	$(PYTHON) -m benchmarks.path_ceiling
 	$(PYTHON) -m benchmarks.prompt_stall
-	$(PYTHON) -m benchmarks.queue_overhead
+	$(PYTHON) -m benchmarks.queue_lag
 	$(PYTHON) -m benchmarks.http_throughput
 	$(PYTHON) -m benchmarks.header_grammar
 	$(PYTHON) -m benchmarks.boot
