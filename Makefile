@@ -68,7 +68,7 @@ bench: setup ## prints the benchmark report
 	$(PYTHON) -m benchmarks.path_ceiling
 	$(PYTHON) -m benchmarks.prompt_stall
 	$(PYTHON) -m benchmarks.queue_lag
-	$(PYTHON) -m benchmarks.http_throughput
+	$(PYTHON) -m benchmarks.http_peers
 	$(PYTHON) -m benchmarks.header_grammar
 	$(PYTHON) -m benchmarks.boot
 
