@@ -9,7 +9,6 @@ CPU per token is that of a server's processes but the stand-in, whose work a GPU
 Run: `python -m benchmarks.http_peers [--quick]`.
 """
 
-import argparse
 import asyncio
 import socket
 import statistics
@@ -25,10 +24,11 @@ import uvloop
 
 from benchmarks.engine_cost import cpu_of
 from benchmarks.fake_scheduler import TITLE
-from benchmarks.harness import Figure, in_turn, percentile, save, spread
+from benchmarks.harness import Figure, in_turn, percentile, question_parser, save
 from benchmarks.http_client import Received, ping, stream
 from benchmarks.http_servers import BODY, LENGTH
 from benchmarks.processes import Child, descendants, python
+from benchmarks.tables import show
 from worker.api.chat import render_prompt
 
 REQUESTS = {1: 20, 32: 2, 128: 1}
@@ -134,8 +134,8 @@ async def main(requests: Mapping[int, int], rounds: int) -> None:
                 {name: partial(side.round, streams, each) for name, side in sides.items()}, rounds
             )
             figures += figures_of(measured, streams)
-    report(figures)
-    print(f"\nwritten to {save('http_peers', figures)}")
+    show(figures)
+    save("http_peers", figures)
 
 
 @asynccontextmanager
@@ -184,20 +184,6 @@ def figures_of(measured: Mapping[str, Sequence[Figures]], streams: int) -> list[
     ]
 
 
-def report(figures: Sequence[Figure]) -> None:
-    rows: dict[tuple[float, str], dict[str, str]] = {}
-    for figure in figures:
-        row = rows.setdefault((figure.case["streams"], figure.side), {})
-        row[figure.name] = str(spread(figure.values))
-    print(f"{len(figures[0].values)} rounds in turn: medians (quartiles)")
-    print("| streams | | " + " | ".join(f"{name}, {unit}" for name, unit in UNITS.items()) + " |")
-    print("| --- " * (2 + len(UNITS)) + "|")
-    for (streams, side), row in rows.items():
-        print(f"| {streams} | {side} | " + " | ".join(row[name] for name in UNITS) + " |")
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one case: to see that it runs")
-    quick = parser.parse_args().quick
+    quick = question_parser("http_peers", __doc__).parse_args().quick
     uvloop.run(main(QUICK_REQUESTS if quick else REQUESTS, 1 if quick else ROUNDS))

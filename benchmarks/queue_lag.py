@@ -12,11 +12,13 @@ token came. It is at most what the client waits longer than if the engine spoke 
 POST is the part of the worker's lag that it causes itself: from when the token has come and the
 job's previous POST is answered, until the chunk is on the wire.
 
+Gaps between chunks do not compare: a proxy that lags behind has a token to send at once, and a
+chunk of the worker's has all that came during the POST before it.
+
 The emulator is one Python process: some hundred POSTs a second take all of its core, and the lag
 of whoever sends more has its time in it. Run: `python -m benchmarks.queue_lag [--quick]`.
 """
 
-import argparse
 import asyncio
 import json
 import re
@@ -33,9 +35,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from benchmarks.harness import Figure, in_turn, percentile, save, spread
+from benchmarks.harness import Case, Figure, in_turn, percentile, question_parser, save
 from benchmarks.processes import Child, python
 from benchmarks.queue_workers import HEADER, POST_LOG, UPSTREAM, WORD, WORDS, due
+from benchmarks.tables import show
 
 LATENCIES = (0, 5, 20, 80)
 """Milliseconds until the control plane answers a POST."""
@@ -106,10 +109,9 @@ async def main(cases: Sequence[tuple[int, int]], rounds: int) -> None:
                 {name: partial(side.round, latency, streams) for name, side in sides.items()},
                 rounds,
             )
-            figures += figures_of(measured, {"latency_ms": latency, "streams": streams})
-            print(f"{streams} streams, {latency} ms per POST", file=sys.stderr)
-    report(figures)
-    print(f"\nwritten to {save('queue_lag', figures)}")
+            figures += figures_of(measured, {"streams": streams, "ms per POST": latency})
+    show(figures)
+    save("queue_lag", figures)
 
 
 @asynccontextmanager
@@ -286,9 +288,7 @@ def figures_of_round(answers: Sequence[Answer], posts: Mapping[str, Sequence[Pos
     return figures
 
 
-def figures_of(
-    measured: Mapping[str, Sequence[Figures]], case: Mapping[str, float]
-) -> list[Figure]:
+def figures_of(measured: Mapping[str, Sequence[Figures]], case: Case) -> list[Figure]:
     return [
         Figure(name, side, UNITS[name], case, [each[name] for each in rounds])
         for side, rounds in measured.items()
@@ -296,53 +296,7 @@ def figures_of(
     ]
 
 
-def report(figures: Sequence[Figure]) -> None:
-    print(f"medians of {len(figures[0].values)} rounds in turn; ms, total in s")
-    print("| streams | ms per POST | | " + " | ".join(UNITS) + " |")
-    print("| --- " * (3 + len(UNITS)) + "|")
-    cells = sorted(cells_of(figures).items())
-    for (streams, latency), cell in cells:
-        for side in SIDES:
-            values = [cell.get((side, name)) for name in UNITS]
-            shown = ["" if value is None else f"{value:,.1f}" for value in values]
-            print(f"| {streams} | {latency} | {side} | " + " | ".join(shown) + " |")
-    for (streams, latency), cell in cells:
-        ratio = cell[BLOCKING, TOTAL] / cell[OURS, TOTAL]
-        beaten = ", ".join(not_best(cell)) or "nothing"
-        print(
-            f"{streams} streams, {latency} ms: {ratio:.1f} times as fast as the blocking proxy; "
-            f"a proxy is better in: {beaten}"
-        )
-
-
-Cell = Mapping[tuple[str, str], float]
-"""Medians of one case, by side and figure."""
-
-
-def cells_of(figures: Sequence[Figure]) -> Mapping[tuple[float, float], Cell]:
-    """By streams and latency."""
-    cells: dict[tuple[float, float], dict[tuple[str, str], float]] = {}
-    for each in figures:
-        cell = cells.setdefault((each.case["streams"], each.case["latency_ms"]), {})
-        cell[each.side, each.name] = spread(each.values).median
-    return cells
-
-
-def not_best(cell: Cell) -> Sequence[str]:
-    """The figures in which a proxy is better than the worker.
-
-    Gaps do not compare: a proxy that lags behind always has a token to send at once.
-    """
-    return [
-        name
-        for name in ("TTFT", LAG, TOTAL, "POSTs")
-        if any(cell[side, name] < cell[OURS, name] for side in SIDES)
-    ]
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one case: to see that it runs")
-    quick = parser.parse_args().quick
+    quick = question_parser("queue_lag", __doc__).parse_args().quick
     grid = [(latency, streams) for streams in STREAMS for latency in LATENCIES]
     asyncio.run(main(QUICK_CASES if quick else grid, 1 if quick else ROUNDS))

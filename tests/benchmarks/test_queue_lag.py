@@ -12,9 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.queue_lag import (
-    BLOCKING,
     LAG,
-    OURS,
     OVER,
     SIDES,
     TOTAL,
@@ -23,12 +21,9 @@ from benchmarks.queue_lag import (
     Post,
     all_sides,
     answer_of,
-    cells_of,
-    figures_of,
     figures_of_round,
     first_tokens,
     lags,
-    not_best,
     over_posts,
     posts_in,
     text_of,
@@ -107,17 +102,6 @@ def test_the_figures_of_a_round() -> None:
     assert figures[TOTAL] == pytest.approx(0.6)
     assert figures["POSTs"] == 6
     assert OVER not in figures
-
-
-def test_where_a_proxy_is_better() -> None:
-    """The medians are compared; a tie is not lost."""
-    rounds = {
-        OURS: [{"TTFT": 2.0, LAG: 1.0, TOTAL: 1.0, "POSTs": 5.0}],
-        BLOCKING: [{"TTFT": 1.0, LAG: 9.0, TOTAL: 1.0, "POSTs": 9.0}],
-        "async proxy": [{"TTFT": 3.0, LAG: 3.0, TOTAL: 2.0, "POSTs": 9.0}],
-    }
-    cells = cells_of(figures_of(rounds, {"streams": 8, "latency_ms": 5}))
-    assert not_best(cells[8, 5]) == ["TTFT"]
 
 
 def test_the_text_of_events() -> None:
