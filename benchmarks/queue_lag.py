@@ -7,16 +7,14 @@ which answers a POST after 0, 5, 20 or 80 ms; behind each are the same tokens at
 - `blocking proxy`: reads events from an OpenAI-compatible server with `requests`;
 - `async proxy`: the same with aiohttp.
 
-Times are those at which the emulator received the POSTs. A chunk's lag counts from when its first
-token came. It is at most what the client waits longer than if the engine spoke to it. Over its
-POST is the part of the worker's lag that it causes itself: from when the token has come and the
-job's previous POST is answered, until the chunk is on the wire.
+All times are taken where the emulator receives the POSTs. A chunk's lag is the time since its first
+token came. What it has "over its POST" is the worker's own share of it: the time since the chunk
+could be sent, which is when its token had come and the job's previous POST had been answered.
 
-Gaps between chunks do not compare: a proxy that lags behind has a token to send at once, and a
-chunk of the worker's has all that came during the POST before it.
-
-The emulator is one Python process: some hundred POSTs a second take all of its core, and the lag
-of whoever sends more has its time in it. Run: `python -m benchmarks.queue_lag [--quick]`.
+Gaps between chunks do not compare: a proxy that has fallen behind always has a token to send, while
+the worker sends all that came during a POST with the next. Nor does the emulator stay idle: it is
+one Python process, and a proxy's POSTs take all of its core.
+Run: `python -m benchmarks.queue_lag [--quick]`.
 """
 
 import asyncio
@@ -48,7 +46,7 @@ QUICK_CASES = ((20, 8),)
 OURS = "worker"
 BLOCKING = "blocking proxy"
 SIDES = {OURS: "worker", BLOCKING: "blocking_proxy", "async proxy": "async_proxy"}
-START_SECONDS = 60
+START_SECONDS = 120
 ROUND_SECONDS = 60
 JOB = {
     "openai_route": "/v1/chat/completions",
