@@ -11,6 +11,7 @@ variable REPORTS: a quick run has its own, so that it overwrites no measurement.
 """
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -84,6 +85,16 @@ def spread(values: Sequence[float]) -> Spread:
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     return Spread(*statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The smallest value that at least `percent` per cent of the values do not exceed.
+
+    Of few values, the 99th percentile is the greatest. Raises ValueError if there is none.
+    """
+    if not values:
+        raise ValueError("no values")
+    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
 
 
 async def in_turn(

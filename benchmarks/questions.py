@@ -48,6 +48,8 @@ class Question(NamedTuple):
     goals: Sequence[Goal] = ()
 
 
+BUSY_QUEUE: Case = {"streams": 32, "ms per POST": 20}
+
 QUESTIONS = (
     Question(
         "engine_cost",
@@ -70,6 +72,31 @@ QUESTIONS = (
         [
             Goal("added to the gap", "beside new histories", "at most", 10),
             Goal("second turn", "worker", "at most", 3),
+        ],
+    ),
+    Question(
+        "http_peers",
+        "What does the HTTP server cost, and how steady is it, beside sglang.launch_server?",
+        [
+            Goal("speed", "worker.serve", "at least", 0.98, beside="sglang.launch_server"),
+            Goal("CPU", "worker.serve", "at most", 0.7, beside="sglang.launch_server"),
+            Goal("TTFT", "worker.serve", "at most", 1, beside="sglang.launch_server"),
+            Goal("gap p99", "worker.serve", "at most", 1, beside="sglang.launch_server"),
+            Goal("health p99", "worker.serve", "at most", 1, beside="sglang.launch_server"),
+        ],
+    ),
+    Question(
+        "queue_lag",
+        "How far behind the engine is what the queue's clients see, beside workers that proxy to "
+        "a server?",
+        [
+            Goal("over its POST p99", "worker", "at most", 5),
+            *(
+                Goal(quantity, "worker", "at most", 1, beside=proxy)
+                for quantity in ("TTFT", "lag p99", "total")
+                for proxy in ("blocking proxy", "async proxy")
+            ),
+            Goal("total", "blocking proxy", "at least", 5, "worker", BUSY_QUEUE),
         ],
     ),
     Question(

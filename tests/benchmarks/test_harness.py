@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.harness import Figure, commit, differences, in_turn, machine, save, spread
+from benchmarks.harness import (
+    Figure,
+    commit,
+    differences,
+    in_turn,
+    machine,
+    percentile,
+    save,
+    spread,
+)
 
 VALUES = st.lists(st.floats(-1e9, 1e9), min_size=1)
 
@@ -66,6 +75,23 @@ def test_quartiles_of_known_values() -> None:
 def test_nothing_has_no_median() -> None:
     with pytest.raises(ValueError, match="no values"):
         spread([])
+
+
+@given(VALUES, st.integers(1, 100))
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(
+    values: list[float], percent: int
+) -> None:
+    """It is one of the values, however few there are."""
+    found = percentile(values, percent)
+    below = [value for value in values if value < found]
+    assert found in values
+    assert len([value for value in values if value <= found]) * 100 >= percent * len(values)
+    assert len(below) * 100 < percent * len(values)
+
+
+def test_nothing_has_no_percentile() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 99)
 
 
 def test_differences_are_taken_round_by_round() -> None:

@@ -1,10 +1,11 @@
 """The table of questions, and how a goal is judged."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
+from benchmarks import http_peers, queue_lag
 from benchmarks.harness import Case, Figure
 from benchmarks.questions import QUESTIONS, Goal, verdict
 from tests.support import ROOT
@@ -79,3 +80,20 @@ def test_what_a_goal_is_about() -> None:
     """As the report shows it."""
     goal = Goal("total", "proxy", "at least", 5, "worker", {"streams": 32, "latency": "20 ms"})
     assert goal.subject == "proxy / worker (streams 32, latency 20 ms): total"
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "sides"),
+    [
+        ("queue_lag", queue_lag.UNITS, queue_lag.SIDES),
+        ("http_peers", http_peers.UNITS, http_peers.SERVERS),
+    ],
+)
+def test_goals_are_about_what_is_measured(
+    name: str, units: Mapping[str, str], sides: Mapping[str, object]
+) -> None:
+    """A goal with a misspelt side would never be judged."""
+    (question,) = (each for each in QUESTIONS if each.name == name)
+    assert {goal.quantity for goal in question.goals} <= units.keys()
+    named = {side for goal in question.goals for side in (goal.side, goal.beside) if side}
+    assert named <= sides.keys()
