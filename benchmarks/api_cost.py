@@ -1,19 +1,21 @@
 """The CPU cost per streamed token of each API, side by side: what responses and messages cost
 beside chat.
 
-Rule: all APIs answer the same steps, one token each; the engine is a list, so only the worker's own
-path is measured, from reading the request to server-sent events. They run alternately in one
-process, and each round gives one ratio.
-Run: `python -m benchmarks.api_cost`.
+All APIs answer the same steps, one token each; the engine is a list, so only the worker's own path
+is measured, from reading the request to server-sent events. They run in turn in one process, and
+each round gives one ratio to chat.
+Run: `python -m benchmarks.api_cost [--quick]`.
 """
 
 import asyncio
-import statistics
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
+from benchmarks.harness import Case, Figure, in_turn, question_parser, ratios, save
+from benchmarks.tables import show
 from worker.api.routes import route_for
 from worker.engine import Health
 from worker.generation import Sampling, Step
@@ -23,7 +25,8 @@ from worker.model import Model
 from worker.service import Service
 from worker.settings import Settings
 
-ROUNDS = 9
+ROUNDS = 15
+QUICK_ROUNDS = 1
 WORDS = "The weather in Paris is sunny today and the sky is blue. " * 100
 CALL = "<|channel|>commentary to=functions.write <|constrain|>json<|message|>"
 TURNS = {
@@ -81,36 +84,36 @@ class ListEngine:
         pass
 
 
-async def main() -> None:
+async def main(rounds: int) -> None:
     engine = ListEngine()
     service = Service(engine, Model("x", ("m",), 131072), Settings())
-    print(f"{ROUNDS} alternating rounds; medians of CPU µs per token, and of the ratios to chat")
-    print("| turn | API | µs | of chat's |")
-    print("| --- | --- | --- | --- |")
+    figures: list[Figure] = []
     for name, turn in TURNS.items():
         engine.ids = encoding().encode(turn, allowed_special="all")
-        costs: dict[str, list[float]] = {path: [] for path in BODIES}
-        for _ in range(ROUNDS + 1):
-            for path, found in costs.items():
-                found.append(await cost(service, path) / len(engine.ids))
-        report(name, {path: found[1:] for path, found in costs.items()})  # the first warms up
+        measured = await in_turn(
+            {path: partial(cost, service, path, len(engine.ids)) for path in BODIES}, rounds
+        )
+        case: Case = {"turn": name}
+        for path, costs in measured.items():
+            beside_chat = ratios(costs, measured[CHAT])
+            figures += [
+                Figure("cost", path, "CPU µs per token", case, costs),
+                Figure("cost beside chat", path, "ratio", case, beside_chat),
+            ]
+    show(figures)
+    save("api_cost", figures)
 
 
-async def cost(service: Service, path: str) -> float:
-    """The CPU microseconds of one stream."""
+async def cost(service: Service, path: str, tokens: int) -> float:
+    """The CPU microseconds per token of one stream."""
     started = time.process_time()
     exchange = await service.read(route_for(path), {**BODIES[path], "stream": True})
     async with aclosing(exchange.answer(JobMetrics())) as batches:
         async for batch in batches:
             "".join(map(exchange.dialect.event, batch))
-    return (time.process_time() - started) * 1e6
-
-
-def report(turn: str, costs: dict[str, list[float]]) -> None:
-    for path, found in costs.items():
-        ratio = statistics.median(own / chat for own, chat in zip(found, costs[CHAT], strict=True))
-        print(f"| {turn} | `{path}` | {statistics.median(found):.1f} | {ratio:.2f} |")
+    return (time.process_time() - started) * 1e6 / tokens
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = question_parser("api_cost", __doc__)
+    asyncio.run(main(QUICK_ROUNDS if parser.parse_args().quick else ROUNDS))

@@ -1,24 +1,24 @@
 """What the worker adds to the boot of SGLang's bare engine, and what reading ahead saves.
 
-Two comparisons, each of pairs that run one after the other, every side in a process of its own:
+Two comparisons, each in turn, every side in a process of its own:
  1. The demo model's boot, from the process's start until the first request could be taken: SGLang's
     `Engine` alone, and the worker's `boot`. CPU seconds are those of the process and its children.
  2. SGLang's imports and then one read of a set of files that is not in the page cache: with nothing
     else, and with `reading_ahead` beside the imports. Every read maps the files, as SGLang does.
-Run: `python -m benchmarks.boot` (`--pairs N`, `--gigabytes N`).
+Run: `python -m benchmarks.boot [--quick]`.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,8 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
+from benchmarks.harness import Case, Figure, differences, in_turn, question_parser, save
+from benchmarks.tables import show
 from worker import logs
 from worker.boot import boot
 from worker.engine import SglangEngine, server_args
@@ -36,6 +38,8 @@ from worker.settings import Settings
 
 ON_DISK = "/var/tmp"  # noqa: S108 - a folder of its own is made in it; /tmp may be in memory
 SHARDS = 8
+ROUNDS, GIGABYTES = 3, 1.0
+QUICK_ROUNDS, QUICK_GIGABYTES = 1, 0.1
 SETTINGS = Settings(model="demo", engine_args={"sleep_on_idle": True})
 
 
@@ -83,16 +87,18 @@ def tell_cost() -> None:
     print(json.dumps(Cost(time.time() - process.create_time(), cpu)), flush=True)
 
 
-def cost_of(*side: str) -> Cost:
+async def cost_of(*side: str) -> Cost:
     """Runs one side in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.boot", *side]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return Cost(*json.loads(done.stdout.splitlines()[-1]))
+    command = (sys.executable, "-m", "benchmarks.boot", *side)
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+    printed, _ = await process.communicate()
+    assert process.returncode == 0, f"{command} exited with status {process.returncode}"
+    return Cost(*json.loads(printed.splitlines()[-1]))
 
 
-def write_files(folder: Path, gigabytes: int) -> None:
+def write_files(folder: Path, gigabytes: float) -> None:
     for number in range(SHARDS):
-        piece = np.random.default_rng(number).bytes(gigabytes * 10**9 // SHARDS)
+        piece = np.random.default_rng(number).bytes(int(gigabytes * 10**9 / SHARDS))
         (folder / f"model-{number}.safetensors").write_bytes(piece)
 
 
@@ -104,57 +110,53 @@ def forget(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def compare(pairs: int, first: Callable[[], Cost], second: Callable[[], Cost]) -> None:
-    """Prints each pair and the median of the differences. The side that begins alternates."""
-    differences: list[Cost] = []
-    for number in range(pairs):
-        if number % 2:
-            two, one = second(), first()
-        else:
-            one, two = first(), second()
-        differences.append(Cost(two.wall - one.wall, two.cpu - one.cpu))
-        load = os.getloadavg()[0]
-        print(
-            f"  {one.wall:6.1f} s ({one.cpu:5.1f} CPU) {two.wall:6.1f} s ({two.cpu:5.1f} CPU), "
-            f"second - first {differences[-1].wall:+.2f} s ({differences[-1].cpu:+.2f} CPU), "
-            f"load {load:.1f} on {os.cpu_count()} cores",
-            flush=True,
-        )
-    wall, cpu = (statistics.median(values) for values in zip(*differences, strict=True))
-    print(f"  median: {wall:+.2f} s ({cpu:+.2f} CPU)")
+async def main(rounds: int, gigabytes: float) -> None:
+    boots = {"SGLang's engine": partial(cost_of, "bare"), "worker": partial(cost_of, "ours")}
+    figures = figures_of("boot", await in_turn(boots, rounds), {})
+    with tempfile.TemporaryDirectory(dir=ON_DISK) as name:
+        folder = Path(name)
+        write_files(folder, gigabytes)
+
+        async def cold(how: str) -> Cost:
+            forget(folder)
+            return await cost_of(how, name)
+
+        reads = {
+            "files not read ahead": partial(cold, "alone"),
+            "read ahead": partial(cold, "ahead"),
+        }
+        case: Case = {"gigabytes": gigabytes}
+        figures += figures_of("imports and files", await in_turn(reads, rounds), case)
+    show(figures)
+    save("boot", figures)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def figures_of(what: str, measured: Mapping[str, Sequence[Cost]], case: Case) -> list[Figure]:
+    """The first side is what the other is compared with."""
+    figures: list[Figure] = []
+    baseline = [each.wall for each in next(iter(measured.values()))]
+    for side, costs in measured.items():
+        wall = [each.wall for each in costs]
+        figures += [
+            Figure(what, side, "s", case, wall),
+            Figure(f"added to {what}", side, "s", case, differences(wall, baseline)),
+            Figure(f"CPU of {what}", side, "CPU s", case, [each.cpu for each in costs]),
+        ]
+    return figures
+
+
+if __name__ == "__main__":
+    parser = question_parser("boot", __doc__)
     parser.add_argument("side", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--gigabytes", type=int, default=2)
-    chosen = parser.parse_args()
-    match chosen.side:
+    asked = parser.parse_args()
+    match asked.side:
         case ["bare"]:
             bare()
         case ["ours"]:
             ours()
         case [("alone" | "ahead") as how, folder]:
             read_after_imports(Path(folder), how == "ahead")
+        case _ if asked.quick:
+            asyncio.run(main(QUICK_ROUNDS, QUICK_GIGABYTES))
         case _:
-            report(chosen.pairs, chosen.gigabytes)
-
-
-def report(pairs: int, gigabytes: int) -> None:
-    print("boot of the demo model: SGLang's engine alone, the worker's boot")
-    compare(pairs, lambda: cost_of("bare"), lambda: cost_of("ours"))
-    with tempfile.TemporaryDirectory(dir=ON_DISK) as name:
-        folder = Path(name)
-        write_files(folder, gigabytes)
-
-        def cold(how: str) -> Cost:
-            forget(folder)
-            return cost_of(how, name)
-
-        print(f"imports and then {gigabytes} GB from the disk: alone, with reading ahead")
-        compare(pairs, lambda: cold("alone"), lambda: cold("ahead"))
-
-
-if __name__ == "__main__":
-    main()
+            asyncio.run(main(ROUNDS, GIGABYTES))

@@ -14,7 +14,6 @@ second merges steps, which costs less per token: compare sides only where the sp
 Run: `python -m benchmarks.engine_cost [--quick]`.
 """
 
-import argparse
 import asyncio
 import json
 import tempfile
@@ -27,10 +26,11 @@ from typing import Any, NamedTuple
 import psutil
 import uvloop
 
-from benchmarks.added_cost import bare
 from benchmarks.api_cost import CHAT, TURNS
+from benchmarks.bare_engine import bare
 from benchmarks.fake_scheduler import TITLE, Forced, in_place_of_sglangs
-from benchmarks.harness import Figure, differences, in_turn, save, spread
+from benchmarks.harness import Case, Figure, differences, in_turn, question_parser, save
+from benchmarks.tables import show
 from worker.api.chat import render_prompt
 from worker.api.routes import route_for
 from worker.engine import SglangEngine, server_args
@@ -85,8 +85,8 @@ async def main(rounds: int) -> None:
                 {name: partial(cost, side, streams) for name, side in sides.items()}, rounds
             )
             figures += figures_of(measured, streams)
-    report(figures)
-    print(f"\nwritten to {save('engine_cost', figures)}")
+    show(figures)
+    save("engine_cost", figures)
 
 
 @asynccontextmanager
@@ -186,7 +186,7 @@ def cpu_of(pids: Sequence[int]) -> float:
 
 def figures_of(measured: Mapping[str, Sequence[Cost]], streams: int) -> list[Figure]:
     figures: list[Figure] = []
-    case = {"streams": streams}
+    case: Case = {"streams": streams}
     baseline = [each.main_us for each in measured[BASELINE]]
     for side, costs in measured.items():
         main = [each.main_us for each in costs]
@@ -199,21 +199,6 @@ def figures_of(measured: Mapping[str, Sequence[Cost]], streams: int) -> list[Fig
     return figures
 
 
-def report(figures: Sequence[Figure]) -> None:
-    columns = ("main process", "added", "others", "speed")
-    rounds = len(figures[0].values)
-    print(f"{rounds} rounds in turn; CPU µs per token and tokens/s: medians (quartiles)")
-    print("| streams | | main process | added to the engine's | other processes | tokens/s |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    rows: dict[tuple[float, str], dict[str, str]] = {}
-    for figure in figures:
-        row = rows.setdefault((figure.case["streams"], figure.side), {})
-        row[figure.name] = str(spread(figure.values))
-    for (streams, side), row in rows.items():
-        print(f"| {streams} | {side} | " + " | ".join(row[name] for name in columns) + " |")
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one round: to see that it runs")
+    parser = question_parser("engine_cost", __doc__)
     uvloop.run(main(QUICK_ROUNDS if parser.parse_args().quick else ROUNDS))

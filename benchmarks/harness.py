@@ -6,7 +6,8 @@ median of the rounds' differences or ratios, not the difference of two medians. 
 reversed in every other round, so that no side always runs after the same one.
 
 A benchmark answers one question. Its figures go to `reports/<question>.json`, with the machine and
-the commit that gave them; Git ignores the folder.
+the commit that gave them; Git ignores the folder. Another folder can be named by the environment
+variable REPORTS: a quick run has its own, so that it overwrites no measurement.
 """
 
 import json
@@ -15,11 +16,17 @@ import platform
 import statistics
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from worker.command import CommandParser
+
 ROOT = Path(__file__).parent.parent
-REPORTS = ROOT / "reports"
+REPORTS = Path(os.environ.get("REPORTS") or ROOT / "reports")
+
+Case = Mapping[str, float | str]
+"""What was varied, such as `{"streams": 16}`."""
 
 T = TypeVar("T")
 
@@ -32,20 +39,29 @@ class Spread(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{self.median:,.1f} ({self.low:,.1f} to {self.high:,.1f})"
+        """The median to three digits, and the quartiles to as many decimals."""
+        if not any(self):
+            return "0"
+        decimals = sum(abs(self.median) < limit for limit in (99.95, 9.995, 0.9995))
+        low, median, high = (f"{value:,.{decimals}f}" for value in self)
+        return f"{median} ({low} to {high})"
 
 
 class Figure(NamedTuple):
-    """One measured quantity of one side: a value for each round.
-
-    `case`: what was varied, such as `{"streams": 16}`.
-    """
+    """One measured quantity of one side: a value for each round."""
 
     name: str
     side: str
     unit: str
-    case: Mapping[str, float]
+    case: Case
     values: Sequence[float]
+
+
+def question_parser(name: str, doc: str | None) -> CommandParser:
+    """The command line of a question's module. `doc`: its docstring."""
+    parser = CommandParser(f"python -m benchmarks.{name}", doc)
+    parser.add_argument("--quick", action="store_true", help="one short round: only to see it run")
+    return parser
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -85,6 +101,11 @@ def differences(values: Sequence[float], baseline: Sequence[float]) -> list[floa
     return [value - base for value, base in zip(values, baseline, strict=True)]
 
 
+def ratios(values: Sequence[float], baseline: Sequence[float]) -> list[float]:
+    """Round by round. Raises ValueError if the sides did not run equally often."""
+    return [value / base for value, base in zip(values, baseline, strict=True)]
+
+
 def machine() -> dict[str, Any]:
     """What the figures depend on. `load`: how many processes wanted a core in the last minute."""
     return {
@@ -119,6 +140,7 @@ def save(question: str, figures: Sequence[Figure], folder: Path = REPORTS) -> Pa
     report = {
         "question": question,
         "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "figures": [
             {**figure._asdict(), "spread": spread(figure.values)._asdict()} for figure in figures

@@ -1,21 +1,23 @@
 """How much decode throughput the header grammar (HEADER_GRAMMAR) costs.
 
-Rule: the same prompts and tokens with and without the grammar, alternating on one engine, each
-first in every other round. The model writes well-formed headers by itself, so only the grammar's
-work differs. Throughput depends on the machine's other load; the CPU time of the engine's main
-threads for the same tokens measures the same with less noise.
-Run: `python -m benchmarks.header_grammar`.
+The same prompts and tokens with and without the grammar, in turn on one engine. The model writes
+well-formed headers by itself, so only the grammar's work differs. Throughput depends on the
+machine's other load; the CPU time of the engine's main threads for the same tokens measures the
+same with less noise. Speed: with the grammar / without; CPU: without / with.
+Run: `python -m benchmarks.header_grammar [--quick]`.
 """
 
 import asyncio
-import statistics
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import NamedTuple
 
 import psutil
 
-from benchmarks.added_cost import BODY
+from benchmarks.harness import Case, Figure, in_turn, question_parser, ratios, save
+from benchmarks.tables import show
 from worker.api.chat import render_prompt, structural_tag
 from worker.engine import SglangEngine, server_args
 from worker.generation import Sampling
@@ -24,36 +26,31 @@ from worker.model import resolve
 from worker.settings import Settings
 
 STREAMS = (1, 8, 32)
-ROUNDS = 7
+ROUNDS = 5
+QUICK_STREAMS = (8,)
+QUICK_ROUNDS = 1
+FREE, CONSTRAINED = "without", "with the header grammar"
+BODY = {"messages": [{"role": "user", "content": "Count to one hundred"}]}
 TOOLS = [{"type": "function", "function": {"name": f"tool_{i}"}} for i in range(10)]
 
 
-async def main() -> None:
+async def main(streams: Sequence[int], rounds: int) -> None:
     settings = Settings(model="demo", log_level="error")
     engine = SglangEngine(server_args(settings, resolve(settings)))
-    await engine.start()
     tag = structural_tag({"tools": TOOLS}, headers=True)
-    print(f"{ROUNDS} alternating rounds; medians, and medians of each round's ratio")
-    print(
-        "| streams | free, tokens/s | constrained, tokens/s "
-        "| speed, constrained / free | CPU, free / constrained |"
-    )
-    print("| --- | --- | --- | --- | --- |")
+    figures: list[Figure] = []
     try:
-        for streams in STREAMS:
-            rounds = [await one_round(engine, streams, tag, number) for number in range(ROUNDS + 1)]
-            del rounds[0]  # warm-up, which compiles the grammar
-            free, constrained = (
-                statistics.median(pair[side].speed for pair in rounds) for side in (0, 1)
-            )
-            speed = statistics.median(pair[1].speed / pair[0].speed for pair in rounds)
-            cpu = statistics.median(pair[0].cpu / pair[1].cpu for pair in rounds)
-            print(
-                f"| {streams} | {free:.0f} | {constrained:.0f} | {speed:.3f} | {cpu:.3f} |",
-                flush=True,
-            )
+        await engine.start()
+        for count in streams:
+            sides = {
+                FREE: partial(run, engine, count, None),
+                CONSTRAINED: partial(run, engine, count, tag),
+            }
+            figures += figures_of(await in_turn(sides, rounds), {"streams": count})
     finally:
         await engine.close()
+    show(figures)
+    save("header_grammar", figures)
 
 
 class Run(NamedTuple):
@@ -63,14 +60,18 @@ class Run(NamedTuple):
     cpu: float
 
 
-async def one_round(
-    engine: SglangEngine, streams: int, tag: str | None, number: int
-) -> tuple[Run, Run]:
-    """One run without and one with the grammar, in this order in the result."""
-    if number % 2:
-        constrained = await run(engine, streams, tag)
-        return await run(engine, streams, None), constrained
-    return await run(engine, streams, None), await run(engine, streams, tag)
+def figures_of(measured: Mapping[str, Sequence[Run]], case: Case) -> list[Figure]:
+    free, constrained = measured[FREE], measured[CONSTRAINED]
+    speed = ratios([each.speed for each in constrained], [each.speed for each in free])
+    cpu = ratios([each.cpu for each in free], [each.cpu for each in constrained])
+    return [
+        *(
+            Figure("speed", side, "tokens/s", case, [each.speed for each in runs])
+            for side, runs in measured.items()
+        ),
+        Figure("speed beside the free one's", CONSTRAINED, "ratio", case, speed),
+        Figure("CPU, the free one's beside it", CONSTRAINED, "ratio", case, cpu),
+    ]
 
 
 async def run(engine: SglangEngine, streams: int, tag: str | None) -> Run:
@@ -99,4 +100,8 @@ async def stream(engine: SglangEngine, index: int, tag: str | None) -> int:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = question_parser("header_grammar", __doc__)
+    if parser.parse_args().quick:
+        asyncio.run(main(QUICK_STREAMS, QUICK_ROUNDS))
+    else:
+        asyncio.run(main(STREAMS, ROUNDS))

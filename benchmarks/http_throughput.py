@@ -29,7 +29,7 @@ import httpx
 import psutil
 import uvloop
 
-from benchmarks.added_cost import bare
+from benchmarks.bare_engine import bare
 from benchmarks.http_client import BODY, STREAMS, at_once, ping, streams
 from worker.api.chat import render_prompt
 from worker.engine import Health, SglangEngine, server_args

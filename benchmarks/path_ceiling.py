@@ -1,24 +1,27 @@
 """How many tokens a second can pass through the worker's own path, on one core?
 
-Rule: the engine is a list that is ready once each turn of the event loop for each of 64 streams,
+The engine is a list that is ready once each turn of the event loop for each of 64 streams,
 one token a step, so every token is a chunk of its own and wakes its stream once, as with SGLang on
-a fast GPU. Compared is the CPU time of this process, in rounds that alternate: reading the bare
-engine, making SSE strings, and serving them over HTTP to a client in another process.
-Run: `python -m benchmarks.path_ceiling`.
+a fast GPU. Compared is the CPU time of this process, in turn: reading the bare engine, making SSE
+strings, and serving them over HTTP to a client in another process.
+Run: `python -m benchmarks.path_ceiling [--quick]`.
 """
 
+import argparse
 import asyncio
 import json
 import socket
-import statistics
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import uvloop
 
 from benchmarks.api_cost import CHAT, TURNS, ListEngine
+from benchmarks.harness import Figure, in_turn, question_parser, save
+from benchmarks.tables import show
 from worker.api.routes import route_for
 from worker.entrypoints.http.server import create_server
 from worker.generation import Sampling, Step
@@ -31,7 +34,8 @@ from worker.settings import Settings
 STREAMS = 64
 LENGTH = 400
 """Tokens of each answer."""
-ROUNDS = 5
+ROUNDS = 7
+QUICK_ROUNDS = 1
 BODY = {"messages": [{"role": "user", "content": "Write."}], "stream": True}
 SAMPLING = Sampling(max_tokens=10_000)
 
@@ -48,33 +52,38 @@ class TurnEngine(ListEngine):
                 yield step
 
 
-async def main() -> None:
+async def main(rounds: int) -> None:
     engine = TurnEngine()
     engine.ids = [*encoding().encode(TURNS["text"], allowed_special="all")[: LENGTH - 1], RETURN]
     service = Service(engine, Model("x", ("m",), 131072), Settings())
     server = create_server(service, Settings())
     listener = socket.create_server(("127.0.0.1", 0), backlog=STREAMS)
     serving = asyncio.create_task(server.serve([listener]))
-    rounds: dict[str, Callable[[], Awaitable[object]]] = {
+    sides: dict[str, Callable[[], Awaitable[None]]] = {
         "bare engine": lambda: at_once(lambda: bare(engine)),
         "SSE strings": lambda: at_once(lambda: strings(service)),
         "HTTP": lambda: client_process(listener.getsockname()[1]),
     }
-    costs: dict[str, list[float]] = {name: [] for name in rounds}
-    for _ in range(ROUNDS + 1):
-        for name, one_round in rounds.items():
-            started = time.process_time()
-            await one_round()
-            spent = time.process_time() - started
-            costs[name].append(spent * 1e6 / (STREAMS * LENGTH))
+    measured = await in_turn({name: partial(cost, side) for name, side in sides.items()}, rounds)
     server.stop()
     await serving
-    print(f"{ROUNDS} alternating rounds of {STREAMS} streams; medians (quartiles)")
-    print("| | CPU µs per token | tokens/s per core |")
-    print("| --- | --- | --- |")
-    for name, found in costs.items():
-        low, middle, high = statistics.quantiles(found[1:], n=4)  # the first warms up
-        print(f"| {name} | {middle:.1f} ({low:.1f} to {high:.1f}) | {1e6 / middle:,.0f} |")
+    figures = [
+        figure
+        for side, costs in measured.items()
+        for figure in (
+            Figure("cost", side, "CPU µs per token", {}, costs),
+            Figure("ceiling", side, "tokens/s per core", {}, [1e6 / each for each in costs]),
+        )
+    ]
+    show(figures)
+    save("path_ceiling", figures)
+
+
+async def cost(one_round: Callable[[], Awaitable[None]]) -> float:
+    """The CPU microseconds of this process per token."""
+    started = time.process_time()
+    await one_round()
+    return (time.process_time() - started) * 1e6 / (STREAMS * LENGTH)
 
 
 async def at_once(stream: Callable[[], Awaitable[None]]) -> None:
@@ -112,5 +121,10 @@ async def read_stream(port: int) -> None:
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1]) if sys.argv[1:] else 0
-    uvloop.run(at_once(lambda: read_stream(port)) if port else main())
+    parser = question_parser("path_ceiling", __doc__)
+    parser.add_argument("port", nargs="?", type=int, help=argparse.SUPPRESS)  # of the client
+    asked = parser.parse_args()
+    if asked.port:
+        uvloop.run(at_once(lambda: read_stream(asked.port)))
+    else:
+        uvloop.run(main(QUICK_ROUNDS if asked.quick else ROUNDS))

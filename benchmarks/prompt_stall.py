@@ -4,12 +4,12 @@
 request with a history of about 128,000 tokens comes in: once never seen before, once with one new
 message. Measured is the gap between two chunks of a stream, with and without those requests in
 turn, and the event loop's CPU time from a body's bytes to the prompt's ids of a second turn.
-Run: `python -m benchmarks.prompt_stall` (`--seconds N` for each part).
+Run: `python -m benchmarks.prompt_stall [--quick]`.
 """
 
-import argparse
 import asyncio
 import gc
+import itertools
 import json
 import random
 import re
@@ -17,9 +17,12 @@ import statistics
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from benchmarks.api_cost import ListEngine
+from benchmarks.harness import Figure, differences, in_turn, question_parser, save
+from benchmarks.tables import show
 from worker.api.routes import route_for
 from worker.entrypoints.http.request_body import parse_json
 from worker.generation import Sampling, Step
@@ -30,6 +33,13 @@ from worker.service import Service
 from worker.settings import Settings
 
 STREAMS = 16
+HISTORY = 128_000
+SECOND_TURN = 100_000
+"""Tokens of a history."""
+SECOND_TURNS = 20
+ROUNDS, SECONDS = 5, 3
+QUICK_ROUNDS, QUICK_SECONDS = 1, 1
+ALONE = "alone"
 TOKEN_SECONDS = 0.01
 CHAT = route_for("/v1/chat/completions")
 WORDS = encode("The quick brown fox jumps over the lazy dog, and so on. ")
@@ -82,8 +92,8 @@ async def stream(service: Service, gaps: list[float]) -> None:
             before = now
 
 
-async def gaps_beside(service: Service, bodies: Sequence[bytes], seconds: float) -> list[float]:
-    """The streams' gaps while one of the bodies is read each second."""
+async def slowest_gap(service: Service, bodies: Sequence[bytes], seconds: float) -> float:
+    """The p99 in ms of the streams' gaps while one of the bodies is read each second."""
     gaps: list[float] = []
     streams = [asyncio.create_task(stream(service, gaps)) for _ in range(STREAMS)]
     end = time.monotonic() + seconds
@@ -94,37 +104,63 @@ async def gaps_beside(service: Service, bodies: Sequence[bytes], seconds: float)
     for task in streams:
         task.cancel()
     await asyncio.gather(*streams, return_exceptions=True)
-    return gaps
+    return 1e3 * statistics.quantiles(gaps, n=100)[98]
 
 
-async def measure(seconds: int) -> None:
+async def main(rounds: int, seconds: int) -> None:
     model = Model(path="demo", names=("demo",), context_length=10**7)
     service = Service(PacedEngine(), model, Settings(model="demo"))
     gc.collect()
     gc.freeze()  # as the engine does after its start
-    first = [history(seed, 128_000) for seed in range(seconds)]
-    later = [[*messages, {"role": "user", "content": "Go on."}] for messages in first]
-    for name, bodies in (
-        ("alone", []),
-        ("beside new histories", list(map(body, first))),
-        ("beside known histories and one new message", list(map(body, later))),
-    ):
-        gaps = [1e3 * gap for gap in await gaps_beside(service, bodies, seconds)]
-        p50, p99 = statistics.median(gaps), statistics.quantiles(gaps, n=100)[98]
-        print(f"{name}: gap p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(gaps):.1f} ms")
-    again = body([*history(0, 100_000), {"role": "user", "content": "And now?"}])
-    await service.read(CHAT, parse_json(again))
-    times = [await second_turn(service, again) for _ in range(20)]
-    print(f"a second turn of 100,000 tokens: {statistics.median(times):.1f} ms of CPU")
+    seeds = itertools.count()
+    histories = [history(next(seeds), HISTORY) for _ in range(seconds)]
+
+    async def beside_new() -> float:
+        new = [body(history(next(seeds), HISTORY)) for _ in range(seconds)]
+        return await slowest_gap(service, new, seconds)
+
+    async def beside_known() -> float:
+        for each in histories:
+            await service.read(CHAT, parse_json(body(each)))
+        longer = [body([*each, {"role": "user", "content": "Go on."}]) for each in histories]
+        return await slowest_gap(service, longer, seconds)
+
+    sides = {
+        ALONE: partial(slowest_gap, service, [], seconds),
+        "beside new histories": beside_new,
+        "beside known histories and one new message": beside_known,
+    }
+    measured = await in_turn(sides, rounds)
+    figures = [
+        figure
+        for side, gaps in measured.items()
+        for figure in (
+            Figure("gap, p99", side, "ms", {}, gaps),
+            Figure("added to the gap", side, "ms", {}, differences(gaps, measured[ALONE])),
+        )
+    ]
+    turns = await second_turns(service, SECOND_TURNS)
+    figures.append(Figure("second turn", "worker", "CPU ms", {"tokens": SECOND_TURN}, turns))
+    show(figures)
+    save("prompt_stall", figures)
 
 
-async def second_turn(service: Service, again: bytes) -> float:
-    started = time.thread_time()
-    await service.read(CHAT, parse_json(again))
-    return 1e3 * (time.thread_time() - started)
+async def second_turns(service: Service, count: int) -> list[float]:
+    """The CPU milliseconds of this thread for each of `count` second turns."""
+    first = history(0, SECOND_TURN)
+    await service.read(CHAT, parse_json(body(first)))
+    times: list[float] = []
+    for number in range(count):
+        again = body([*first, {"role": "user", "content": f"And now? {number}"}])
+        started = time.thread_time()
+        await service.read(CHAT, parse_json(again))
+        times.append(1e3 * (time.thread_time() - started))
+    return times
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=8)
-    asyncio.run(measure(parser.parse_args().seconds))
+    parser = question_parser("prompt_stall", __doc__)
+    if parser.parse_args().quick:
+        asyncio.run(main(QUICK_ROUNDS, QUICK_SECONDS))
+    else:
+        asyncio.run(main(ROUNDS, SECONDS))

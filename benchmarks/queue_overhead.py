@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from benchmarks.added_cost import bare
+from benchmarks.bare_engine import bare
 from emulator.pool import environment
 from worker.engine import SglangEngine, server_args
 from worker.generation import Sampling, Step
@@ -125,7 +125,7 @@ def work(url: str) -> None:
             engine: Any = self._service.engine
             for _ in range(ROUNDS + 1):
                 started = time.monotonic()
-                await asyncio.gather(*(bare(engine) for _ in range(STREAMS)))
+                await asyncio.gather(*(bare(engine, BODY) for _ in range(STREAMS)))
                 bare_seconds.append(time.monotonic() - started)
             threading.Thread(target=drive, args=(url, bare_seconds[1:], sent)).start()
             await super()._serve(plane)
