@@ -20,7 +20,6 @@ token, so it takes part in completions of up to 4,000 tokens alone.
 Run: `python -m benchmarks.parsing [--quick]`.
 """
 
-import argparse
 import asyncio
 import itertools
 import time
@@ -33,8 +32,9 @@ from openai_harmony import Conversation as HarmonyConversation
 from openai_harmony import Message as HarmonyMessage
 
 from benchmarks.api_cost import CALL, FUNCTION
-from benchmarks.harness import Figure, in_turn, save, spread
+from benchmarks.harness import Case, Figure, in_turn, question_parser, save
 from benchmarks.prompt_stall import history
+from benchmarks.tables import show
 from worker.harmony import Parser, Reasoning, Text, ToolCallArguments, render
 from worker.harmony.conversation import Called, Conversation, Result, Tool, User
 from worker.harmony.vocabulary import encoding
@@ -79,8 +79,8 @@ async def main(rounds: int, longest: int) -> None:
             figures += await parser_figures(form, tokens, rounds)
     for tokens in (each for each in PROMPTS if each <= longest):
         figures += await renderer_figures(tokens, rounds)
-    report(figures)
-    print(f"\nwritten to {save('parsing', figures)}")
+    show(figures)
+    save("parsing", figures)
 
 
 # The parser
@@ -162,10 +162,9 @@ async def parser_figures(form: str, tokens: int, rounds: int) -> list[Figure]:
 
     sides = {name: partial(cost, parse) for name, parse in parsers(form, tokens).items()}
     measured = await in_turn(sides, rounds)
-    case = {"tokens": tokens}
+    case: Case = {"form": form, "tokens": tokens}
     return [
-        Figure(f"parser, {form}", side, "CPU µs per token", case, costs)
-        for side, costs in measured.items()
+        Figure("parser", side, "CPU µs per token", case, costs) for side, costs in measured.items()
     ]
 
 
@@ -250,18 +249,6 @@ async def renderer_figures(tokens: int, rounds: int) -> list[Figure]:
     ]
 
 
-def report(figures: Sequence[Figure]) -> None:
-    print(f"{len(figures[0].values)} rounds in turn; medians (quartiles)")
-    print("| what | tokens | side | unit | |")
-    print("| --- | --- | --- | --- | --- |")
-    for name, side, unit, case, values in figures:
-        print(f"| {name} | {case['tokens']:,} | {side} | {unit} | {spread(values)} |")
-
-
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--quick", action="store_true", help="one round of what is short")
-    if options.parse_args().quick:
-        asyncio.run(main(QUICK_ROUNDS, QUICK_LONGEST))
-    else:
-        asyncio.run(main(ROUNDS, max(PROMPTS)))
+    quick = question_parser("parsing", __doc__).parse_args().quick
+    asyncio.run(main(QUICK_ROUNDS, QUICK_LONGEST) if quick else main(ROUNDS, max(PROMPTS)))
