@@ -1,4 +1,4 @@
-"""A tool loop with scripted model output, on both SGLang 0.5.17 and 0.5.23.
+"""A tool loop with scripted model output.
 
 The random and the demo model can only cycle through their words, but an agent's turns have
 reasoning and a tool call, which is what the turn memory and the capsules are for. So here the
@@ -9,9 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
-
-import torch
-from sglang.srt.sampling.custom_logit_processor import CustomLogitProcessor
 
 from worker.api.routes import route_for
 from worker.engine import SglangEngine
@@ -36,27 +33,6 @@ THOUGHT = (
 )
 
 
-class Script(CustomLogitProcessor):
-    """Forces the sampler to choose the next id of the request's script.
-
-    The position in the script is derived from the request's KV cache length, which both versions
-    have, in different places.
-    """
-
-    def __call__(
-        self, logits: torch.Tensor, custom_param_list: list[dict[str, Any]] | None = None
-    ) -> torch.Tensor:
-        for row, params in enumerate(custom_param_list or ()):
-            script, request = params["script"], params["__req__"]
-            committed = getattr(request, "kv_committed_len", None)
-            if committed is None:
-                committed = request.kv.kv_committed_len
-            position = max(0, committed - len(request.origin_input_ids))
-            logits[row, :] = -float("inf")
-            logits[row, script[min(position, len(script) - 1)]] = 0.0
-        return logits
-
-
 class LoopEngine(SglangEngine):
     """Wraps a booted engine, which then generates the loop's turns.
 
@@ -73,6 +49,8 @@ class LoopEngine(SglangEngine):
         self._cache = cache
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+        from benchmarks.forced_sampler import Script  # it imports SGLang
+
         request = super()._request(prompt_ids, sampling)
         script = turn(prompt_ids.count(CALL), self._thought)
         request["sampling_params"]["custom_params"] = {"script": script}
@@ -100,11 +78,6 @@ class TurnFigures(NamedTuple):
     ttft: float
     before_engine: float
     reasoning: Mapping[str, int]
-
-    @property
-    def reasoning_kept(self) -> float:
-        """The share of the history's turns that the model sees with their reasoning."""
-        return 1 - self.reasoning.get("lost", 0) / (sum(self.reasoning.values()) or 1)
 
 
 class Agent:
