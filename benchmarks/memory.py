@@ -42,14 +42,16 @@ from worker.service import Service
 from worker.settings import Settings
 
 MODEL = Model("x", ("m",), 131072)
-LENGTHS = {50: 100, 10_000: 4}
+LENGTHS = {50: 50, 10_000: 2}
 """After how many tokens the engine pauses, and how many streams wait there."""
-ROUNDS = 2
-QUICK_LENGTHS = {50: 20, 500: 4}
-QUICK_ROUNDS = 1
-GROWTH = 3000, 5000
-"""Requests before anything is counted, and after."""
+QUICK_LENGTHS = {50: 10, 500: 2}
+ROUNDS = 1
+"""Python allocates the same in each."""
+GROWTH = 2000, 5000
+"""Requests that fill what is limited, and those that are counted."""
 QUICK_GROWTH = 100, 200
+FIRST = 20
+"""Tokens of an answer that does not come to the pause."""
 PARTS = 5
 """The requests are counted in so many parts."""
 CLIENTS = 4
@@ -102,17 +104,18 @@ class Counts(NamedTuple):
     blocks: int
 
 
-async def main(lengths: Mapping[int, int], rounds: int, warm_up: int, requests: int) -> None:
+async def main(lengths: Mapping[int, int], warm_up: int, requests: int) -> None:
     figures: list[Figure] = []
     for tokens, streams in lengths.items():
-        figures += await held_figures(tokens, streams, rounds)
+        figures += await held_figures(tokens, streams)
     engine = ListEngine()
     engine.ids = encoding().encode(LOOP, allowed_special="all")
     service = Service(engine, MODEL, SMALL)
     async with serving(service) as port:
+        await through_worker(service, warm_up)
         sides = {"worker": partial(through_worker, service), "HTTP": partial(over_http, port)}
         for side, make in sides.items():
-            figures += growth_figures(side, await growth(make, warm_up, requests), requests)
+            figures += growth_figures(side, await growth(make, requests), requests)
     show(figures)
     save("memory", figures)
 
@@ -120,7 +123,7 @@ async def main(lengths: Mapping[int, int], rounds: int, warm_up: int, requests: 
 # What a stream holds
 
 
-async def held_figures(tokens: int, streams: int, rounds: int) -> list[Figure]:
+async def held_figures(tokens: int, streams: int) -> list[Figure]:
     text = f"<|channel|>final<|message|>{WORDS * (tokens // TOKENS_OF_WORDS + 2)}<|return|>"
     ids = encoding().encode(text, allowed_special="all")
     sides: dict[str, Callable[[PausingEngine], Awaitable[float]]] = {
@@ -131,7 +134,7 @@ async def held_figures(tokens: int, streams: int, rounds: int) -> list[Figure]:
         sides[f"{path}, HTTP"] = partial(held_over_http, streams, path)
     tracemalloc.start()
     measured = await in_turn(
-        {name: partial(on_new_engine, ids, tokens, side) for name, side in sides.items()}, rounds
+        {name: partial(on_new_engine, ids, tokens, side) for name, side in sides.items()}, ROUNDS
     )
     tracemalloc.stop()
     baseline = measured.pop(BASELINE)
@@ -178,11 +181,10 @@ async def held(
     engine: PausingEngine, read: Callable[[int], Awaitable[None]], streams: int
 ) -> float:
     """The kB that each of the streams holds while it is paused. `read` reads so many to their ends,
-    at the same time: before, one of them, for what is made once."""
-    engine.going_on.set()
+    at the same time: before, one that is short, for what is made once."""
+    whole, engine.ids = engine.ids, engine.ids[:FIRST]
     await read(1)
-    await engine.paused(1)
-    engine.going_on.clear()
+    engine.ids = whole
     before = traced()
     reading = asyncio.ensure_future(read(streams))
     await engine.paused(streams)
@@ -202,13 +204,11 @@ def traced() -> int:
 # What is left behind
 
 
-async def growth(
-    make: Callable[[int], Awaitable[None]], warm_up: int, requests: int
-) -> list[Counts]:
-    """The counts before the requests, and after each part of them. `make` makes so many."""
-    await make(warm_up)
-    found = [counts()]
-    for _ in range(PARTS):
+async def growth(make: Callable[[int], Awaitable[None]], requests: int) -> list[Counts]:
+    """The counts before the requests, and after each part of them. `make` makes so many. One more
+    part comes first, to warm up."""
+    found: list[Counts] = []
+    for _ in range(PARTS + 1):
         await make(requests // PARTS)
         found.append(counts())
     return found
@@ -276,6 +276,6 @@ async def serving(service: Service) -> AsyncGenerator[int]:
 
 if __name__ == "__main__":
     if question_parser("memory", __doc__).parse_args().quick:
-        uvloop.run(main(QUICK_LENGTHS, QUICK_ROUNDS, *QUICK_GROWTH))
+        uvloop.run(main(QUICK_LENGTHS, *QUICK_GROWTH))
     else:
-        uvloop.run(main(LENGTHS, ROUNDS, *GROWTH))
+        uvloop.run(main(LENGTHS, *GROWTH))
