@@ -100,6 +100,26 @@ QUESTIONS = (
         ],
     ),
     Question(
+        "agent_loops",
+        "Do an agent's turns stay as fast as its first ones, and what keeps them so?",
+        [
+            Goal("TTFT, last turns over first", side, "at most", 1.3)
+            for side in ("one worker", "two workers, capsules")
+        ],
+    ),
+    Question(
+        "parsing",
+        "What do reading a completion and writing a prompt cost, beside openai_harmony and SGLang?",
+    ),
+    Question(
+        "memory",
+        "What does a stream hold while it runs, and does anything grow over thousands of requests?",
+        [
+            Goal("held", f"{path}, HTTP", "at most", 50)
+            for path in ("/v1/chat/completions", "/v1/responses", "/v1/messages")
+        ],
+    ),
+    Question(
         "header_grammar",
         "How much speed does the header grammar cost?",
         [Goal("speed", "constrained headers", "at least", 0.98, beside="free headers")],
