@@ -55,16 +55,8 @@ lint: setup ## checks style and formatting
 types: setup ## checks types
 	$(PYTHON) -m pyright
 
-bench: setup ## prints the benchmark report
-	$(PYTHON) -m benchmarks.engine_cost
-	$(PYTHON) -m benchmarks.added_cost
-	$(PYTHON) -m benchmarks.api_cost
-	$(PYTHON) -m benchmarks.path_ceiling
-	$(PYTHON) -m benchmarks.prompt_stall
-	$(PYTHON) -m benchmarks.queue_overhead
-	$(PYTHON) -m benchmarks.http_throughput
-	$(PYTHON) -m benchmarks.header_grammar
-	$(PYTHON) -m benchmarks.boot
+bench: setup ## answers the benchmarks' questions, into reports/index.html (QUICK=1: one short round)
+	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick)
 
 serve: setup ## serves the HTTP API on 127.0.0.1:8000 (PORT=) with the demo model
 	@$(PYTHON) -m worker.serve --host 127.0.0.1

@@ -38,8 +38,8 @@ from worker.settings import Settings
 
 ON_DISK = "/var/tmp"  # noqa: S108 - a folder of its own is made in it; /tmp may be in memory
 SHARDS = 8
-ROUNDS, GIGABYTES = 3, 1.0
-QUICK_ROUNDS, QUICK_GIGABYTES = 1, 0.1
+ROUNDS = 3
+GIGABYTES = 1.0
 SETTINGS = Settings(model="demo", engine_args={"sleep_on_idle": True})
 
 
@@ -110,25 +110,34 @@ def forget(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-async def main(rounds: int, gigabytes: float) -> None:
-    boots = {"SGLang's engine": partial(cost_of, "bare"), "worker": partial(cost_of, "ours")}
-    figures = figures_of("boot", await in_turn(boots, rounds), {})
+async def main(quick: bool) -> None:
+    """A quick run is one boot of each side, and no read."""
+    if quick:
+        figures = await boots(1, warm_up=False)
+    else:
+        figures = [*await boots(ROUNDS), *await reads(ROUNDS)]
+    show(figures)
+    save("boot", figures)
+
+
+async def boots(rounds: int, warm_up: bool = True) -> list[Figure]:
+    sides = {"SGLang's engine": partial(cost_of, "bare"), "worker": partial(cost_of, "ours")}
+    return figures_of("boot", await in_turn(sides, rounds, warm_up), {})
+
+
+async def reads(rounds: int) -> list[Figure]:
+    """Of files that are never in the page cache, so there is nothing to warm up."""
     with tempfile.TemporaryDirectory(dir=ON_DISK) as name:
         folder = Path(name)
-        write_files(folder, gigabytes)
+        write_files(folder, GIGABYTES)
 
         async def cold(how: str) -> Cost:
             forget(folder)
             return await cost_of(how, name)
 
-        reads = {
-            "files not read ahead": partial(cold, "alone"),
-            "read ahead": partial(cold, "ahead"),
-        }
-        case: Case = {"gigabytes": gigabytes}
-        figures += figures_of("imports and files", await in_turn(reads, rounds), case)
-    show(figures)
-    save("boot", figures)
+        sides = {"not read ahead": partial(cold, "alone"), "read ahead": partial(cold, "ahead")}
+        measured = await in_turn(sides, rounds, warm_up=False)
+    return figures_of("imports and files", measured, {"gigabytes": GIGABYTES})
 
 
 def figures_of(what: str, measured: Mapping[str, Sequence[Cost]], case: Case) -> list[Figure]:
@@ -156,7 +165,5 @@ if __name__ == "__main__":
             ours()
         case [("alone" | "ahead") as how, folder]:
             read_after_imports(Path(folder), how == "ahead")
-        case _ if asked.quick:
-            asyncio.run(main(QUICK_ROUNDS, QUICK_GIGABYTES))
         case _:
-            asyncio.run(main(ROUNDS, GIGABYTES))
+            asyncio.run(main(asked.quick))

@@ -47,7 +47,7 @@ LENGTH = 200
 REQUESTS = {1: 10, 16: 1, 64: 1}
 """For each number of concurrent streams, how many requests each makes, one after another."""
 ROUNDS = 7
-QUICK_ROUNDS = 1
+QUICK_REQUESTS, QUICK_ROUNDS = {16: 1}, 1
 BASELINE = "Engine.async_generate"
 BODY: dict[str, Any] = {
     "model": "demo",
@@ -77,12 +77,12 @@ class Side(NamedTuple):
     others: Sequence[int]
 
 
-async def main(rounds: int) -> None:
+async def main(requests: Mapping[int, int], rounds: int) -> None:
     figures: list[Figure] = []
     async with all_sides() as sides:
-        for streams in REQUESTS:
+        for streams, each in requests.items():
             measured = await in_turn(
-                {name: partial(cost, side, streams) for name, side in sides.items()}, rounds
+                {name: partial(cost, side, streams, each) for name, side in sides.items()}, rounds
             )
             figures += figures_of(measured, streams)
     show(figures)
@@ -158,16 +158,16 @@ def sglangs_chat(engine: SglangEngine) -> Stream:
     return stream
 
 
-async def cost(side: Side, streams: int) -> Cost:
-    """One round: `streams` streams at once."""
+async def cost(side: Side, streams: int, requests: int) -> Cost:
+    """One round: `streams` streams at once, of `requests` requests one after another."""
 
-    async def requests() -> None:
-        for _ in range(REQUESTS[streams]):
+    async def one_stream() -> None:
+        for _ in range(requests):
             assert await side.stream() == LENGTH
 
-    tokens = streams * REQUESTS[streams] * LENGTH
+    tokens = streams * requests * LENGTH
     others, main, wall = cpu_of(side.others), time.process_time(), time.monotonic()
-    await asyncio.gather(*(requests() for _ in range(streams)))
+    await asyncio.gather(*(one_stream() for _ in range(streams)))
     return Cost(
         main_us=(time.process_time() - main) / tokens * 1e6,
         others_us=(cpu_of(side.others) - others) / tokens * 1e6,
@@ -201,4 +201,7 @@ def figures_of(measured: Mapping[str, Sequence[Cost]], streams: int) -> list[Fig
 
 if __name__ == "__main__":
     parser = question_parser("engine_cost", __doc__)
-    uvloop.run(main(QUICK_ROUNDS if parser.parse_args().quick else ROUNDS))
+    if parser.parse_args().quick:
+        uvloop.run(main(QUICK_REQUESTS, QUICK_ROUNDS))
+    else:
+        uvloop.run(main(REQUESTS, ROUNDS))

@@ -241,16 +241,18 @@ async def cancel(engine: Any, streams: int) -> dict[str, Any]:
 
 async def tool_loop(engine: Any, turns: int) -> dict[str, Any]:
     """Prompt and cached tokens of an agent's turns, with and without the turn memory."""
-    from benchmarks.gpu_forced import loop
+    from benchmarks.tool_loop import Agent, LoopEngine
     from worker.model import Model
+    from worker.service import Service
     from worker.settings import Settings
 
     model = Model(path="x", names=("bench",), context_length=131072)
     found: dict[str, Any] = {"columns": ["prompt_tokens", "cached_tokens"]}
     for name, megabytes in (("memory_on", 64), ("memory_off", 0)):
         settings = Settings(model="bench", reasoning_memory_mb=megabytes)
+        service, agent = Service(LoopEngine(engine), model, settings), Agent()
         started = time.monotonic()
-        made = await loop(engine, model, settings, turns)
+        made = [(await agent.turn(service))[:2] for _ in range(turns)]
         seconds = time.monotonic() - started
         prompts, cached = (sum(each[at] for each in made[1:]) for at in (0, 1))
         computed = prompts - cached

@@ -11,6 +11,7 @@ variable REPORTS: a quick run has its own, so that it overwrites no measurement.
 """
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -39,12 +40,12 @@ class Spread(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        """The median to three digits, and the quartiles to as many decimals."""
+        """The median to three digits, and the quartiles to as many decimals, if they differ."""
         if not any(self):
             return "0"
         decimals = sum(abs(self.median) < limit for limit in (99.95, 9.995, 0.9995))
         low, median, high = (f"{value:,.{decimals}f}" for value in self)
-        return f"{median} ({low} to {high})"
+        return median if low == high else f"{median} ({low} to {high})"
 
 
 class Figure(NamedTuple):
@@ -55,6 +56,16 @@ class Figure(NamedTuple):
     unit: str
     case: Case
     values: Sequence[float]
+
+
+class Report(NamedTuple):
+    """What a run of one question measured. `date`: of its end, in UTC, such as "2026-11-28"."""
+
+    question: str
+    commit: str
+    date: str
+    machine: Mapping[str, Any]
+    figures: Sequence[Figure]
 
 
 def question_parser(name: str, doc: str | None) -> CommandParser:
@@ -76,15 +87,25 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(*statistics.quantiles(values, n=4, method="inclusive"))
 
 
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The smallest value that at least `percent` per cent of the values do not exceed.
+
+    Of few values, the 99th percentile is the greatest. Raises ValueError if there is none.
+    """
+    if not values:
+        raise ValueError("no values")
+    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
+
+
 async def in_turn(
-    sides: Mapping[str, Callable[[], Awaitable[T]]], rounds: int
+    sides: Mapping[str, Callable[[], Awaitable[T]]], rounds: int, warm_up: bool = True
 ) -> dict[str, list[T]]:
     """Runs each side once per round. Returns what each returned, in the order of the rounds.
 
-    One more round comes first, to warm up; its results are dropped.
+    Unless `warm_up` is false, one more round comes first, whose results are dropped.
     """
     results: dict[str, list[T]] = {name: [] for name in sides}
-    for number in range(rounds + 1):
+    for number in range(not warm_up, rounds + 1):
         for name in _order(list(sides), number):
             result = await sides[name]()
             if number:
@@ -137,16 +158,19 @@ def commit(repository: Path = ROOT) -> str:
 
 def save(question: str, figures: Sequence[Figure], folder: Path = REPORTS) -> Path:
     """Writes the figures, with their spreads, the machine and the commit. Returns the file."""
-    report = {
-        "question": question,
-        "commit": commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(),
-        "figures": [
-            {**figure._asdict(), "spread": spread(figure.values)._asdict()} for figure in figures
-        ],
-    }
+    today = datetime.now(UTC).date().isoformat()
+    report = Report(question, commit(), today, machine(), figures)
+    with_spreads = [{**each._asdict(), "spread": spread(each.values)._asdict()} for each in figures]
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{question}.json"
-    file.write_text(json.dumps(report, indent=1) + "\n")
+    file.write_text(json.dumps({**report._asdict(), "figures": with_spreads}, indent=1) + "\n")
     return file
+
+
+def load(question: str, folder: Path = REPORTS) -> Report:
+    """What `save` wrote. Raises FileNotFoundError if the question has not been run."""
+    report = Report(**json.loads((folder / f"{question}.json").read_text()))
+    figures: list[Any] = list(report.figures)
+    return report._replace(
+        figures=[Figure(*(each[field] for field in Figure._fields)) for each in figures]
+    )

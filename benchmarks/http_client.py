@@ -1,81 +1,97 @@
-"""The clients of the HTTP benchmark: concurrent streams over raw sockets, and a health check.
+"""The client of the HTTP benchmark: concurrent streams over raw sockets, and a health check.
 
-Rule: the same for every server, and as light as possible. If an answer does not have the requested
-number of tokens, or the expected prompt length, the benchmark aborts.
+Rule: the same for every server, and as light as possible, since it takes CPU from the server. An
+answer that is not whole, or whose prompt has another length than ours, ends the benchmark.
 """
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
-from worker.api.chat import render_prompt
-
-STREAMS = 32
-REQUESTS = 3
-"""Sequential requests of each stream."""
-LENGTH = 80
-"""Tokens of each answer."""
 CHAT = "/v1/chat/completions"
-BODY = {
-    "model": "demo",
-    "messages": [{"role": "user", "content": "Count to one hundred"}],
-    "temperature": 0,
-    "max_tokens": LENGTH,  # the full answer is longer
-    "stream": True,
-    "stream_options": {"include_usage": True},
-}
+TEXT = re.compile(rb'"content": ?"[^"]')
+"""Text in a chunk; SGLang's first chunk has an empty text."""
+TAIL_BYTES = 4096
+PING_SECONDS = 0.05
 
 
-async def streams(port: int) -> int:
-    return await at_once(lambda: stream(port))
+class Received(NamedTuple):
+    """One answer: seconds from the request to the first text, seconds between two reads after it,
+    and its token counts."""
+
+    ttft: float
+    gaps: Sequence[float]
+    prompt_tokens: int
+    completion_tokens: int
 
 
-async def at_once(request: Callable[[], Awaitable[int]]) -> int:
-    """The tokens of all requests. Raises AssertionError if one is not of `LENGTH` tokens."""
+class Reading:
+    """An answer that is being read. `sent`: when it was asked for; times are in seconds."""
 
-    async def sequentially() -> list[int]:
-        return [await request() for _ in range(REQUESTS)]
+    def __init__(self, sent: float) -> None:
+        self._sent = sent
+        self._times: list[float] = []
+        self._tail = b""
 
-    streams = await asyncio.gather(*(sequentially() for _ in range(STREAMS)))
-    made = [tokens for stream in streams for tokens in stream]
-    assert set(made) == {LENGTH}
-    return sum(made)
+    def take(self, data: bytes, at: float) -> None:
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        if self._times or TEXT.search(self._tail):
+            self._times.append(at)
+
+    def received(self) -> Received:
+        """Once all is read. Raises ValueError if it is not a whole answer."""
+        if b"[DONE]" not in self._tail or not self._times:
+            raise ValueError(f"not a whole answer: {self._tail.decode(errors='replace')}")
+        times = self._times
+        gaps = [later - at for at, later in pairwise(times)]
+        return Received(
+            times[0] - self._sent,
+            gaps,
+            self._count(b"prompt_tokens"),
+            self._count(b"completion_tokens"),
+        )
+
+    def _count(self, name: bytes) -> int:
+        """The last count with that name, which is that of the usage at the end."""
+        return int(re.findall(b'"' + name + rb'": ?(\d+)', self._tail)[-1])
 
 
-async def stream(port: int) -> int:
-    """One request over HTTP. Returns its completion tokens, from the usage at its end."""
-    body = json.dumps(BODY).encode()
+async def stream(port: int, body: Mapping[str, Any]) -> Received:
+    """One request, on a connection of its own. Raises ValueError."""
+    content = json.dumps(body).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
-    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    reading = Reading(time.monotonic())
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(head.encode() + body)
-    tail = b""
-    while data := await reader.read(65536):
-        tail = (tail + data)[-4096:]
-    writer.close()
-    assert b"[DONE]" in tail
-    assert _count(tail, b"prompt_tokens") == len(render_prompt(BODY))
-    return _count(tail, b"completion_tokens")
+    try:
+        writer.write(head.encode() + content)
+        while data := await reader.read(65536):
+            reading.take(data, time.monotonic())
+    finally:
+        writer.close()
+    return reading.received()
 
 
-def _count(tail: bytes, name: bytes) -> int:
-    """The last count with that name, which is that of the usage."""
-    after = tail[tail.rindex(b'"' + name + b'":') :].partition(b":")[2]
-    return int(after.split(b",")[0].strip(b" }"))
+async def ping(port: int, path: str, seconds: list[float]) -> None:
+    """Measures a health check twenty times a second, on its own connection, until cancelled.
 
-
-async def ping(port: int, seconds: list[float]) -> None:
-    """Measures a health check twenty times a second, on its own connection, until cancelled."""
-    if not port:
-        return
+    Raises ValueError if its status is not 200.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while True:
             started = time.monotonic()
-            writer.write(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
-            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
             seconds.append(time.monotonic() - started)
-            await asyncio.sleep(0.05)
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise ValueError(f"{path}: {head.decode()}")
+            if length := re.search(rb"(?i)content-length: (\d+)", head):
+                await reader.readexactly(int(length[1]))
+            await asyncio.sleep(PING_SECONDS)
     finally:
         writer.close()

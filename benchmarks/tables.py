@@ -3,7 +3,7 @@
 Quantities that were measured of the same sides in the same cases share a table.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from benchmarks.harness import Case, Figure, spread
@@ -30,7 +30,7 @@ def tables(figures: Sequence[Figure]) -> list[Table]:
 def _table(sides: Sequence[str], varied: Sequence[str], figures: Sequence[Figure]) -> Table:
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for each in figures:
-        row = (f"{each.name}, {each.unit}", *(str(each.case.get(key, "")) for key in varied))
+        row = (f"{each.name}, {each.unit}", *(_cell(each.case.get(key, "")) for key in varied))
         rows.setdefault(row, {})[each.side] = str(spread(each.values))
     return Table(
         ["", *varied, *sides],
@@ -45,24 +45,28 @@ def markdown(table: Table) -> str:
 
 def show(figures: Sequence[Figure]) -> None:
     """Prints the figures of a benchmark that has just run."""
-    print(f"medians (quartiles) of {rounds(figures)}")
+    print(rounds(figures))
     for table in tables(figures):
         print(f"\n{markdown(table)}")
 
 
 def rounds(figures: Sequence[Figure]) -> str:
-    """How many rounds the figures have, in words: a question may take more of what is quick."""
+    """What a table shows, and of how many rounds: a question may take more of what is quick."""
     fewest, most = (pick(len(each.values) for each in figures) for pick in (min, max))
-    if fewest == most:
-        return f"{most} round" + "s" * (most > 1)
-    return f"{fewest} to {most} rounds"
+    if most == 1:
+        return "one round"
+    return f"medians (quartiles) of {most if fewest == most else f'{fewest} to {most}'} rounds"
 
 
 def label(case: Case) -> str:
     """Such as "streams 16, latency 20"; empty if nothing was varied."""
-    return ", ".join(f"{key} {value}" for key, value in case.items())
+    return ", ".join(f"{key} {_cell(value)}" for key, value in case.items())
 
 
-def unique(names: Iterator[str]) -> list[str]:
+def _cell(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def unique(names: Iterable[str]) -> list[str]:
     """In the order in which they first come."""
     return list(dict.fromkeys(names))

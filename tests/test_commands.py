@@ -17,6 +17,8 @@ COMMANDS = (
     ("-m", "worker.doctor"),
     ("-m", "worker.deploy"),
     ("-m", "emulator"),
+    ("-m", "benchmarks"),
+    ("-m", "benchmarks.report"),
     ("-m", "builder.setup"),
     ("-m", "builder.clients"),
     ("-m", "builder.hub"),

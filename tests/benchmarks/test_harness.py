@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.harness import Figure, commit, differences, in_turn, machine, save, spread
+from benchmarks.harness import (
+    Figure,
+    commit,
+    differences,
+    in_turn,
+    machine,
+    percentile,
+    save,
+    spread,
+)
 
 VALUES = st.lists(st.floats(-1e9, 1e9), min_size=1)
 
@@ -30,6 +39,13 @@ def test_the_first_round_warms_up() -> None:
         return next(counts)
 
     assert asyncio.run(in_turn({"a": count}, rounds=2)) == {"a": [1, 2]}
+
+
+def test_a_side_with_nothing_to_warm_up_runs_only_as_often_as_asked() -> None:
+    """Each run of it may take long."""
+    ran = list[str]()
+    asyncio.run(in_turn({name: writes(ran, name) for name in "ab"}, rounds=2, warm_up=False))
+    assert "".join(ran) == "ba" + "ab"
 
 
 def test_a_side_that_fails_ends_the_benchmark() -> None:
@@ -59,6 +75,23 @@ def test_quartiles_of_known_values() -> None:
 def test_nothing_has_no_median() -> None:
     with pytest.raises(ValueError, match="no values"):
         spread([])
+
+
+@given(VALUES, st.integers(1, 100))
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(
+    values: list[float], percent: int
+) -> None:
+    """It is one of the values, however few there are."""
+    found = percentile(values, percent)
+    below = [value for value in values if value < found]
+    assert found in values
+    assert len([value for value in values if value <= found]) * 100 >= percent * len(values)
+    assert len(below) * 100 < percent * len(values)
+
+
+def test_nothing_has_no_percentile() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 99)
 
 
 def test_differences_are_taken_round_by_round() -> None:
