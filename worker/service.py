@@ -50,6 +50,11 @@ from worker.turn import Turn, Usage, total
 Batch = Sequence[Object]
 """Objects that are ready at the same time and can be sent together."""
 
+
+class LastBatch(list[Object]):
+    """The batch that ends an answer, so that a stream's end can be sent with it."""
+
+
 MANY_CHARACTERS = 8192
 """Of text that has to be encoded, which takes some two milliseconds."""
 
@@ -261,7 +266,7 @@ class Service:
                         for item in self._take(generations[index], index, step, answer)
                     ]
                     if all(turn.ending is not None for turn in turns):
-                        yield [*batch, *await answer.close(_usage(turns, choices))]
+                        yield LastBatch([*batch, *await answer.close(_usage(turns, choices))])
                         return
                     if batch:
                         yield batch
@@ -321,7 +326,7 @@ def _recoveries(turns: Sequence[Turn]) -> Mapping[str, int]:
 
 def _looking_up(dialect: Dialect, find: Callable[[], Awaitable[Object]]) -> Exchange:
     async def batches(_metrics: JobMetrics) -> AsyncGenerator[Batch]:
-        yield [await find()]
+        yield LastBatch([await find()])
 
     return Exchange(
         dialect,
@@ -338,4 +343,4 @@ async def _folded(batches: AsyncGenerator[Batch], fold: Fold) -> AsyncGenerator[
         async for batch in batches:
             for item in batch:
                 fold.add(item)
-    yield [fold.whole()]
+    yield LastBatch([fold.whole()])

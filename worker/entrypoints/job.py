@@ -28,7 +28,7 @@ from worker.api.routes import DEFAULT, OTHER, RouteMatch, route_for
 from worker.errors import BadRequest, WorkerError, client_error
 from worker.job_metrics import JobMetrics
 from worker.json_depth import Json
-from worker.service import Batch, Exchange, Service
+from worker.service import Batch, Exchange, LastBatch, Service
 
 Output = str | Object
 """An encoded part of an answer: server-sent events (form 1, streamed) or one object."""
@@ -210,10 +210,9 @@ async def parts(
         streams = streams or exchange.streams
         async with aclosing(exchange.answer(metrics)) as batches:
             async for batch in batches:
+                ends = isinstance(batch, LastBatch)
                 for objects in _grouped(dialect, batch, as_events=as_events):
-                    yield Part(dialect, objects, as_events, is_all=not streams)
-        if as_events and dialect.end:
-            yield Part(dialect, (), as_events=True, ends=True)
+                    yield Part(dialect, objects, as_events, ends, is_all=not streams)
         metrics.note_answer(label, 200)
     except Exception as error:
         seen = client_error(error, "a job")

@@ -124,7 +124,7 @@ def test_a_job_of_the_openai_url_prints_its_events(capsys: pytest.CaptureFixture
     form = {"openai_route": "/v1/chat/completions", "openai_input": body}
     assert local.run(service(), Settings(), json.dumps({"input": form}))
     *events, result = lines(capsys)
-    assert events[-1] == "data: [DONE]\n\n"
+    assert events[-1].endswith("\n\ndata: [DONE]\n\n")
     assert result["output"] == events
 
 
