@@ -1,6 +1,6 @@
 """Do an agent's turns stay as fast as its first ones, and what keeps them so?
 
-Eight agents ask the same model at the same time, fifty turns each. Every turn makes one call, and
+Eight agents ask the same model at the same time, thirty turns each. Every turn makes one call, and
 its history grows by the call and its result; like most chat clients, the agents send back no
 reasoning. Two comparisons, on one engine with the demo model, whose output is scripted:
 
@@ -13,7 +13,7 @@ token, how much of it is the worker's own, before the engine has the prompt, and
 history's turns that the model sees with their reasoning. The sides of a comparison take their turns
 in turn. Goal: the last ten turns' first tokens take at most 1.3 times as long as those of the first
 ten (medians over all agents). A CPU's attention takes longer, the longer the history.
-Run: `python -m benchmarks.agent_loops [--quick]`.
+Run: `python -m benchmarks.agent_loops [--quick] [--turns N]`.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from worker.model import Model, resolve
 from worker.service import Service
 from worker.settings import Settings
 
-AGENTS, TURNS = 8, 50
+AGENTS, TURNS = 8, 30
 QUICK_AGENTS, QUICK_TURNS = 2, 5
 ENDS = 10
 """Turns at the beginning and at the end whose times are compared."""
@@ -166,5 +166,10 @@ def reasoning_kept(turn: TurnFigures) -> float:
 
 
 if __name__ == "__main__":
-    quick = question_parser("agent_loops", __doc__).parse_args().quick
-    uvloop.run(main(QUICK_AGENTS, QUICK_TURNS) if quick else main(AGENTS, TURNS))
+    parser = question_parser("agent_loops", __doc__)
+    parser.add_argument("--turns", type=int, default=TURNS, metavar="N", help="of each agent")
+    asked = parser.parse_args()
+    if asked.quick:
+        uvloop.run(main(QUICK_AGENTS, QUICK_TURNS))
+    else:
+        uvloop.run(main(AGENTS, asked.turns))

@@ -44,7 +44,7 @@ from worker.settings import Settings
 MODEL = Model("x", ("m",), 131072)
 LENGTHS = {50: 50, 10_000: 2}
 """After how many tokens the engine pauses, and how many streams wait there."""
-QUICK_LENGTHS = {50: 10, 500: 2}
+QUICK_LENGTHS = {50: 10}
 ROUNDS = 1
 """Python allocates the same in each."""
 GROWTH = 2000, 5000
