@@ -5,11 +5,13 @@ from io import StringIO
 from typing import Any
 
 from benchmarks.harness import Figure, spread
-from benchmarks.tables import label, unique
+from benchmarks.tables import cell, quantity, unique
 
 COLORS = ("#9aa5b1", "#2563eb", "#d97706", "#059669", "#7c3aed", "#db2777")
 BESIDE = 2
 """Panels in a row."""
+CROWDED = 6
+"""More cases than these have upright labels."""
 
 
 def draw(question: str, figures: Sequence[Figure]) -> str:
@@ -42,21 +44,26 @@ def draw(question: str, figures: Sequence[Figure]) -> str:
 def _bars(panel: Any, figures: Sequence[Figure], sides: Sequence[str]) -> None:
     """`sides`: those of all panels, so that a side has one color."""
     here = [side for side in sides if any(each.side == side for each in figures)]
-    cases = unique(label(each.case) for each in figures)
+    cases = unique(_tick(each) for each in figures)
     width = 0.8 / len(here)
     for each in figures:
         low, median, high = spread(each.values)
         panel.bar(
-            cases.index(label(each.case)) + (here.index(each.side) - (len(here) - 1) / 2) * width,
+            cases.index(_tick(each)) + (here.index(each.side) - (len(here) - 1) / 2) * width,
             median,
             width,
             yerr=[[median - low], [high - median]],
             color=_color(each.side, sides),
             ecolor="#374151",
         )
-    panel.set_title(f"{figures[0].name}, {figures[0].unit}")
-    panel.set_xticks(range(len(cases)), cases)
+    panel.set_title(quantity(figures[0]))
+    panel.set_xticks(range(len(cases)), cases, rotation=90 if len(cases) > CROWDED else 0)
+    panel.set_xlabel(", ".join(figures[0].case))
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def _tick(figure: Figure) -> str:
+    return ", ".join(map(cell, figure.case.values()))
 
 
 def _color(side: str, sides: Sequence[str]) -> str:

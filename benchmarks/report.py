@@ -153,11 +153,11 @@ def filled(page: str, reports: Mapping[str, Report]) -> str:
         if marker["name"] not in reports:
             return marker[0]
         report = reports[marker["name"]]
-        if marker["how"] == "drawn":
-            asks = next(each.asks for each in QUESTIONS if each.name == report.question)
-            return _between(marker, f"![{asks}]({_file(marker)})")
         figures = chosen(marker, report)
         of = provenance(report._replace(figures=figures))
+        if marker["how"] == "drawn":
+            asks = next(each.asks for each in QUESTIONS if each.name == report.question)
+            return _between(marker, f'![{asks}]({_file(marker)} "{of}")')
         shown = "\n\n".join(map(markdown, tables(figures)))
         return _between(marker, f"{shown}\n\n{of[0].upper()}{of[1:]}.")
 

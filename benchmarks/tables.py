@@ -30,7 +30,7 @@ def tables(figures: Sequence[Figure]) -> list[Table]:
 def _table(sides: Sequence[str], varied: Sequence[str], figures: Sequence[Figure]) -> Table:
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for each in figures:
-        row = (f"{each.name}, {each.unit}", *(_cell(each.case.get(key, "")) for key in varied))
+        row = (quantity(each), *(cell(each.case.get(key, "")) for key in varied))
         rows.setdefault(row, {})[each.side] = str(spread(each.values))
     return Table(
         ["", *varied, *sides],
@@ -58,12 +58,17 @@ def rounds(figures: Sequence[Figure]) -> str:
     return f"medians (quartiles) of {most if fewest == most else f'{fewest} to {most}'} rounds"
 
 
+def quantity(figure: Figure) -> str:
+    """With its unit, unless it is named after it."""
+    return figure.name if figure.name == figure.unit else f"{figure.name}, {figure.unit}"
+
+
 def label(case: Case) -> str:
     """Such as "streams 16, latency 20"; empty if nothing was varied."""
-    return ", ".join(f"{key} {_cell(value)}" for key, value in case.items())
+    return ", ".join(f"{key} {cell(value)}" for key, value in case.items())
 
 
-def _cell(value: float | str) -> str:
+def cell(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:,}"
 
 

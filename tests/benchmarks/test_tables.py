@@ -50,6 +50,12 @@ def test_quantities_of_other_sides_have_a_table_of_their_own() -> None:
     ]
 
 
+def test_a_quantity_that_is_named_after_its_unit() -> None:
+    """Is named once."""
+    (table,) = tables([Figure("POSTs", "worker", "POSTs", {}, [80.0])])
+    assert list(table.rows) == [["POSTs", "80.0"]]
+
+
 def test_numbers_have_three_digits() -> None:
     """And the quartiles as many decimals; of a single round they are left out."""
     spreads = [
