@@ -792,26 +792,3 @@ def _warn_unknown(name: str) -> None:
 def _warn_once(name: str) -> None:
     """Logs each name once (again only after a thousand other names)."""
     log.warning("ignored an unknown request field: %r", name)
-
-
-def rows(*routes: Route) -> Iterator[tuple[str, ...]]:
-    """The rows of a table in docs/fields.md: a field, and how each of `routes` handles it."""
-    for name in sorted(set().union(*(FIELDS[route].keys() for route in routes))):
-        yield f"`{name}`", *(_cell(FIELDS[route].get(name)) for route in routes)
-
-
-def _cell(use: Use | None) -> str:
-    match use:
-        case Supported(note):
-            return f"supported: {note}" if note else "supported"
-        case Alias(of):
-            return f"alias of `{of}`"
-        case NoEffect():
-            return "ignored"
-        case Unwrapped():
-            return "its members are read as request fields"
-        case Rejected(accepted):
-            values = ", ".join(f"`{json.dumps(value)}`" for value in accepted)
-            return f"rejected, except {values}" if values else "rejected"
-        case None:
-            return "unknown"
