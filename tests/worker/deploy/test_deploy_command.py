@@ -100,7 +100,7 @@ def test_a_key_that_was_chosen_for_a_pod_is_not_shown(runpod: RunPod) -> None:
 def test_the_printed_curl_is_answered(runpod: RunPod) -> None:
     """As it stands, in a shell that has the key."""
     ran = runpod.deploy(*CREATE)
-    curl = ran.out.partition("curl ")[2].partition("\nTo take")[0]
+    curl = ran.out.partition("curl ")[2].partition("\nTo delete")[0]
     done = subprocess.run(
         ["bash", "-c", f"curl -sS --noproxy '*' {curl}"],
         env=runpod.environment(),
