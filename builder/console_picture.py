@@ -1,11 +1,10 @@
-"""Writes docs/console.png, the picture of the emulator's console: `python -m builder.console_picture`.
+"""Writes docs/console.png, a picture of the console: `python -m builder.console_picture`.
 
 It starts the emulator with two workers of the demo model and does on the page, in a real browser,
 what the picture shows: a question, a tool's result, jobs at once, and a worker killed under them.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -33,10 +32,9 @@ def emulator() -> Generator[str]:
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout
-        found = next(re.finditer(r"http://[\d.:]+", process.stdout.readline()))
+        line = process.stdout.readline() if process.stdout else ""
         try:
-            yield found[0]
+            yield line.rpartition(" ")[2].strip()
         finally:
             process.terminate()
 

@@ -1,6 +1,7 @@
 """Writes worker/entrypoints/http/openapi.json and docs/fields.md."""
 
-from builder.openapi.document import FIELDS_PAGE, PLACE, fields_page, text
+from builder.openapi.document import PLACE, text
+from builder.openapi.fields_page import FIELDS_PAGE, fields_page
 from worker.command import CommandParser
 
 if __name__ == "__main__":

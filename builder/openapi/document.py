@@ -17,45 +17,11 @@ from builder.openapi.response_objects import RESPONSE_OBJECTS
 from worker.api.anthropic.request import CountRequest, MessagesRequest
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest
-from worker.api.field_table import (
-    FIELDS,
-    Alias,
-    NoEffect,
-    Rejected,
-    RequestKind,
-    Unwrapped,
-    Use,
-    rows,
-)
+from worker.api.field_table import FIELDS, Alias, NoEffect, Rejected, Unwrapped, Use
 from worker.api.responses.request import ResponsesRequest
 
 ROOT = Path(__file__).parent.parent.parent
 PLACE = ROOT / "worker" / "entrypoints" / "http" / "openapi.json"
-FIELDS_PAGE = ROOT / "docs" / "fields.md"
-_TABLES: dict[str, dict[str, RequestKind]] = {
-    "Chat completions, text completions, Responses": {
-        "chat completions": "chat",
-        "text completions": "text",
-        "responses": "responses",
-    },
-    "Messages": {"messages": "messages"},
-}
-"""The tables of fields.md, by their headings: a column's head, and its route."""
-_FIELDS_BEGIN = """# Request fields
-
-[Chat completions, text completions, Responses](#chat-completions-text-completions-responses) ·
-[Messages](#messages)
-
-What the worker does with every field that clients of these APIs are known to send. The important
-ones are explained in [HTTP](http.md#chat-completions).
-
-- **supported**: it works; a note says where it differs.
-- **alias of** another field: read as that one.
-- **ignored**: accepted, and changes nothing in the answer.
-- **rejected**: a 400 that names the field. The values after *except* ask for what happens anyway,
-  and are accepted.
-- **unknown**: not a field of that API; ignored, with one line in the log.
-"""
 _REQUESTS = (ChatRequest, CompletionRequest, ResponsesRequest, MessagesRequest, CountRequest)
 
 
@@ -143,16 +109,3 @@ def _described(use: Use, properties: Json) -> Json | None:
             return {"enum": [None, *accepted], "description": "Any other value is rejected."}
         case _:
             return None
-
-
-def fields_page() -> str:
-    """docs/fields.md."""
-    return _FIELDS_BEGIN + "".join(map(_section, _TABLES))
-
-
-def _section(heading: str) -> str:
-    columns = _TABLES[heading]
-    heads = ["field", *columns]
-    table = [heads, ["---"] * len(heads), *rows(*columns.values())]
-    lines = "".join(f"| {' | '.join(row)} |\n" for row in table)
-    return f"\n## {heading}\n\n{lines}"

@@ -77,4 +77,4 @@ def _media(kind: str) -> str:
 
 def placeholder(medium: str) -> str:
     """What the model reads of an `image`, a `file` and the like in a tool result, in any API."""
-    return f"[{medium}: gpt-oss reads text alone]"
+    return f"[{medium}: gpt-oss reads only text]"

@@ -793,26 +793,3 @@ def _warn_unknown(name: str) -> None:
 def _warn_once(name: str) -> None:
     """Logs each name once (again only after a thousand other names)."""
     log.warning("ignored an unknown request field: %r", name)
-
-
-def rows(*kinds: RequestKind) -> Iterator[tuple[str, ...]]:
-    """The rows of a table in docs/fields.md: a field, and how each of `kinds` handles it."""
-    for name in sorted(set().union(*(FIELDS[kind].keys() for kind in kinds))):
-        yield f"`{name}`", *(_cell(FIELDS[kind].get(name)) for kind in kinds)
-
-
-def _cell(use: Use | None) -> str:
-    match use:
-        case Supported(note):
-            return f"supported: {note}" if note else "supported"
-        case Alias(of):
-            return f"alias of `{of}`"
-        case NoEffect():
-            return "ignored"
-        case Unwrapped():
-            return "its members are read as request fields"
-        case Rejected(accepted):
-            values = ", ".join(f"`{json.dumps(value)}`" for value in accepted)
-            return f"rejected, except {values}" if values else "rejected"
-        case None:
-            return "unknown"

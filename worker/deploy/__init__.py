@@ -1,4 +1,4 @@
-"""One command that puts gpt-oss on RunPod, `python -m worker.deploy 20b`, and one to take it away.
+"""One command that puts gpt-oss on RunPod, `python -m worker.deploy 20b`, and one to delete it.
 
  1. `plan.py` decides everything beforehand, without a key or a network: where it runs, on which
     GPUs, with which settings, and whether the model fits on all of them.

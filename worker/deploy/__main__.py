@@ -1,4 +1,4 @@
-"""Puts gpt-oss on RunPod by one command, and takes it away again.
+"""Puts gpt-oss on RunPod with one command, and deletes it again.
 
   python -m worker.deploy 20b                   a serverless endpoint with a queue
   python -m worker.deploy 120b --lb             one with a load balancer
@@ -121,7 +121,7 @@ def _how_to_use(plan: Plan, deployed: deployment.Deployed) -> list[str]:
         *([f"export API_KEY={plan.pods_key}"] if plan.pods_key else []),
         f"curl {deployed.base_url}/chat/completions -H 'Content-Type: application/json' \\",
         f'  -H "Authorization: Bearer {key}" -d {question!r}',
-        f"To take it away: {deployment.deletion(plan.target, deployed.id).strip('`')}",
+        f"To delete it: {deployment.deletion(plan.target, deployed.id).strip('`')}",
     ]
 
 

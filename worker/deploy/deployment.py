@@ -1,4 +1,4 @@
-"""Creates what was planned, waits for its first answer, and takes it away again.
+"""Creates what was planned, waits for its first answer, and deletes it again.
 
 Rule: nothing is left that is not named. What could not be finished is deleted; if that fails, too,
 or if it only does not answer yet, the error says its id and how to delete it.
@@ -32,8 +32,8 @@ def check_name(plan: Plan, api: RunPodApi) -> None:
     """Raises DeployError if there is one with this name already: RunPod would make a second one."""
     if there := api.named(plan.target, plan.name):
         raise DeployError(
-            f"The {plan.target.noun} {there[0]['id']} is named {plan.name!r} already: choose "
-            f"another --name, or take it away by {deletion(plan.target, plan.name)}."
+            f"The {plan.target.noun} {there[0]['id']} is already named {plan.name!r}: choose "
+            f"another --name, or delete it with {deletion(plan.target, plan.name)}."
         )
 
 
@@ -45,25 +45,25 @@ def create(plan: Plan, api: RunPodApi) -> Mapping[str, Any]:
         cause = f"{error} " if isinstance(error, DeployError) else "Interrupted. "
         raise DeployError(
             f"{cause}The {plan.target.noun} may have been created: "
-            f"{deletion(plan.target, plan.name)} takes it away."
+            f"{deletion(plan.target, plan.name)} deletes it."
         ) from None
     if plan.model_references:
         try:
             api.set_cached_models(created["id"], plan.model_references)
         except (DeployError, KeyboardInterrupt) as error:
-            raise DeployError(_taken_away(plan, api, created["id"], error)) from None
+            raise DeployError(_deleted_again(plan, api, created["id"], error)) from None
     return created
 
 
-def _taken_away(plan: Plan, api: RunPodApi, id_: str, error: BaseException) -> str:
+def _deleted_again(plan: Plan, api: RunPodApi, id_: str, error: BaseException) -> str:
     cause = str(error) if isinstance(error, DeployError) else "Interrupted."
-    cure = " --no-cached-model does without." if isinstance(error, DeployError) else ""
+    cure = " Use --no-cached-model to do without it." if isinstance(error, DeployError) else ""
     try:
         api.delete(plan.target, id_)
     except DeployError as second:
         left = f"The {plan.target.noun} {id_} is still there ({second})"
-        return f"{cause} {left} {deletion(plan.target, id_)} takes it away.{cure}"
-    return f"{cause} The {plan.target.noun} {id_} was deleted again.{cure}"
+        return f"{cause} {left} {deletion(plan.target, id_)} deletes it.{cure}"
+    return f"{cause} The {plan.target.noun} {id_} was deleted.{cure}"
 
 
 def wait(
@@ -77,7 +77,7 @@ def wait(
         cause = str(error) if isinstance(error, DeployError) else "Interrupted."
         raise DeployError(
             f"{cause} {_still_there(plan, created['id'])} {deletion(plan.target, created['id'])} "
-            "takes it away."
+            "deletes it."
         ) from None
     return Deployed(created["id"], way.base_url)
 
@@ -93,10 +93,9 @@ def _look_until_it_answers(look: Look, timeout_s: float, report: Report) -> None
 
 
 def _still_there(plan: Plan, id_: str) -> str:
-    bill = (
-        "and costs money" if plan.target is Target.POD or plan.body["workers"]["min"] else "at rest"
-    )
-    return f"The {plan.target.noun} {id_} is there {bill}; its log is in RunPod's console."
+    is_billed = plan.target is Target.POD or plan.body["workers"]["min"]
+    cost = "still costs money" if is_billed else "still exists, but costs nothing while it is idle"
+    return f"The {plan.target.noun} {id_} {cost}; its log is in RunPod's console."
 
 
 def delete(target: Target, which: str, api: RunPodApi) -> str:
@@ -111,6 +110,6 @@ def delete(target: Target, which: str, api: RunPodApi) -> str:
 
 
 def deletion(target: Target, which: str) -> str:
-    """The command that takes it away."""
+    """The command that deletes it."""
     flag = " --pod" if target is Target.POD else ""
     return f"`python -m worker.deploy --delete {which}{flag}`"

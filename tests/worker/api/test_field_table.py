@@ -15,7 +15,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsStr
 from openai.types.completion_create_params import CompletionCreateParamsStreaming as TextParams
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming as Response
 
-from builder.openapi.document import FIELDS_PAGE, fields_page
+from builder.openapi.fields_page import FIELDS_PAGE, fields_page
 from worker.api.anthropic.request import AskedMessage, CountRequest, MessagesRequest
 from worker.api.chat.request import ChatRequest
 from worker.api.completions.request import CompletionRequest

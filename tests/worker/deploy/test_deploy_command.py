@@ -100,7 +100,7 @@ def test_a_key_that_was_chosen_for_a_pod_is_not_shown(runpod: RunPod) -> None:
 def test_the_printed_curl_is_answered(runpod: RunPod) -> None:
     """As it stands, in a shell that has the key."""
     ran = runpod.deploy(*CREATE)
-    curl = ran.out.partition("curl ")[2].partition("\nTo take")[0]
+    curl = ran.out.partition("curl ")[2].partition("\nTo delete")[0]
     done = subprocess.run(
         ["bash", "-c", f"curl -sS --noproxy '*' {curl}"],
         env=runpod.environment(),
@@ -138,7 +138,7 @@ def test_a_name_that_is_taken_is_not_taken_twice(runpod: RunPod) -> None:
     runpod.deploy(*CREATE)
     ran = runpod.deploy(*CREATE)
     assert ran.status == 1
-    assert "is named 'gpt-oss-20b' already" in ran.lines[-1]
+    assert "is already named 'gpt-oss-20b'" in ran.lines[-1]
     assert len(runpod.overview()["endpoints"]) == 1
 
 
@@ -263,11 +263,11 @@ def test_what_was_half_created_is_deleted_again(runpod: RunPod) -> None:
     ran = runpod.deploy(*CREATE)
     assert (ran.status, runpod.overview()["endpoints"]) == (1, [])
     assert "modelReferences: not allowed" in ran.lines[-1]
-    assert "was deleted again. --no-cached-model does without." in ran.lines[-1]
+    assert "was deleted. Use --no-cached-model to do without it." in ran.lines[-1]
 
 
 def test_what_cannot_be_deleted_again_is_named(runpod: RunPod) -> None:
-    """With the command that takes it away."""
+    """With the command that deletes it."""
     refusal = {"status": 500, "detail": "try later"}
     runpod.set_faults(refuse={"save": refusal, "delete": refusal})
     ran = runpod.deploy(*CREATE)
@@ -277,7 +277,7 @@ def test_what_cannot_be_deleted_again_is_named(runpod: RunPod) -> None:
 
 
 def test_what_may_have_been_created_is_said(runpod: RunPod) -> None:
-    """RunPod created it, and the reply was lost: the command that is named takes it away."""
+    """RunPod created it, and the reply was lost: the command that is named deletes it."""
     runpod.set_faults(lose_reply=["create"])
     ran = runpod.deploy(*CREATE)
     assert ran.status == 1
@@ -295,7 +295,7 @@ def test_a_pod_that_fails_is_named_with_the_command_that_takes_it_away(runpod: R
     (pod,) = runpod.overview()["pods"]
     assert ran.status == 1
     assert f"The pod has ended (ERROR): its log says why. The pod {pod['id']}" in ran.lines[-1]
-    assert f"`python -m worker.deploy --delete {pod['id']} --pod` takes it away." in ran.lines[-1]
+    assert f"`python -m worker.deploy --delete {pod['id']} --pod` deletes it." in ran.lines[-1]
 
 
 def test_an_interrupted_wait_names_what_is_there() -> None:

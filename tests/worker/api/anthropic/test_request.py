@@ -121,8 +121,8 @@ def test_a_tool_loop() -> None:
             [{"type": "search_result", "source": "x.org", "title": "X", "content": [says("a")]}],
             "X\nx.org\na",
         ),
-        ([{"type": "image", "source": {}}], "[image: gpt-oss reads text alone]"),
-        ([says("seen"), {"type": "document"}], "seen\n[document: gpt-oss reads text alone]"),
+        ([{"type": "image", "source": {}}], "[image: gpt-oss reads only text]"),
+        ([says("seen"), {"type": "document"}], "seen\n[document: gpt-oss reads only text]"),
     ],
 )
 def test_a_result_is_shown_as_text(content: Any, expected: str) -> None:

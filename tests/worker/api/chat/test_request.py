@@ -94,7 +94,7 @@ def test_a_wrong_field_is_named_with_what_it_takes(body: Any, param: str, messag
 
 @pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])
 def test_parts_that_are_not_text_are_refused(kind: str) -> None:
-    """gpt-oss reads text alone."""
+    """gpt-oss reads only text."""
     with pytest.raises(BadRequest, match=f"'{kind}' parts are not supported: gpt-oss reads text"):
         request(messages=[{"role": "user", "content": [{"type": kind, kind: {}}]}])
 

@@ -164,7 +164,7 @@ def test_an_image_does_not_end_the_session() -> None:
     image = [{"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}]
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": image}
     _, prompt = turn(next_body([reasoning, call], output), "<|channel|>final<|message|>Hm.")
-    assert "[image: gpt-oss reads text alone]" in prompt
+    assert "[image: gpt-oss reads only text]" in prompt
 
 
 def test_a_patch_is_a_custom_tools_input() -> None:

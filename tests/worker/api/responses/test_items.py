@@ -165,9 +165,9 @@ def test_instructions_come_before_every_other_instruction() -> None:
                 {"type": "input_text", "text": "a"},
                 {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
             ],
-            "a\n[image: gpt-oss reads text alone]",
+            "a\n[image: gpt-oss reads only text]",
         ),
-        ([{"type": "input_file", "file_id": "f"}], "[file: gpt-oss reads text alone]"),
+        ([{"type": "input_file", "file_id": "f"}], "[file: gpt-oss reads only text]"),
     ],
 )
 def test_what_a_tool_returned_is_read_as_text(output: Any, text: str) -> None:
