@@ -43,7 +43,9 @@ class JobMetrics:
         self._last_step: float | None = None
         self.usage: Usage | None = None
         self.answered: tuple[str, int] | None = None
-        """A queue job's route label and HTTP-style status; None if it was stopped."""
+        """A queue job's route label and HTTP-style status; None if it was stopped, or was delivered
+        again after it had ended."""
+        self._route = ""
         self.finish_reasons: tuple[str, ...] = ()
         """One for each choice that ended, in OpenAI's words."""
         self.recoveries: Mapping[str, int] = {}
@@ -75,9 +77,13 @@ class JobMetrics:
         """Records a successful delivery that took `seconds`."""
         self.deliveries.append(seconds)
 
-    def note_answer(self, route: str, status: int) -> None:
-        """Records a queue job's outcome; `route` must have low cardinality."""
-        self.answered = route, status
+    def note_route(self, route: str) -> None:
+        """Records a queue job's route, whose label must have low cardinality."""
+        self._route = route
+
+    def note_answer(self, status: int) -> None:
+        """Records a queue job's outcome."""
+        self.answered = self._route, status
 
     def note_usage(self, usage: Usage) -> None:
         """Records the answer's token usage."""

@@ -56,7 +56,8 @@ class LastBatch(list[Object]):
 
 
 MANY_CHARACTERS = 8192
-"""Of text that has to be encoded, which takes some two milliseconds."""
+"""Prompts with more new text than this are encoded in a thread; encoding this much takes some two
+milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Service:
 
     @property
     def capsules(self) -> Capsules:
-        """Those of one request."""
+        """Capsules scoped to one request."""
         return self._capsules.for_one_request()
 
     @property

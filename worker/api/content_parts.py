@@ -56,7 +56,7 @@ def _joined(content: Any, other: Callable[[str], str]) -> str:
 def _part_text(part: Any, other: Callable[[str], str]) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(kind, str):
-        raise ValueError(f"must hold parts with a type and a text, not {json_type(part)}")
+        raise ValueError(f"must contain only objects with a type and a text, not {json_type(part)}")
     if (name := _FIELDS.get(kind)) is None:
         return other(kind)
     text = part.get(name)

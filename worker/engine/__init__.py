@@ -1,7 +1,7 @@
 """Engines: the interface that the worker uses, and its SGLang implementation.
 
 Rule: only this package knows SGLang, and the worker gets only tokens from it. In the worker's own
-process, only `processes.py` imports SGLang.
+process, only `processes.py` and `direct_manager.py` import SGLang.
 """
 
 from worker.engine.port import (

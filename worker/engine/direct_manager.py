@@ -24,7 +24,7 @@ from worker.engine.sglang_results import Finish, aborted
 from worker.generation import FinishReason, Step, TokenLogprob
 
 MAX_MESSAGES = 64
-"""How many messages are read before the requests' turn: a fast engine must not starve them."""
+"""How many messages are read before waiting requests run: a fast engine must not starve them."""
 
 
 class DirectManager(TokenizerManager):

@@ -199,13 +199,15 @@ async def parts(
     job is invalid, if already known. An error that is thrown in (`athrow`), because a part could
     not be delivered, fails the job like any other.
     """
-    dialect, label = DEFAULT, OTHER
+    dialect = DEFAULT
+    metrics.note_route(OTHER)
     streams = _asks_to_stream(job_input)
     as_events = streams and _routed_by(job_input) is not None
     exchange: Exchange | None = None
     try:
         job = read(job_input)
-        dialect, label = job.route.dialect, job.route.label
+        dialect = job.route.dialect
+        metrics.note_route(job.route.label)
         exchange = await exchange_of(service, job, problem)
         streams = streams or exchange.streams
         async with aclosing(exchange.answer(metrics)) as batches:
@@ -213,10 +215,10 @@ async def parts(
                 ends = isinstance(batch, LastBatch)
                 for objects in _grouped(dialect, batch, as_events=as_events):
                     yield Part(dialect, objects, as_events, ends, is_all=not streams)
-        metrics.note_answer(label, 200)
+        metrics.note_answer(200)
     except Exception as error:
         seen = client_error(error, "a job")
-        metrics.note_answer(label, dialect.status(seen))
+        metrics.note_answer(dialect.status(seen))
         if streams:
             failed = exchange.failed(seen) if exchange else [dialect.error(seen)]
             for objects in [failed] if as_events else [[item] for item in failed]:

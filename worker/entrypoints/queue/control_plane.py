@@ -98,8 +98,8 @@ class ControlPlane:
         smaller = part.smaller()
         if smaller is None:
             raise AnswerTooLarge(
-                "The answer has a piece that exceeds the size limit of RunPod's queue. Ask for "
-                "less at a time, without stream, or over HTTP."
+                "Part of the answer exceeds the size limit of RunPod's queue. Ask for less at a "
+                "time, without stream, or over HTTP."
             )
         for number, piece in enumerate(smaller):
             async for sent in self.send_part(job, piece, f"{key}.{number}"):

@@ -66,7 +66,9 @@ class JobRunner:
         except JobFailed as failure:
             outcome, report = "failed", failure.report
         except Exception as error:  # noqa: BLE001 - every job must be reported
-            outcome, report = "failed", failure_report(client_error(error, f"job {job.id}"))
+            seen = client_error(error, f"job {job.id}")
+            metrics.note_answer(seen.status)
+            outcome, report = "failed", failure_report(seen)
         else:
             self._finished.keep(job.id, output)
             outcome, report = "done", {"output": output}
@@ -92,7 +94,7 @@ class JobRunner:
                 started = time.monotonic()
                 try:
                     await self._deliver(job, part, delivered)
-                except AnswerTooLarge as error:  # the stream ends in it, and then the job fails
+                except AnswerTooLarge as error:  # the error is the stream's last part
                     await self._deliver(job, await answer.athrow(error), delivered)
                 metrics.note_delivery(time.monotonic() - started)
                 await self._pause(started)

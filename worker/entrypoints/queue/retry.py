@@ -74,7 +74,7 @@ async def deliver(
         if time.monotonic() + wait > deadline:
             break
         await asyncio.sleep(wait)
-    raise Undeliverable("RunPod could not be reached to deliver the answer.")
+    raise Undeliverable("The answer could not be delivered to RunPod within the retry limit.")
 
 
 async def _try(post: Callable[[], Awaitable[Reply]]) -> Reply | None:

@@ -11,8 +11,8 @@ Rules:
   <|constrain|>json`), so that a longer history begins with the ids of the previous prompt.
 - Reasoning since the last final answer is kept; older reasoning is dropped.
 - A result is matched to the call with the same ID. If several calls have that ID (some clients send
-"" or a constant), calls without a result are preferred, then the one with the same name, then the
-earliest.
+  an empty or a constant one), calls without a result are preferred, then the one with the same
+  name, then the earliest.
 - Deferred tools are shown in the results that make them known, so the head stays the same (and in
   the prefix cache) whichever of them the model has found.
 - In author names, characters with a special meaning in headers are replaced; no name is rejected.
@@ -47,8 +47,8 @@ from worker.harmony.vocabulary import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, ST
 MAX_NAME_LENGTH = 128
 """An author's name is cut to this many characters."""
 MAX_KEPT_NAME = 200
-"""Headers with longer names, which the history alone can have, are encoded each time: what is kept
-is bounded."""
+"""Headers with longer names, which only a client's history can have, are not kept: what is kept is
+bounded."""
 _NOT_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f<>|\\/]+")
 
 

@@ -63,7 +63,7 @@ def test_a_refusal_is_final(status: int) -> None:
 @pytest.mark.parametrize("trouble", [Reply(503, None), Reply(429, 60.0), OSError()])
 def test_patience_ends(trouble: Reply | Exception) -> None:
     """Also where Retry-After asks for more than is left."""
-    with pytest.raises(Undeliverable, match="could not be reached"):
+    with pytest.raises(Undeliverable, match="could not be delivered"):
         asyncio.run(deliver(posting(trouble), timeout_seconds=0.2))
 
 
