@@ -27,7 +27,11 @@ def main() -> int:
     names = [each.name for each in QUESTIONS]
     parser.add_argument("--only", metavar="NAME", choices=names, help=f"one of {', '.join(names)}")
     asked = parser.parse_args()
-    chosen = [each for each in QUESTIONS if asked.only in (None, each.name)]
+    chosen = [
+        each
+        for each in QUESTIONS
+        if each.name == asked.only or (asked.only is None and not each.is_extra)
+    ]
     return answer(chosen, asked.quick, folder(asked.quick))
 
 

@@ -43,9 +43,12 @@ class Verdict(NamedTuple):
 
 
 class Question(NamedTuple):
+    """`is_extra`: asked only by its name, since it decides a setting once and takes long."""
+
     name: str
     asks: str
     goals: Sequence[Goal] = ()
+    is_extra: bool = False
 
 
 BUSY_QUEUE: Case = {"streams": 32, "ms per POST": 20}
@@ -129,6 +132,18 @@ QUESTIONS = (
         "What does the worker add to the boot of SGLang's engine, and what does reading the files "
         "ahead save?",
         [Goal("added to boot", "worker", "at most", 0.5)],
+    ),
+    Question(
+        "idle",
+        "What does an engine that sleeps when it is idle cost the first token, and what does it "
+        "save?",
+        [Goal("idle", "sleeps", "at most", 0.05)],
+        is_extra=True,
+    ),
+    Question(
+        "engine_settings",
+        "Do stream_interval or msgpack save the main process CPU?",
+        is_extra=True,
     ),
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from tests.support.hub import NAME, LoopbackHub, gpt_oss_files, loopback_hub
 from tests.support.scripted_engine import ScriptedEngine, tokens
@@ -159,8 +160,12 @@ def test_what_the_formula_does_not_know_is_a_warning(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize("known_to_hub", [True, False])
-def test_a_model_of_another_kind_is_refused(tmp_path: Path, known_to_hub: bool) -> None:
+def test_a_model_of_another_kind_is_refused(
+    tmp_path: Path, known_to_hub: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the Hub's description, before it is downloaded; or else by its config.json."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # as an engine sets it here
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     config = {"model_type": "llama"}
     files = gpt_oss_files() | {"config.json": json.dumps(config).encode()}
     with loopback_hub(files) as hub:
