@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -225,6 +226,7 @@ def test_a_cancel_at_any_moment_stops_its_job_alone(
     rng = random.Random(7)  # noqa: S311 - repeatable, not secret
     plane.set_faults(stream={"latency_ms": 20})
     beside = plane.submit(events(LONG))
+    (worker_id,) = plane.ready()
     cancelled = dict[str, float]()
     for _ in range(20):
         job_id = plane.submit(events(LONG))
@@ -233,11 +235,11 @@ def test_a_cancel_at_any_moment_stops_its_job_alone(
         job = plane.in_state(job_id, "CANCELLED")
         if job["worker"]:
             cancelled[job_id] = job["ended"]["wall"]
+            eventually(partial(has_stopped, plane, worker_id, job_id))
         time.sleep(0.2)  # a POST may have been under way
         count = plane.job(job_id)["chunks"]
         time.sleep(0.2)
         assert plane.job(job_id)["chunks"] == count
-    (worker_id,) = plane.ready()
     late = [stopped - cancelled[i] for i, stopped in stops(plane.log(worker_id)) if i in cancelled]
     with capsys.disabled():
         print(
@@ -247,6 +249,10 @@ def test_a_cancel_at_any_moment_stops_its_job_alone(
     assert len(late) == len(cancelled)
     assert plane.ended(beside, 60)["state"] == "COMPLETED"
     assert told(plane.ended(plane.submit(CHAT))["output"]) == expected
+
+
+def has_stopped(plane: Emulation, worker_id: str, job_id: str) -> bool:
+    return any(stopped == job_id for stopped, _ in stops(plane.log(worker_id)))
 
 
 def stops(log: list[str]) -> Iterator[tuple[str, float]]:
