@@ -1,6 +1,6 @@
 """Do an agent's turns stay as fast as its first ones, and what keeps them so?
 
-Eight agents ask the same model at the same time, thirty turns each. Every turn makes one call, and
+Eight agents ask the same model at the same time, twenty turns each. Every turn makes one call, and
 its history grows by the call and its result; like most chat clients, the agents send back no
 reasoning. Two comparisons, on one engine with the demo model, whose output is scripted:
 
@@ -30,7 +30,7 @@ from worker.model import Model, resolve
 from worker.service import Service
 from worker.settings import Settings
 
-AGENTS, TURNS = 8, 30
+AGENTS, TURNS = 8, 20
 QUICK_AGENTS, QUICK_TURNS = 2, 5
 ENDS = 10
 """Turns at the beginning and at the end whose times are compared."""

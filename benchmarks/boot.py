@@ -38,7 +38,7 @@ from worker.settings import Settings
 
 ON_DISK = "/var/tmp"  # noqa: S108 - a folder of its own is made in it; /tmp may be in memory
 SHARDS = 8
-ROUNDS = 3
+ROUNDS = 2
 GIGABYTES = 1.0
 SETTINGS = Settings(model="demo", engine_args={"sleep_on_idle": True})
 

@@ -46,7 +46,7 @@ LENGTH = 200
 """Tokens of each answer."""
 REQUESTS = {1: 10, 16: 1, 64: 1}
 """For each number of concurrent streams, how many requests each makes, one after another."""
-ROUNDS = 7
+ROUNDS = 5
 QUICK_REQUESTS, QUICK_ROUNDS = {16: 1}, 1
 BASELINE = "Engine.async_generate"
 BODY: dict[str, Any] = {

@@ -28,7 +28,7 @@ from worker.settings import Settings
 STREAMS = (1, 8, 32)
 LENGTH = 150
 """At most so many tokens of each answer."""
-ROUNDS = 5
+ROUNDS = 3
 QUICK_STREAMS = (4,)
 QUICK_ROUNDS = 1
 FREE, CONSTRAINED = "free headers", "constrained headers"

@@ -34,7 +34,7 @@ from worker.api.chat import render_prompt
 REQUESTS = {1: 20, 32: 2, 128: 1}
 """For each number of concurrent streams, how many requests each makes, one after another."""
 QUICK_REQUESTS = {32: 1}
-ROUNDS = 5
+ROUNDS = 3
 START_SECONDS = 300
 ROUND_SECONDS = 60
 

@@ -126,6 +126,7 @@ QUESTIONS = (
         "header_grammar",
         "How much speed does the header grammar cost?",
         [Goal("speed", "constrained headers", "at least", 0.98, beside="free headers")],
+        is_extra=True,
     ),
     Question(
         "boot",
