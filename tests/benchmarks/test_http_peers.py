@@ -104,7 +104,12 @@ def test_the_stand_in_of_the_scheduler_is_not_counted() -> None:
     """Its process is known by its title."""
     import psutil
 
-    with subprocess.Popen([sys.executable, "-c", "input()", TITLE], stdin=subprocess.PIPE) as one:
+    waits = "print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", waits, TITLE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as one:
+        assert one.stdout
+        one.stdout.readline()  # its command line can be read only once it runs
         assert is_stand_in(psutil.Process(one.pid))
     assert not is_stand_in(psutil.Process(os.getpid()))
 
