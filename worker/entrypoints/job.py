@@ -241,7 +241,7 @@ def _asks_to_stream(job_input: Json) -> bool:
         for each in (within if names is None else [job_input.get(names[1])])
         if isinstance(each, Mapping) and "stream" in each
     ]
-    return asked[:1] == [True]
+    return bool(asked) and asked[0] is True  # not 1, which equals it
 
 
 async def exchange_of(

@@ -255,6 +255,14 @@ def test_a_streamed_job_of_form_2_yields_chunks() -> None:
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
 
 
+@pytest.mark.parametrize("stream", [1, "true", None])
+def test_only_true_asks_for_a_stream(stream: Any) -> None:
+    """Any other value gets no event: no client waits for one."""
+    body = {"messages": [], "stream": stream}
+    (failure,) = outputs({"openai_route": "/v1/chat/completions", "openai_input": body})
+    assert failure.keys() == {"error"}
+
+
 def test_an_error_of_a_streamed_job_of_form_1_is_an_event_first() -> None:
     """A streaming client reads it; then the job fails with the same object."""
     body = {"messages": [], "stream": True}
