@@ -12,10 +12,8 @@ import argparse
 import asyncio
 import json
 import os
-import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -27,6 +25,7 @@ import numpy as np
 import psutil
 
 from benchmarks.harness import Case, Figure, differences, in_turn, question_parser, save
+from benchmarks.processes import json_from
 from benchmarks.tables import show
 from worker import logs
 from worker.boot import boot
@@ -89,11 +88,7 @@ def tell_cost() -> None:
 
 async def cost_of(*side: str) -> Cost:
     """Runs one side in a process of its own."""
-    command = (sys.executable, "-m", "benchmarks.boot", *side)
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
-    printed, _ = await process.communicate()
-    assert process.returncode == 0, f"{command} exited with status {process.returncode}"
-    return Cost(*json.loads(printed.splitlines()[-1]))
+    return Cost(*await json_from("-m", "benchmarks.boot", *side))
 
 
 def write_files(folder: Path, gigabytes: float) -> None:

@@ -16,7 +16,6 @@ Run: `python -m benchmarks.engine_cost [--quick]`.
 
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -30,8 +29,8 @@ from benchmarks.api_cost import CHAT, TURNS
 from benchmarks.bare_engine import bare
 from benchmarks.fake_scheduler import TITLE, Forced, in_place_of_sglangs
 from benchmarks.harness import Case, Figure, differences, in_turn, question_parser, save
+from benchmarks.same_request import SPEED, asking, chat_template
 from benchmarks.tables import show
-from worker.api.chat import render_prompt
 from worker.api.routes import route_for
 from worker.engine import SglangEngine, server_args
 from worker.harmony.vocabulary import encoding
@@ -40,8 +39,6 @@ from worker.model import resolve
 from worker.service import Service
 from worker.settings import Settings
 
-SPEED = 4000
-"""Tokens per second over all streams."""
 LENGTH = 200
 """Tokens of each answer."""
 REQUESTS = {1: 10, 16: 1, 64: 1}
@@ -49,14 +46,7 @@ REQUESTS = {1: 10, 16: 1, 64: 1}
 ROUNDS = 5
 QUICK_REQUESTS, QUICK_ROUNDS = {16: 1}, 1
 BASELINE = "Engine.async_generate"
-BODY: dict[str, Any] = {
-    "model": "demo",
-    "messages": [{"role": "user", "content": "Write."}],
-    "temperature": 0,
-    "max_tokens": LENGTH,
-    "stream": True,
-    "stream_options": {"include_usage": True},
-}
+BODY = asking(LENGTH)
 
 Stream = Callable[[], Awaitable[int]]
 """Makes one request and reads its answer. Returns the number of its tokens."""
@@ -95,14 +85,12 @@ async def all_sides() -> AsyncGenerator[Mapping[str, Side]]:
     settings = Settings(model="demo", log_level="error")
     model = resolve(settings)
     ids = encoding().encode(TURNS["text"], allowed_special="all")
-    with tempfile.NamedTemporaryFile("w", suffix=".jinja") as template:
-        template.write("{% raw %}" + encoding().decode(render_prompt(BODY)) + "{% endraw %}")
-        template.flush()
+    with chat_template(BODY) as template:
         arguments = {
             **server_args(settings, model),
             "reasoning_parser": "gpt-oss",
             "tool_call_parser": "gpt-oss",
-            "chat_template": template.name,
+            "chat_template": template,
         }
         sglangs, direct = SglangEngine(arguments, direct=False), SglangEngine(arguments)
         try:

@@ -11,19 +11,18 @@ Run: `python -m benchmarks.engine_settings [--quick]`.
 import argparse
 import asyncio
 import json
-import os
-import sys
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import uvloop
 
 from benchmarks.api_cost import TURNS
-from benchmarks.engine_cost import LENGTH, SPEED, cpu_of, through_worker
+from benchmarks.engine_cost import LENGTH, cpu_of, through_worker
 from benchmarks.fake_scheduler import Forced, in_place_of_sglangs
 from benchmarks.harness import Figure, in_turn, question_parser, save
+from benchmarks.processes import json_from
+from benchmarks.same_request import SPEED
 from benchmarks.tables import show
 from worker.engine import SglangEngine, server_args
 from worker.harmony.vocabulary import encoding
@@ -67,12 +66,9 @@ async def cost(engine: SglangEngine, service: Service, streams: int) -> tuple[fl
 
 
 async def in_process(side: str) -> Costs:
-    environment = {**os.environ, "SGLANG_USE_PICKLE_IPC": str(side != "msgpack").lower()}
-    command = (sys.executable, "-m", "benchmarks.engine_settings", side)
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, env=environment)
-    printed, _ = await process.communicate()
-    assert process.returncode == 0, f"{command} exited with status {process.returncode}"
-    return json.loads(printed.splitlines()[-1])
+    pickle = str(side != "msgpack").lower()
+    module = ("-m", "benchmarks.engine_settings")
+    return await json_from(*module, side, SGLANG_USE_PICKLE_IPC=pickle)
 
 
 async def main(rounds: int) -> None:

@@ -8,29 +8,20 @@ Run by `http_peers.py`: `python -m benchmarks.http_servers NAME PORT`.
 
 import os
 import sys
-import tempfile
 from functools import partial
 from typing import Any
 
 from benchmarks.api_cost import TURNS
 from benchmarks.fake_scheduler import Forced, in_place_of_sglangs, run_fake_scheduler
+from benchmarks.same_request import SPEED, asking, chat_template
 from worker.engine import SglangEngine, server_args
 from worker.harmony.vocabulary import encoding
 from worker.model import resolve
 from worker.settings import Settings
 
-SPEED = 4000
-"""Tokens per second over all streams."""
 LENGTH = 100
 """Tokens of each answer."""
-BODY: dict[str, Any] = {
-    "model": "demo",
-    "messages": [{"role": "user", "content": "Write."}],
-    "temperature": 0,
-    "max_tokens": LENGTH,
-    "stream": True,
-    "stream_options": {"include_usage": True},
-}
+BODY = asking(LENGTH)
 
 
 def worker(port: int) -> None:
@@ -56,15 +47,11 @@ def sglang(port: int) -> None:
     from sglang.srt import server_args as sglangs
     from sglang.srt.entrypoints.http_server import launch_server
 
-    from worker.api.chat import render_prompt
-
     settings = settings_for(port)
     ServerArgs: Any = sglangs.ServerArgs  # noqa: N806 - a class; its fields are made at run time
     arguments = server_args(settings, resolve(settings))
     del arguments["custom_sigquit_handler"]
-    with tempfile.NamedTemporaryFile("w", suffix=".jinja") as template:
-        template.write("{% raw %}" + encoding().decode(render_prompt(BODY)) + "{% endraw %}")
-        template.flush()
+    with chat_template(BODY) as template:
         launch_server(
             ServerArgs(
                 **arguments,
@@ -72,7 +59,7 @@ def sglang(port: int) -> None:
                 port=port,
                 reasoning_parser="gpt-oss",
                 tool_call_parser="gpt-oss",
-                chat_template=template.name,
+                chat_template=template,
                 skip_server_warmup=True,
             ),
             run_scheduler_process_func=partial(run_fake_scheduler, forced=forced(), direct=False),

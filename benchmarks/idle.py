@@ -10,9 +10,7 @@ Run: `python -m benchmarks.idle [--quick]`.
 import argparse
 import asyncio
 import json
-import sys
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -20,6 +18,7 @@ from typing import NamedTuple
 
 from benchmarks.engine_cost import cpu_of
 from benchmarks.harness import Figure, in_turn, question_parser, save
+from benchmarks.processes import json_from
 from benchmarks.tables import show
 from worker.engine import SglangEngine, server_args
 from worker.generation import Sampling
@@ -73,11 +72,7 @@ async def first_token_seconds(engine: SglangEngine, number: int) -> float:
 
 
 async def in_process(side: str) -> Idle:
-    command = (sys.executable, "-m", "benchmarks.idle", side)
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
-    printed, _ = await process.communicate()
-    assert process.returncode == 0, f"{command} exited with status {process.returncode}"
-    return Idle(*json.loads(printed.splitlines()[-1]))
+    return Idle(*await json_from("-m", "benchmarks.idle", side))
 
 
 async def main(rounds: int) -> None:

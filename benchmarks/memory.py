@@ -30,6 +30,7 @@ import uvloop
 
 from benchmarks.api_cost import BODIES, CALL, ListEngine
 from benchmarks.harness import Figure, differences, in_turn, question_parser, save
+from benchmarks.path_ceiling import TurnEngine
 from benchmarks.stream_client import read_streams
 from benchmarks.tables import show
 from worker.api.routes import route_for
@@ -69,8 +70,9 @@ BASELINE = "engine"
 SAMPLING = Sampling(max_tokens=1_000_000)
 
 
-class PausingEngine(ListEngine):
-    """Generates its ids, one a step, until `pause_at`; goes on when `going_on` is set."""
+class PausingEngine(TurnEngine):
+    """Generates its ids, one each turn of the event loop, until `pause_at`; goes on when `going_on`
+    is set."""
 
     def __init__(self, ids: Sequence[int], pause_at: int) -> None:
         super().__init__()
@@ -84,7 +86,6 @@ class PausingEngine(ListEngine):
     ) -> AsyncGenerator[Step]:
         async with aclosing(super().generate(prompt_ids, sampling, rid)) as steps:
             async for step in steps:
-                await asyncio.sleep(0)
                 yield step
                 if step.completion_tokens == self._pause_at:
                     self._paused.release()

@@ -5,16 +5,17 @@ error that shows the end of its log.
 """
 
 import asyncio
+import json
 import os
 import re
 import sys
 import tempfile
 import time
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -26,6 +27,8 @@ POLL_SECONDS = 0.05
 STOP_SECONDS = 15
 """Time to end after SIGTERM; then it is killed."""
 LOG_LINES = 30
+RUN_SECONDS = 300
+"""Time for a process that answers once."""
 URL = re.compile(r" at (http://\S+)\n")
 
 
@@ -90,6 +93,24 @@ def descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+async def json_from(*arguments: str, **environment: str) -> Any:
+    """Runs this Python with `arguments` to its end. Returns the JSON of its last line of output.
+
+    Its log goes to our stderr.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *arguments), stdout=PIPE, env={**os.environ, **environment}
+    )
+    try:
+        printed, _ = await asyncio.wait_for(process.communicate(), RUN_SECONDS)
+    except TimeoutError:
+        process.kill()
+        raise ProcessFailed(f"{arguments} was not done within {RUN_SECONDS} s") from None
+    if process.returncode != 0:
+        raise ProcessFailed(f"{arguments} exited with status {process.returncode}")
+    return json.loads(printed.splitlines()[-1])
 
 
 @asynccontextmanager

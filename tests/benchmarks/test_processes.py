@@ -7,7 +7,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from benchmarks.processes import Child, ProcessFailed, python
+from benchmarks.processes import Child, ProcessFailed, json_from, python
 
 T = TypeVar("T")
 SLEEPER = "import time; print('ready at http://127.0.0.1:1', flush=True); time.sleep(600)"
@@ -71,3 +71,15 @@ def test_a_process_that_ignores_its_end_is_killed(monkeypatch: pytest.MonkeyPatc
         return psutil.Process(child.pid)
 
     assert not of(deaf, running).is_running()
+
+
+def test_a_process_answers_with_the_last_line_that_it_prints() -> None:
+    """As JSON; what it printed before is a log."""
+    script = "import os; print('loading'); print(os.environ['ANSWER'])"
+    assert asyncio.run(json_from("-c", script, ANSWER="[1, 2]")) == [1, 2]
+
+
+def test_a_process_that_fails_gives_no_answer() -> None:
+    """Whatever it printed."""
+    with pytest.raises(ProcessFailed, match="exited with status 3"):
+        asyncio.run(json_from("-c", "print(1); raise SystemExit(3)"))
