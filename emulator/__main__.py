@@ -5,6 +5,7 @@ Its settings are environment variables (emulator/settings.py): PORT, WORKERS, WO
 
 import argparse
 import asyncio
+import shlex
 import signal
 import sys
 
@@ -41,13 +42,19 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        wrong = error.errors()[0]
-        print(f"{str(wrong['loc'][0]).upper()}: {wrong['msg']}", file=sys.stderr)
+        for wrong in error.errors():
+            name = str(wrong["loc"][0])
+            must_be = Settings.model_fields[name.lower()].description
+            print(f"{name.upper()} must be {must_be}, got {wrong['input']!r}", file=sys.stderr)
         return 2
     sys.setrecursionlimit(JSON_DEPTH)
     try:
         asyncio.run(serve(settings))
     except OSError as error:
+        if error.filename:  # what a worker would run
+            command = shlex.join(settings.worker_command)
+            print(f"WORKER_COMMAND cannot be run: {command}: {error.strerror}", file=sys.stderr)
+            return 2
         print(f"The emulator cannot listen on port {settings.port}: {error}", file=sys.stderr)
         return 1
     return 0

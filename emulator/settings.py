@@ -1,6 +1,7 @@
 """The emulator's settings, read from environment variables.
 
-Rule: the variable is the field's name in upper case; an empty value counts as unset.
+Rule: the variable is the field's name in upper case; an empty value counts as unset. A field's
+description says what it must be, in the error that names it as well.
 """
 
 import shlex
@@ -21,18 +22,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
 
     host: str = Field(default="127.0.0.1", validation_alias="EMULATOR_HOST")
-    port: int = Field(default=8080, ge=0, le=65535)
+    port: int = Field(default=8080, ge=0, le=65535, description="a port from 0 to 65535")
     """0: any free port, printed when the emulator is ready."""
-    workers: int = Field(default=1, ge=0)
-    worker_command: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_command)] = (
-        sys.executable,
-        "handler.py",
-    )
-    ping_interval_ms: int = Field(default=2000, ge=1000)
+    workers: int = Field(default=1, ge=0, description="a number of workers, 0 or more")
+    worker_command: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_split_command),
+        Field(min_length=1, description="a command, quoted as in a shell"),
+    ] = (sys.executable, "handler.py")
+    ping_interval_ms: int = Field(default=2000, ge=1000, description="milliseconds, 1000 or more")
     """Of the workers that the emulator starts."""
-    ping_limit_s: float = Field(default=0, ge=0)
+    ping_limit_s: float = Field(default=0, ge=0, description="seconds, 0 or more")
     """Seconds without a ping after which a worker is lost; 0: three ping intervals."""
-    poll_seconds: float = Field(default=85, gt=0)
+    poll_seconds: float = Field(default=85, gt=0, description="seconds, more than 0")
     """How long a poll for jobs lasts. The SDK times out after 90 s."""
     account_key: str = Field(default="", validation_alias="EMULATOR_ACCOUNT_KEY")
     """The API key that creates endpoints and pods; without one, any does."""

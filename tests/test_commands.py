@@ -52,6 +52,35 @@ def test_every_command_has_help_and_a_version_and_refuses_unknown_flags(
     assert "--no-such-flag" in refused.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "must_be"),
+    [
+        ("PORT", "eighty", "a port from 0 to 65535"),
+        ("PORT", "70000", "a port from 0 to 65535"),
+        ("WORKERS", "-1", "a number of workers, 0 or more"),
+        ("WORKER_COMMAND", "'python", "a command, quoted as in a shell"),
+        ("WORKER_COMMAND", " ", "a command, quoted as in a shell"),
+        ("PING_INTERVAL_MS", "1", "milliseconds, 1000 or more"),
+        ("PING_LIMIT_S", "soon", "seconds, 0 or more"),
+        ("POLL_SECONDS", "0", "seconds, more than 0"),
+    ],
+)
+def test_a_wrong_setting_of_the_emulator_is_named(variable: str, value: str, must_be: str) -> None:
+    """In one line for each, as the worker names its own."""
+    refused = run("-m", "emulator", **{variable: value})
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"{variable} must be {must_be}, got ")
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_worker_command_that_does_not_exist_is_named() -> None:
+    """It is not taken for a port that is in use."""
+    refused = run("-m", "emulator", PORT="0", WORKER_COMMAND="no-such-command --flag")
+    assert refused.returncode == 2
+    said = "WORKER_COMMAND cannot be run: no-such-command --flag: No such file or directory\n"
+    assert refused.stderr.endswith(said)
+
+
 def test_there_is_one_version() -> None:
     """The package's, the worker's and the emulator's, which shares no code with it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

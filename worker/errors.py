@@ -106,6 +106,9 @@ class EngineDead(ServerError):
     status = 503
     code = "engine_dead"
 
+    def __init__(self) -> None:
+        super().__init__("The engine has died and this worker is shutting down; try again.")
+
 
 class EngineOverloaded(WorkerError):
     """The engine's queue is full. The same request may succeed later."""

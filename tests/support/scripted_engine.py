@@ -51,7 +51,7 @@ class ScriptedEngine:
         self, prompt_ids: Sequence[int], sampling: Sampling, rid: str
     ) -> AsyncGenerator[Step]:
         if self._health is Health.DEAD:
-            raise EngineDead("The engine has died and this worker is shutting down; try again.")
+            raise EngineDead
         if len(prompt_ids) >= self._context_length:
             raise BadRequest("The prompt is longer than the context.")
         self.prompts.append(list(prompt_ids))

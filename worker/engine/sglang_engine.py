@@ -157,7 +157,7 @@ class SglangEngine:
 
     def _check_alive(self) -> None:
         if self._death is not None:
-            raise EngineDead("The engine has died and this worker is shutting down; try again.")
+            raise EngineDead
 
     def _request(self, prompt_ids: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         """SGLang's arguments for one request. Subclasses may add their own."""

@@ -155,7 +155,7 @@ def test_a_responses_stream_that_fails_says_so_in_its_own_events(
 
     async def die(*_: Any) -> AsyncGenerator[Step]:
         yield Step(ANSWER[:4])
-        raise EngineDead("The engine has died.")
+        raise EngineDead
 
     monkeypatch.setattr(ScriptedEngine, "generate", die)
     body = {"input": "Hello", "stream": True}

@@ -104,4 +104,4 @@ class HttpApi:
         if health is Health.STARTING:
             raise NotReady("The model is still loading; try again in a few seconds.")
         if health is Health.DEAD:
-            raise EngineDead("The engine has died and this worker is shutting down; try again.")
+            raise EngineDead

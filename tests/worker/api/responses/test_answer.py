@@ -227,7 +227,11 @@ def test_a_silent_stream_says_that_the_response_is_in_progress() -> None:
         ),
         (BadRequest("No."), "invalid_prompt", "No."),
         (EngineOverloaded("Full."), "rate_limit_exceeded", "Full. Please try again in 1s."),
-        (EngineDead("Dead."), "server_error", "Dead."),
+        (
+            EngineDead(),
+            "server_error",
+            "The engine has died and this worker is shutting down; try again.",
+        ),
     ],
 )
 @pytest.mark.parametrize("begun", [True, False])
