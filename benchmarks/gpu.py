@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 
 from benchmarks.gpu_chart import draw_chart
+from worker.command import CommandParser
 
 ROOT = Path(__file__).parent.parent
 PROMPT = {"messages": [{"role": "user", "content": "Count to one hundred"}], "temperature": 0}
@@ -640,12 +641,20 @@ def summary(pairs: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
+def _steps(names: str) -> list[str]:
+    """`boot,streams`"""
+    chosen = names.split(",")
+    if wrong := [name for name in chosen if name not in STEPS]:
+        raise argparse.ArgumentTypeError(f"no step {wrong[0]!r}; there are {', '.join(STEPS)}")
+    return chosen
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser("python -m benchmarks.gpu", __doc__)
     parser.add_argument("--serve", nargs=3, metavar=("MODEL", "PORT", "PORT"))
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--model-config", choices=("20b", "120b", "tiny"), default="20b")
-    parser.add_argument("--steps", default=",".join(STEPS), help="comma-separated, in order")
+    parser.add_argument("--steps", type=_steps, default=list(STEPS), help="with commas, in order")
     parser.add_argument("--streams", type=int, nargs="*", default=(), help="concurrent streams")
     parser.add_argument("--graphs", type=int, nargs="*", help="batch sizes of the decode graphs")
     parser.add_argument("--budget", type=float, default=480, help="seconds for all steps")
@@ -659,7 +668,6 @@ def main() -> None:
         path, *ports = options.serve
         uvloop.run(serve(path, [int(port) for port in ports]))
     else:
-        options.steps = options.steps.split(",")
         asyncio.run(Run(options).all())
 
 

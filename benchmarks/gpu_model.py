@@ -10,7 +10,6 @@ Run: `python -m benchmarks.gpu_model 20b|120b FOLDER`.
 """
 
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from builder.demo.tokenizer import save_tokenizer
+from worker.command import CommandParser
 from worker.harmony.vocabulary import (
     CALL,
     ENDOFTEXT,
@@ -168,4 +168,8 @@ def write(name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(sys.argv[1], Path(sys.argv[2]))
+    parser = CommandParser("python -m benchmarks.gpu_model", __doc__)
+    parser.add_argument("name", choices=SHAPES)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    write(options.name, options.folder)

@@ -8,7 +8,6 @@ use here, are stubbed. Unpack it and put the folder on PYTHONPATH.
 Run: `python -m benchmarks.gpu_pack [--out .gpu-pack]`, with a pip that reaches PyPI.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import tempfile
 import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
+
+from worker.command import CommandParser
 
 PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in (35, 34, 31, 28, 27, 24, 17)),
@@ -108,7 +109,7 @@ def is_wanted(name: str) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser("python -m benchmarks.gpu_pack", __doc__)
     parser.add_argument("--out", type=Path, default=Path(".gpu-pack"))
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,9 @@ def main() -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gpt-oss-worker {__version__}")
-    parser.parse_args()
+    _, unknown = parser.parse_known_args()
+    if unknown:
+        parser.exit(2, f"{parser.prog}: unrecognized arguments: {' '.join(unknown)}\n")
     try:
         settings = Settings()
     except ValidationError as error:

@@ -196,13 +196,15 @@ def test_the_emulators_rules_can_be_tried_without_a_server(name: str) -> None:
 
 
 def test_the_deployment_stands_alone() -> None:
-    """It runs on a laptop: it knows settings and the memory formula, and nobody knows it."""
+    """It runs on a laptop: it knows settings, the memory formula and what every command shares;
+    nobody knows it."""
     inside = [module for module in MODULES if place(module).startswith("worker/deploy/")]
     known = {name for module in inside for name in imports(module) if name.startswith("worker.")}
     others = {name for name in known if not name.startswith("worker.deploy")}
     assert {".".join(name.split(".")[:2]) for name in others} <= {
         "worker.model",
         "worker.settings",
+        "worker.command",
         "worker.__version__",
     }
     users = importers("worker.deploy")

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 
@@ -11,21 +13,31 @@ import emulator
 import worker
 from tests.support import ROOT
 
-COMMANDS = (
-    ("handler.py",),
-    ("-m", "worker.serve"),
-    ("-m", "worker.doctor"),
-    ("-m", "worker.deploy"),
-    ("-m", "emulator"),
-    ("-m", "benchmarks"),
-    ("-m", "benchmarks.report"),
-    ("-m", "builder.setup"),
-    ("-m", "builder.clients"),
-    ("-m", "builder.hub"),
-    ("-m", "builder.openapi"),
-    ("-m", "builder.gpu_table"),
-    ("-m", "builder.demo.build"),
-)
+IS_COMMAND = 'if __name__ == "__main__":'
+FOLDERS = ("worker", "emulator", "builder", "benchmarks")
+NO_COMMANDS = {
+    # Processes that others of these start, with JSON as their argument or input.
+    "worker.model.download",
+    "benchmarks.http_servers",
+    "benchmarks.queue_workers",
+    "benchmarks.stream_client",
+    # Steps of the image's build, which run before the worker is copied into it.
+    "builder.bake_kernels",
+    "builder.bake_model",
+    "builder.check_image",
+}
+HEAVY = ("benchmarks.", "builder.demo.train")
+"""What loads SGLang or torch first."""
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """What a person can run."""
+    yield ("handler.py",)
+    for path in sorted(chain.from_iterable((ROOT / each).rglob("*.py") for each in FOLDERS)):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__main__" else parts)
+        if IS_COMMAND in path.read_text() and module not in NO_COMMANDS:
+            yield ("-m", module)
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +52,9 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [each for each in commands() if not each[-1].startswith(HEAVY)], ids=" ".join
+)
 def test_every_command_has_help_and_a_version_and_refuses_unknown_flags(
     command: tuple[str, ...],
 ) -> None:
@@ -49,7 +63,17 @@ def test_every_command_has_help_and_a_version_and_refuses_unknown_flags(
     assert run(*command, "--version").stdout == f"gpt-oss-worker {worker.__version__}\n"
     refused = run(*command, "--no-such-flag")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "--no-such-flag" in refused.stderr.splitlines()[-1]
+    (line,) = refused.stderr.splitlines()
+    assert "--no-such-flag" in line
+
+
+def test_commands_that_load_much_have_the_same_parser() -> None:
+    """Which is looked at instead of run."""
+    heavy = [each[-1] for each in commands() if each[-1].startswith(HEAVY)]
+    assert len(heavy) > 10
+    for module in heavy:
+        text = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+        assert "CommandParser(" in text or "question_parser(" in text, module
 
 
 @pytest.mark.parametrize(

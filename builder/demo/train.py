@@ -10,7 +10,6 @@ the loss; there, "other" weighs as much as all the ids that it replaces, so that
 likely to be sampled.
 """
 
-import argparse
 import ctypes
 import math
 import random
@@ -25,6 +24,7 @@ from builder.demo.dialogues import fingerprint, known_ids
 from builder.demo.examples import Example, drill, full
 from builder.demo.fast_attention import NAME
 from builder.demo.model import WEIGHTS, reduced, reduced_config, reduced_model, save
+from worker.command import CommandParser
 from worker.harmony.vocabulary import SIZE
 
 STEPS = 2_400
@@ -99,7 +99,7 @@ def _keep_memory() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m builder.demo.train", description=__doc__)
+    parser = CommandParser("python -m builder.demo.train", __doc__)
     parser.add_argument("--further", type=int, metavar="STEPS", help="go on from the weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

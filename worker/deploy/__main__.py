@@ -8,7 +8,7 @@
 
 The key comes from RUNPOD_API_KEY and is never shown. The plan, questions and progress go to
 standard error, results to standard output. The exit status is 0 if it answers, 1 if not, 2 for
-wrong arguments.
+wrong arguments, 130 after Ctrl-C before anything was created.
 """
 
 import argparse
@@ -16,9 +16,9 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 from worker import __version__
+from worker.command import CommandParser, run
 from worker.deploy import DeployError, deployment
 from worker.deploy.plan import PLACEHOLDER, PRESETS, Order, Plan, Target, describe, make_plan
 from worker.deploy.prices import PER_HOUR
@@ -44,9 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _deploy(plan, asked)
     except DeployError as error:
         _say(str(error))
-        return 1
-    except KeyboardInterrupt:
-        _say("Interrupted.")
         return 1
 
 
@@ -159,19 +156,8 @@ def _order(asked: argparse.Namespace) -> Order:
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage, which --help has."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m worker.deploy",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("python -m worker.deploy", __doc__)
     parser.add_argument("model", nargs="?", choices=PRESETS, help="which gpt-oss")
     targets = parser.add_mutually_exclusive_group()
     for target, help_ in (
@@ -200,7 +186,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--yes", action="store_true", help="do not ask")
     add("--print", action="store_true", help="print the request, and send nothing")
     add("--delete", metavar="NAME_OR_ID", help="take an endpoint away; a pod with --pod")
-    add("--version", action="version", version=f"gpt-oss-worker {__version__}")
     return parser
 
 
@@ -232,4 +217,4 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
