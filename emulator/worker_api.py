@@ -37,14 +37,14 @@ async def take(request: Request) -> Response:
     faults = state.endpoint.faults
     worker = state.endpoint.workers.get(worker_id)
     worker.polls += 1
-    refused = _refusal(faults.take, faults.outcome("take", f"{worker_id}/{worker.polls}"))
-    await asyncio.sleep(faults.take.latency_ms / 1000)
-    if refused:
+    if refused := _refusal(faults.take, faults.outcome("take", f"{worker_id}/{worker.polls}")):
+        await asyncio.sleep(faults.take.latency_ms / 1000)
         return refused
     jobs = await long_poll(
         *(request, state.notifier, lambda: state.endpoint.take(worker_id, limit) or None),
         *(QUEUE_TOPIC, state.poll_seconds),
     )
+    await asyncio.sleep(state.endpoint.faults.take.latency_ms / 1000)
     if not jobs:
         return Response(status_code=_EMPTY)
     deliveries = [views.delivery(job) for job in jobs]

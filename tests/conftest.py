@@ -7,6 +7,7 @@ tests in several processes, one of them runs all files that use the engine, firs
 
 import asyncio
 import logging
+import signal
 from collections.abc import Coroutine, Iterator
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -23,6 +24,10 @@ from worker.service import Service
 from worker.settings import Settings
 
 T = TypeVar("T")
+
+# A shell that runs the tests in the background has SIGINT ignored, and so would every command that
+# they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("suite", deadline=None)  # machines are busy; no time is tested
 hypothesis.settings.load_profile("suite")

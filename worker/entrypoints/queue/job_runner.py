@@ -60,7 +60,6 @@ class JobRunner:
             output = await self._output(job, metrics)
         except asyncio.CancelledError:
             if not self.ending:
-                log.info("job %s: stopped", job.id)
                 raise
             outcome, report = "failed", failure_report(_WORKER_ENDING)
         except JobFailed as failure:

@@ -8,6 +8,7 @@ engine dies, the worker reports its jobs and exits with status 1.
 import asyncio
 import logging
 import signal
+import time
 from contextlib import aclosing
 
 import aiohttp
@@ -36,6 +37,8 @@ PREFETCHED_JOBS = 8
 LAST_POLL_SECONDS = 1.0
 """How long a pending poll may still return jobs after SIGTERM."""
 HEALTH_CHECK_SECONDS = 0.25
+STOPPED_EARLY_SECONDS = 60.0
+"""How long a job that was stopped may still be on its way to this worker."""
 LAST_REPORTS_SECONDS = 5.0
 """Time limit for reporting failed jobs after the engine's death or at the end of draining."""
 
@@ -53,6 +56,8 @@ class QueueWorker:
             PREFETCHED_JOBS if queued is None else queued
         )
         self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._stopped_early: dict[str, float] = {}
+        """When each job that is not known here was stopped."""
         self._job_ended = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -126,11 +131,16 @@ class QueueWorker:
         if job.id in self._jobs:
             log.warning("job %s was delivered twice; ignoring the second delivery", job.id)
             return
+        if self._stopped_early.pop(job.id, None) is not None:
+            log.info("job %s: stopped", job.id)
+            return
         mark_in_progress(job.id)
         task = self._jobs[job.id] = asyncio.create_task(runner.run(job))
-        task.add_done_callback(lambda _: self._on_job_done(job))
+        task.add_done_callback(lambda done: self._on_job_done(job, done))
 
-    def _on_job_done(self, job: Job) -> None:
+    def _on_job_done(self, job: Job, task: "asyncio.Task[None]") -> None:
+        if task.cancelled():
+            log.info("job %s: stopped", job.id)
         del self._jobs[job.id]
         mark_in_progress(job.id, ended=True)
         self._job_ended.set()
@@ -144,10 +154,20 @@ class QueueWorker:
                 stopped = []
                 await asyncio.sleep(retry.POLL_BACKOFF_SECONDS)
             for job_id in stopped:
-                if (task := self._jobs.get(job_id)) is not None:
-                    task.cancel()
+                self._stop_job(job_id)
             if not stopped:
                 await asyncio.sleep(retry.STOPPED_POLL_INTERVAL_SECONDS)
+
+    def _stop_job(self, job_id: str) -> None:
+        """Stops a job, also one whose delivery arrives after its stop: RunPod sends the two in
+        answers to different polls, and each only once."""
+        if (task := self._jobs.get(job_id)) is not None:
+            task.cancel()
+            return
+        now = time.monotonic()
+        early = self._stopped_early.items()
+        self._stopped_early = {i: at for i, at in early if now - at < STOPPED_EARLY_SECONDS}
+        self._stopped_early[job_id] = now
 
     async def _monitor_engine(self) -> None:
         """Keeps the SDK's pings running. Returns when the engine is dead."""

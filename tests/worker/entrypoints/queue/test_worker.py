@@ -251,6 +251,18 @@ def test_a_cancel_at_any_moment_stops_its_job_alone(
     assert told(plane.ended(plane.submit(CHAT))["output"]) == expected
 
 
+def test_a_job_that_is_cancelled_on_its_way_to_the_worker_does_not_run(plane: Emulation) -> None:
+    """Its stop comes before the job does, in the answer to another poll."""
+    (worker_id,) = plane.ready()
+    plane.set_faults(take={"latency_ms": 1000})
+    job_id = plane.submit(events(LONG))
+    plane.in_state(job_id, "IN_PROGRESS")
+    plane.cancel(job_id)
+    eventually(partial(has_stopped, plane, worker_id, job_id))
+    time.sleep(1)
+    assert plane.job(job_id)["chunks"] == 0
+
+
 def has_stopped(plane: Emulation, worker_id: str, job_id: str) -> bool:
     return any(stopped == job_id for stopped, _ in stops(plane.log(worker_id)))
 
