@@ -81,10 +81,10 @@ class _Turn:
 
 
 class Recalled(NamedTuple):
-    """`messages`: how many leading messages of the turn were recognized; `ids`: the completion that
-    they came from."""
+    """`message_count`: how many leading messages of the turn were recognized; `ids`: the completion
+    that they came from."""
 
-    messages: int
+    message_count: int
     ids: Sequence[int]
 
 

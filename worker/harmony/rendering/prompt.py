@@ -145,8 +145,8 @@ class _History:
             recalled = self._memory.recall(turn)
             if recalled is not None:
                 self.reasoning["memory"] += 1
-                self._calls.add(turn[: recalled.messages])
-                return recalled.messages, [START, "assistant", recalled.ids]
+                self._calls.add(turn[: recalled.message_count])
+                return recalled.message_count, [START, "assistant", recalled.ids]
         self._calls.add(turn)
         if keeps_reasoning:
             for source in _reasoning_sources(turn):
