@@ -167,12 +167,14 @@ class Service:
         reasoning: Counter[str] = Counter()
         generations = await self._generations(asked, rid, reasoning)
         answer = request.answer(Head(rid, name, int(time.time())))
+        choices, fold = asked.choices, None if asked.streams else request.fold()
 
+        # Holds neither `request` nor `asked`, in which the whole history is.
         def batches(metrics: JobMetrics) -> AsyncGenerator[Batch]:
             metrics.note_reasoning(reasoning)
             self._report_boot(metrics)
-            made = self._batches(generations, asked.choices, answer, metrics)
-            return made if asked.streams else _folded(made, request.fold())
+            made = self._batches(generations, choices, answer, metrics)
+            return made if fold is None else _folded(made, fold)
 
         return Exchange(dialect, asked.streams, batches, answer.failed, answer.keep_alive)
 

@@ -64,7 +64,7 @@ def test_a_stream_holds_less_than_50_kb(path: str) -> None:
 @pytest.mark.parametrize("path", ROUTES)
 def test_a_stream_of_10000_tokens_holds_less_than_50_kb(path: str) -> None:
     """IDs and texts are kept compressed, as the turn may have to be remembered. The last event of
-    `/v1/responses` has the text again, so that takes 75 kB."""
+    `/v1/responses` has the text again, so that takes up to 65 kB."""
     prose = encode((Path(__file__).parents[2] / "docs" / "decisions.md").read_text())
     long = [*tokens("<|channel|>final<|message|>"), *(prose * 10)[:11_000]]
 
@@ -81,7 +81,35 @@ def test_a_stream_of_10000_tokens_holds_less_than_50_kb(path: str) -> None:
         await answer.aclose()
         return held
 
-    assert asyncio.run(held()) < (75_000 if path == "/v1/responses" else 50_000)
+    assert asyncio.run(held()) < (65_000 if path == "/v1/responses" else 50_000)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_stream_does_not_hold_its_history(path: str) -> None:
+    """A thousand messages as Python objects are a megabyte; their token IDs suffice."""
+    said = [{"role": role, "content": "Hi"} for _ in range(500) for role in ("user", "assistant")]
+    history = [*said, {"role": "user", "content": "Hi"}]
+
+    async def held_by(streams: int) -> float:
+        of, engine = _service()
+        field = "input" if path == "/v1/responses" else "messages"
+        request = {**ROUTES[path], field: history, "stream": True}
+        await _drain((await of.read(route_for(path), request)).answer(JobMetrics()))
+        prompt_bytes = 8 * len(engine.prompts[0])
+        _forget(engine)
+        before = _traced()
+        exchanges = [await of.read(route_for(path), request) for _ in range(streams)]
+        open_ = [exchange.answer(JobMetrics()) for exchange in exchanges]
+        for answer in open_:
+            await anext(answer)
+        _forget(engine)
+        held = _traced() - before
+        for answer in open_:
+            await answer.aclose()
+        return held / streams - prompt_bytes
+
+    assert asyncio.run(held_by(20)) < 50_000
 
 
 def test_nothing_grows_over_5000_requests() -> None:

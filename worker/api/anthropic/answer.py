@@ -99,19 +99,19 @@ class MessagesAnswer:
         match event:
             case MessageBegun():
                 yield from self._close()
-            case Reasoning(text) if text:
+            case Reasoning(text=text) if text:
                 yield from self._begin("thinking", {"thinking": "", "signature": ""})
                 if self._shows_thinking:
                     yield self._delta({"type": "thinking_delta", "thinking": text})
-            case Text(text) if text:
+            case Text(text=text) if text:
                 yield from self._begin("text", {"text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
-            case ToolCallBegun(_, call_id, name):
+            case ToolCallBegun(id=call_id, name=name):
                 yield from self._close()
                 yield from self._begin("tool_use", {"id": call_id, "name": name, "input": {}})
-            case ToolCallArguments(_, text) if text:
+            case ToolCallArguments(text=text) if text:
                 yield self._delta({"type": "input_json_delta", "partial_json": text})
-            case MessageEnded(_, span):
+            case MessageEnded(span=span):
                 if self._open == "thinking":
                     signature = self._capsules.seal(output.ids.slice(span.start, span.stop))
                     yield self._delta({"type": "signature_delta", "signature": signature})

@@ -8,16 +8,26 @@ Source: https://platform.openai.com/docs/api-reference/responses, and https://op
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
 from worker.api import openai
-from worker.api.dialect import Asked, Dialect, Head, Host, Json, Object, RawRequest
+from worker.api.dialect import (
+    Asked,
+    Dialect,
+    Head,
+    Host,
+    Json,
+    Object,
+    RawRequest,
+    ResponseStore,
+)
 from worker.api.fields import read
 from worker.api.responses.answer import ResponsesAnswer, ResponsesFold
-from worker.api.responses.items import ItemReference, messages
+from worker.api.responses.items import ItemReference, ResolvedItem, messages
 from worker.api.responses.repetition import smaller
 from worker.api.responses.request import ResponsesRequest
 from worker.api.responses.stored import History, deleted, history, input_items, record_of, retrieved
@@ -63,15 +73,17 @@ class ReadResponsesRequest:
 
     def answer(self, head: Head) -> ResponsesAnswer:
         stores = self.fields.store is not False and self.host.responses.is_on
-        keep = self._keep if stores else None
+        keep = partial(_keep, self.host.responses, self.owner, self.found.items) if stores else None
         return ResponsesAnswer(head, self.fields, self.host.capsules, keep)
-
-    async def _keep(self, response: Object) -> bool:
-        record = record_of(response, self.found.items)
-        return await self.host.responses.put(response["id"], self.owner, record)
 
     def fold(self) -> ResponsesFold:
         return ResponsesFold()
+
+
+async def _keep(
+    store: ResponseStore, owner: str, items: Sequence[ResolvedItem], response: Object
+) -> bool:
+    return await store.put(response["id"], owner, record_of(response, items))
 
 
 async def read_request(raw: RawRequest, host: Host) -> ReadResponsesRequest:

@@ -98,9 +98,9 @@ class ResponsesAnswer:
             case MessageBegun():
                 self._message = event
                 return []
-            case Reasoning(text) if text:
+            case Reasoning(text=text) if text:
                 return [*self._begin_item(), *self._add(text)]
-            case Text(text) if text:
+            case Text(text=text) if text:
                 events = self._begin_item()
                 if not output.logprobs:
                     self._text_length += len(text)
@@ -110,9 +110,9 @@ class ResponsesAnswer:
                 return events
             case ToolCallBegun():
                 return self._begin_call(event)
-            case ToolCallArguments(_, text) if text:
+            case ToolCallArguments(text=text) if text:
                 return self._add(text)
-            case MessageEnded(complete, span):
+            case MessageEnded(complete=complete, span=span):
                 cut = not complete and output.ending is not None
                 status = _status(output.ending) if cut else "completed"
                 return self._end_item(output.ids.slice(span.start, span.stop), status)
@@ -225,11 +225,11 @@ def _joined(events: Sequence[Event]) -> Iterator[Event]:
     last: Event | None = None
     for event in events:
         match last, event:
-            case Text(before), Text(text):
+            case Text(text=before), Text(text=text):
                 last = Text(before + text)
-            case Reasoning(before), Reasoning(text):
+            case Reasoning(text=before), Reasoning(text=text):
                 last = Reasoning(before + text)
-            case ToolCallArguments(index, before), ToolCallArguments(_, text):
+            case ToolCallArguments(index, before), ToolCallArguments(text=text):
                 last = ToolCallArguments(index, before + text)
             case _:
                 if last is not None:

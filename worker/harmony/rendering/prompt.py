@@ -124,11 +124,11 @@ class _History:
                     count, rendered = self._assistant(turn, at)
                     made += rendered
                     at += count
-                case User(text, name):
+                case User(text=text, name=name):
                     shown = _shown(name)
                     made += _message(f"user:{shown}" if shown else "user", None, text)
                     at += 1
-                case Instruction(text):
+                case Instruction(text=text):
                     made += developer(text)
                     at += 1
         return made
@@ -154,9 +154,9 @@ class _History:
         made: list[Segment] = []
         for message in turn:
             match message:
-                case Thought(text, exact) if keeps_reasoning:
+                case Thought(text=text, ids=exact) if keeps_reasoning:
                     made += _message("assistant", "analysis", text if exact is None else exact)
-                case Said(text, phase):
+                case Said(text=text, phase=phase):
                     made += _message("assistant", phase, text)
                 case Called():
                     made += self._call(message)

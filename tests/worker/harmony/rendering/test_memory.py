@@ -59,7 +59,7 @@ def recalled(made: TurnMemory, *messages: Message) -> list[int] | None:
     found = made.recall(messages)
     if found is None:
         return None
-    assert found.messages == len(messages)
+    assert found.message_count == len(messages)
     return list(found.ids)
 
 
@@ -89,7 +89,7 @@ def test_what_follows_a_remembered_turn_is_left_to_the_caller() -> None:
     """A client that got two turns without a result in between sends them as one sequence."""
     found = memory().recall([call(), Thought("Hm."), call(call_id="call_2")])
     assert found is not None
-    assert (found.messages, list(found.ids)) == (1, TURN)
+    assert (found.message_count, list(found.ids)) == (1, TURN)
 
 
 @pytest.mark.parametrize(
