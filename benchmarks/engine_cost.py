@@ -43,7 +43,7 @@ LENGTH = 200
 """Tokens of each answer."""
 REQUESTS = {1: 10, 16: 1, 64: 1}
 """For each number of concurrent streams, how many requests each makes, one after another."""
-ROUNDS = 5
+ROUNDS = 4
 QUICK_REQUESTS, QUICK_ROUNDS = {16: 1}, 1
 BASELINE = "Engine.async_generate"
 BODY = asking(LENGTH)
