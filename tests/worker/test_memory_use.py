@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import AsyncGenerator, Iterator
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,22 +43,7 @@ def traced() -> Iterator[None]:
 @pytest.mark.parametrize("path", ROUTES)
 def test_a_stream_holds_less_than_50_kb(path: str) -> None:
     """In the middle of its answer, beside what the engine holds."""
-
-    async def held_by(streams: int) -> float:
-        of, engine = _service()
-        await _drain(await _answer(of, path))  # what is loaded or kept once
-        _forget(engine)
-        before = _traced()
-        open_ = [await _answer(of, path) for _ in range(streams)]
-        for answer in open_:
-            await anext(answer)
-        _forget(engine)
-        held = _traced() - before
-        for answer in open_:
-            await answer.aclose()
-        return held / streams
-
-    assert asyncio.run(held_by(200)) < 50_000
+    assert asyncio.run(_held_by_each(200, path, ROUTES[path])) < 50_000
 
 
 @pytest.mark.usefixtures("traced")
@@ -91,25 +77,8 @@ def test_a_stream_does_not_hold_its_history(path: str) -> None:
     said = [{"role": role, "content": "Hi"} for _ in range(500) for role in ("user", "assistant")]
     history = [*said, {"role": "user", "content": "Hi"}]
 
-    async def held_by(streams: int) -> float:
-        of, engine = _service()
-        field = "input" if path == "/v1/responses" else "messages"
-        request = {**ROUTES[path], field: history, "stream": True}
-        await _drain((await of.read(route_for(path), request)).answer(JobMetrics()))
-        prompt_bytes = 8 * len(engine.prompts[0])
-        _forget(engine)
-        before = _traced()
-        exchanges = [await of.read(route_for(path), request) for _ in range(streams)]
-        open_ = [exchange.answer(JobMetrics()) for exchange in exchanges]
-        for answer in open_:
-            await anext(answer)
-        _forget(engine)
-        held = _traced() - before
-        for answer in open_:
-            await answer.aclose()
-        return held / streams - prompt_bytes
-
-    assert asyncio.run(held_by(20)) < 50_000
+    body = {**ROUTES[path], "input" if path == "/v1/responses" else "messages": history}
+    assert asyncio.run(_held_by_each(20, path, body)) < 50_000
 
 
 def test_nothing_grows_over_5000_requests() -> None:
@@ -132,6 +101,25 @@ def test_nothing_grows_over_5000_requests() -> None:
 def _service(per_step: int = 1) -> tuple[Service, ScriptedEngine]:
     engine = ScriptedEngine(ANSWER, per_step=per_step)
     return Service(engine, Model("demo", ("demo",), 131072), Settings()), engine
+
+
+async def _held_by_each(streams: int, path: str, body: dict[str, Any]) -> float:
+    """Bytes after the first step of each, beside the prompt's token IDs."""
+    of, engine = _service()
+    body = {**body, "stream": True}
+    await _drain((await of.read(route_for(path), body)).answer(JobMetrics()))  # what is kept once
+    prompt = 8 * len(engine.prompts[0])
+    _forget(engine)
+    before = _traced()
+    exchanges = [await of.read(route_for(path), body) for _ in range(streams)]
+    answers = [exchange.answer(JobMetrics()) for exchange in exchanges]
+    for answer in answers:
+        await anext(answer)
+    _forget(engine)
+    held = _traced() - before
+    for answer in answers:
+        await answer.aclose()
+    return held / streams - prompt
 
 
 async def _answer(of: Service, path: str) -> AsyncGenerator[Batch]:
