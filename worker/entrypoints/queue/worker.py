@@ -37,8 +37,9 @@ PREFETCHED_JOBS = 8
 LAST_POLL_SECONDS = 1.0
 """How long a pending poll may still return jobs after SIGTERM."""
 HEALTH_CHECK_SECONDS = 0.25
-STOPPED_EARLY_SECONDS = 60.0
-"""How long a job that was stopped may still be on its way to this worker."""
+STOPPED_EARLY_SECONDS = 5.0
+"""How long a job that was stopped may still be on its way to this worker. Not longer: a job that
+timed out has been stopped as well, and may be retried under its id."""
 LAST_REPORTS_SECONDS = 5.0
 """Time limit for reporting failed jobs after the engine's death or at the end of draining."""
 

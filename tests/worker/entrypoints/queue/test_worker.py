@@ -263,6 +263,17 @@ def test_a_job_that_is_cancelled_on_its_way_to_the_worker_does_not_run(plane: Em
     assert plane.job(job_id)["chunks"] == 0
 
 
+def test_a_job_that_timed_out_can_be_retried_at_once(plane: Emulation, expected: str) -> None:
+    """On the same worker, which has just been told to stop it."""
+    plane.set_faults(stream={"latency_ms": 10_000})
+    body = {"input": events(CHAT), "policy": {"executionTimeout": 5000}}
+    job_id = httpx.post(f"{plane.endpoint_url}/run", json=body, timeout=30).json()["id"]
+    plane.in_state(job_id, "TIMED_OUT")
+    plane.set_faults()
+    assert httpx.post(f"{plane.endpoint_url}/retry/{job_id}", timeout=30).status_code == 200
+    assert told(plane.ended(job_id, 60)["output"]) == expected
+
+
 def has_stopped(plane: Emulation, worker_id: str, job_id: str) -> bool:
     return any(stopped == job_id for stopped, _ in stops(plane.log(worker_id)))
 
