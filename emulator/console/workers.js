@@ -69,6 +69,7 @@ function askToKill(id) {
   byId("kill").returnValue = "";
   byId("kill").onclose = () => byId("kill").returnValue === "kill" && act("POST", `/workers/${id}/kill`);
   byId("kill").showModal();
+  byId("keep-running").focus(); // by script: `autofocus` would want the focus when the page loads, too
 }
 
 function pinged(last) {

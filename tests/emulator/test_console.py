@@ -247,6 +247,7 @@ def test_a_worker_that_is_to_be_kept_is_not_killed(plane: Emulation, page: Page)
     expect(page.locator("#kill-what")).to_have_text(
         f"Kill {worker} without notice? It has no jobs."
     )
+    expect(page.get_by_role("button", name="Keep it running")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("#kill")).not_to_be_visible()
     assert plane.worker(worker)["state"] == "idle"
