@@ -13,6 +13,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -303,7 +304,7 @@ async def chat(port: int, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
     writer.write(head.encode() + sent)
     tail = b""
     while data := await reader.read(65536):
-        if not first and b'"content":"' in data.replace(b'"content":""', b""):
+        if not first and _TEXT.search(data):
             first = time.monotonic() - asked
         tail = (tail + data)[-8192:]
     writer.close()
@@ -314,6 +315,8 @@ async def chat(port: int, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
     return usages[-1], first
 
 
+_TEXT = re.compile(rb'"(?:content|reasoning)":"[^"]')
+"""The first token after a header, as with the bare engine: the demo model thinks first."""
 _USAGE = {"stream_options": {"include_usage": True}}
 
 
