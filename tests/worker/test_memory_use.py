@@ -76,7 +76,6 @@ def test_a_stream_does_not_hold_its_history(path: str) -> None:
     """A thousand messages as Python objects are a megabyte; their token IDs suffice."""
     said = [{"role": role, "content": "Hi"} for _ in range(500) for role in ("user", "assistant")]
     history = [*said, {"role": "user", "content": "Hi"}]
-
     body = {**ROUTES[path], "input" if path == "/v1/responses" else "messages": history}
     assert asyncio.run(_held_by_each(20, path, body)) < 50_000
 
